@@ -1,0 +1,41 @@
+#!/usr/bin/env node
+// The entry of the command `millrace`. Plain JavaScript, so that any Node can start it: where the
+// machine's Node is older than Millrace needs, it runs the one that npm installed beside it.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const NODE_MAJOR_MIN = 26;
+const here = dirname(fileURLToPath(import.meta.url));
+
+if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
+  const built = join(here, "..", "dist", "cli", "main.js");
+  const source = join(here, "main.ts");
+  await import(existsSync(source) ? source : built);
+} else {
+  const node = bundledNode();
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+    stdio: "inherit",
+  });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.on("exit", (code, signal) => {
+    process.exit(signal === null ? code : 128 + constants.signals[signal]);
+  });
+}
+
+/** Path of the Node 26 that the npm package of this platform holds. */
+function bundledNode() {
+  const name = `node-${process.platform}-${process.arch}`;
+  try {
+    const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
+    return join(dirname(manifest), "bin", "node");
+  } catch {
+    console.error(
+      `millrace: needs Node ${NODE_MAJOR_MIN} or newer, this is ${process.version}, and the npm package ${name} is not installed`,
+    );
+    process.exit(1);
+  }
+}
