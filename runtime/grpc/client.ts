@@ -1,0 +1,66 @@
+// Channels to other programs and the two ways to call them: unary with a deadline, and streams.
+import {
+  type CallOptions,
+  type ChannelCredentials,
+  type ClientOptions,
+  type ClientUnaryCall,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { CHANNEL_OPTIONS } from "./limits.ts";
+
+/** A unary call that says nothing about its deadline gets this one. */
+const UNARY_MS_DEFAULT = 10_000;
+
+/** Opens a client of a generated class to "host:port"; it connects on first use. */
+export function connect<Client>(
+  Constructor: new (
+    address: string,
+    credentials: ChannelCredentials,
+    options?: Partial<ClientOptions>,
+  ) => Client,
+  address: string,
+): Client {
+  return new Constructor(address, credentials.createInsecure(), CHANNEL_OPTIONS);
+}
+
+export interface UnaryOptions {
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+  readonly metadata?: Metadata;
+  /** Wait for the server to be there instead of failing at once. */
+  readonly waitForReady?: boolean;
+}
+
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: (error: ServiceError | null, response: Response) => void,
+) => ClientUnaryCall;
+
+/**
+ * Calls a unary method: `await call(client, client.getBuild, { id })`. Rejects with the ServiceError,
+ * whose `code` is the gRPC status and `details` the server's sentence.
+ */
+export function call<Request, Response>(
+  client: object,
+  method: UnaryMethod<Request, Response>,
+  request: Request,
+  options: UnaryOptions = {},
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const metadata = options.metadata ?? new Metadata();
+    if (options.waitForReady === true) metadata.setOptions({ waitForReady: true });
+    const deadline = Date.now() + (options.deadlineMs ?? UNARY_MS_DEFAULT);
+    const running = method.call(client, request, metadata, { deadline }, (error, response) => {
+      options.signal?.removeEventListener("abort", cancel);
+      if (error === null) resolve(response);
+      else reject(error);
+    });
+    const cancel = (): void => running.cancel();
+    if (options.signal?.aborted === true) cancel();
+    else options.signal?.addEventListener("abort", cancel, { once: true });
+  });
+}

@@ -1,0 +1,46 @@
+// Errors of an RPC as callers see them: a status that fits and a sentence that says what to do.
+// Anything else that a handler throws is logged here and leaves as INTERNAL without its text.
+import { type Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import type { Log } from "../log.ts";
+
+/** An expected failure of a handler; the message is for the caller. */
+export class RpcError extends Error {
+  override readonly name = "RpcError";
+  readonly code: status;
+  readonly metadata: Metadata | undefined;
+
+  constructor(code: status, message: string, metadata?: Metadata) {
+    super(message);
+    this.code = code;
+    this.metadata = metadata;
+  }
+}
+
+/** The named thing does not exist. */
+export const notFound = (message: string): RpcError => new RpcError(status.NOT_FOUND, message);
+
+/** A field is wrong: name it, its value and the limit. */
+export const invalid = (message: string): RpcError =>
+  new RpcError(status.INVALID_ARGUMENT, message);
+
+/** The state of things does not allow it. */
+export const failedPrecondition = (message: string): RpcError =>
+  new RpcError(status.FAILED_PRECONDITION, message);
+
+/** Somebody else was first; read again. */
+export const aborted = (message: string): RpcError => new RpcError(status.ABORTED, message);
+
+/** Not now; try again. */
+export const unavailable = (message: string): RpcError => new RpcError(status.UNAVAILABLE, message);
+
+/** What a handler threw, as gRPC sends it. */
+export function asServiceError(error: unknown, log: Log): Partial<ServiceError> {
+  if (error instanceof RpcError) {
+    const { code, message, metadata } = error;
+    return metadata === undefined
+      ? { code, details: message }
+      : { code, details: message, metadata };
+  }
+  log.error({ err: error }, "handler failed");
+  return { code: status.INTERNAL, details: "internal error; the server's log has it" };
+}

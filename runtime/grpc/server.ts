@@ -1,0 +1,80 @@
+// A gRPC server of one program: limits, health, and reflection where it is a public API.
+import { join } from "node:path";
+import {
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
+import { formatAddress, type ListenAddress } from "../listen-address.ts";
+import type { Log } from "../log.ts";
+import { SERVER_OPTIONS } from "./limits.ts";
+
+/** How long calls may take to end at a graceful shutdown. */
+const SHUTDOWN_MS_MAX = 3_000;
+
+export interface GrpcServerOptions {
+  readonly address: ListenAddress;
+  readonly services: readonly {
+    readonly definition: ServiceDefinition;
+    readonly implementation: UntypedServiceImplementation;
+  }[];
+  /** Folder that holds `millrace/v1/*.proto`, for reflection; absent: no reflection. */
+  readonly protoRoot?: string;
+  readonly log: Log;
+}
+
+export interface GrpcServer {
+  /** Where it listens, the port filled in. */
+  readonly address: ListenAddress;
+  /** Takes no new calls, waits a moment for the running ones, then ends them. */
+  close(): Promise<void>;
+}
+
+/** Starts a server; rejects with a clear error where the address is taken. */
+export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
+  const server = new Server(SERVER_OPTIONS);
+  for (const { definition, implementation } of options.services) {
+    server.addService(definition, implementation);
+  }
+  const health = new HealthImplementation({ "": "SERVING" });
+  health.addToServer(server);
+  if (options.protoRoot !== undefined) await addReflection(server, options.protoRoot);
+  const port = await bind(server, options.address);
+  const address = { host: options.address.host, port };
+  options.log.info({ address: formatAddress(address) }, "listening");
+  return { address, close: () => shutdown(server, health) };
+}
+
+function bind(server: Server, address: ListenAddress): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const target = formatAddress(address);
+    server.bindAsync(target, ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port);
+      else reject(new Error(`cannot listen on ${target}: ${error.message}`));
+    });
+  });
+}
+
+function shutdown(server: Server, health: HealthImplementation): Promise<void> {
+  health.setStatus("", "NOT_SERVING");
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.forceShutdown(), SHUTDOWN_MS_MAX);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** Reflection reads our own proto files, never input; loaded late because it costs 50 ms. */
+async function addReflection(server: Server, protoRoot: string): Promise<void> {
+  const { loadSync } = await import("@grpc/proto-loader");
+  const { ReflectionService } = await import("@grpc/reflection");
+  const files = ["builds", "rollouts", "fleet", "workers", "release_format"].map((name) =>
+    join("millrace", "v1", `${name}.proto`),
+  );
+  const definition = loadSync(files, { includeDirs: [protoRoot], keepCase: true });
+  new ReflectionService(definition).addToServer(server);
+}
