@@ -1,0 +1,181 @@
+// Traces and metrics of a program, by OpenTelemetry. Nothing leaves the machine unless it is configured:
+// spans go out where OTEL_EXPORTER_OTLP_ENDPOINT is set, metrics are served where a port is given.
+// The SDKs are loaded only then (they cost 100 ms and 20 MB, and there is an agent on every machine).
+import { randomBytes } from "node:crypto";
+import {
+  type Attributes,
+  type Context,
+  type Counter,
+  context,
+  type Histogram,
+  metrics,
+  ROOT_CONTEXT,
+  type Span,
+  SpanStatusCode,
+  TraceFlags,
+  trace,
+} from "@opentelemetry/api";
+import { VERSION } from "./version.ts";
+
+const SCOPE = "millrace";
+
+/** Share of agents that record spans, by default: 100,000 agents, 1,000 of them traced. */
+const AGENT_SAMPLE_RATIO = 0.01;
+
+export interface TelemetryOptions {
+  /** Program's name, becomes `service.name` "millrace-<program>". */
+  readonly program: string;
+  /** Serves Prometheus metrics on this loopback port; 0: a free one; absent: not at all. */
+  readonly metricsPort?: number;
+  readonly attributes?: Attributes;
+}
+
+export interface Telemetry {
+  /** Where metrics are served; undefined: nowhere. */
+  readonly metricsPort: number | undefined;
+  /** Sends what is still waiting, then ends. */
+  stop(): Promise<void>;
+}
+
+/** Starts what is configured. Only a program's main calls it, before it creates instruments. */
+export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
+  const attributes = {
+    "service.name": `millrace-${options.program}`,
+    "service.version": VERSION,
+    ...options.attributes,
+  };
+  const stops: (() => Promise<void>)[] = [];
+  if (isOtlpConfigured()) stops.push(await startTraces(options.program, attributes));
+  let metricsPort: number | undefined;
+  if (options.metricsPort !== undefined) {
+    const served = await startMetrics(options.metricsPort, attributes);
+    metricsPort = served.port;
+    stops.push(served.stop);
+  }
+  return { metricsPort, stop: async () => void (await Promise.all(stops.map((stop) => stop()))) };
+}
+
+/** A new W3C trace context, sampled, for a request that brought none. */
+export function newTraceparent(): string {
+  return `00-${randomBytes(16).toString("hex")}-${randomBytes(8).toString("hex")}-01`;
+}
+
+/** W3C trace context of a span, to ride in a command. */
+export function traceparentOf(span: Span): string {
+  const { traceId, spanId, traceFlags } = span.spanContext();
+  return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`;
+}
+
+export interface SpanOptions {
+  /** W3C trace context of the span above; absent or malformed: a new trace. */
+  readonly parent?: string | undefined;
+  readonly attributes?: Attributes;
+}
+
+/** Runs `work` inside a span that ends with it, marked failed where it throws. */
+export async function inSpan<Result>(
+  name: string,
+  options: SpanOptions,
+  work: (span: Span) => Promise<Result>,
+): Promise<Result> {
+  const span = openSpan(name, options);
+  try {
+    return await work(span);
+  } catch (error) {
+    span.recordException(error as Error);
+    span.setStatus({ code: SpanStatusCode.ERROR, message: String(error) });
+    throw error;
+  } finally {
+    span.end();
+  }
+}
+
+/** Opens a span that the caller ends. */
+export function openSpan(name: string, options: SpanOptions): Span {
+  const parent = contextOf(options.parent);
+  return trace
+    .getTracer(SCOPE, VERSION)
+    .startSpan(name, { attributes: options.attributes ?? {} }, parent);
+}
+
+/** A counter of this program; `unit` as in UCUM ("By", "s", "{build}"). */
+export function counter(name: string, description: string, unit = "1"): Counter {
+  return metrics.getMeter(SCOPE, VERSION).createCounter(name, { description, unit });
+}
+
+/** A histogram of this program. */
+export function histogram(name: string, description: string, unit = "s"): Histogram {
+  return metrics.getMeter(SCOPE, VERSION).createHistogram(name, { description, unit });
+}
+
+/** A gauge that is read whenever metrics are collected. */
+export function gauge(name: string, description: string, read: () => number, unit = "1"): void {
+  metrics
+    .getMeter(SCOPE, VERSION)
+    .createObservableGauge(name, { description, unit })
+    .addCallback((result) => result.observe(read()));
+}
+
+function contextOf(traceparent: string | undefined): Context {
+  const match = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(traceparent ?? "");
+  if (match === null) return context.active();
+  const [, traceId, spanId, flags] = match as unknown as [string, string, string, string];
+  const isSampled = (Number.parseInt(flags, 16) & TraceFlags.SAMPLED) !== 0;
+  return trace.setSpanContext(ROOT_CONTEXT, {
+    traceId,
+    spanId,
+    traceFlags: isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
+    isRemote: true,
+  });
+}
+
+function isOtlpConfigured(): boolean {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = process.env;
+  return Boolean(OTEL_EXPORTER_OTLP_ENDPOINT ?? OTEL_EXPORTER_OTLP_TRACES_ENDPOINT);
+}
+
+/** Whether this process is one of the agents that record spans; the share is set by environment. */
+function isTracedAgent(): boolean {
+  const ratio = Number(process.env["MILLRACE_AGENT_TRACE_RATIO"] ?? AGENT_SAMPLE_RATIO);
+  return randomBytes(4).readUInt32LE() < ratio * 2 ** 32;
+}
+
+async function startTraces(program: string, attributes: Attributes): Promise<() => Promise<void>> {
+  if (program === "agent" && !isTracedAgent()) return async () => {};
+  const { BatchSpanProcessor, ParentBasedSampler, AlwaysOnSampler, TracerProvider } = await import(
+    "@opentelemetry/sdk-trace"
+  );
+  const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-http");
+  const { resourceFromAttributes } = await import("@opentelemetry/resources");
+  const provider = new TracerProvider({
+    resource: resourceFromAttributes(attributes),
+    sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
+    spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
+  });
+  trace.setGlobalTracerProvider(provider);
+  return () => provider.shutdown();
+}
+
+async function startMetrics(
+  port: number,
+  attributes: Attributes,
+): Promise<{ port: number; stop: () => Promise<void> }> {
+  const { MeterProvider } = await import("@opentelemetry/sdk-metrics");
+  const { PrometheusExporter } = await import("@opentelemetry/exporter-prometheus");
+  const { resourceFromAttributes } = await import("@opentelemetry/resources");
+  const exporter = new PrometheusExporter({ host: "127.0.0.1", port, preventServerStart: true });
+  const provider = new MeterProvider({
+    resource: resourceFromAttributes(attributes),
+    readers: [exporter],
+  });
+  metrics.setGlobalMeterProvider(provider);
+  await exporter.startServer();
+  return { port: boundPort(exporter) ?? port, stop: () => provider.shutdown() };
+}
+
+/** The exporter does not tell which free port it took; its server does. */
+function boundPort(exporter: object): number | undefined {
+  const server = (exporter as { _server?: import("node:http").Server })._server;
+  const address = server?.address();
+  return typeof address === "object" && address !== null ? address.port : undefined;
+}
