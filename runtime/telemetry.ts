@@ -2,6 +2,9 @@
 // spans go out where OTEL_EXPORTER_OTLP_ENDPOINT is set, metrics are served where a port is given.
 // The SDKs are loaded only then (they cost 100 ms and 20 MB, and there is an agent on every machine).
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import {
   type Attributes,
   type Context,
@@ -150,7 +153,7 @@ async function startTraces(program: string, attributes: Attributes): Promise<() 
   const provider = new TracerProvider({
     resource: resourceFromAttributes(attributes),
     sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
-    spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
+    spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
   });
   trace.setGlobalTracerProvider(provider);
   return () => provider.shutdown();
@@ -163,19 +166,22 @@ async function startMetrics(
   const { MeterProvider } = await import("@opentelemetry/sdk-metrics");
   const { PrometheusExporter } = await import("@opentelemetry/exporter-prometheus");
   const { resourceFromAttributes } = await import("@opentelemetry/resources");
-  const exporter = new PrometheusExporter({ host: "127.0.0.1", port, preventServerStart: true });
+  const exporter = new PrometheusExporter({ preventServerStart: true });
   const provider = new MeterProvider({
     resource: resourceFromAttributes(attributes),
     readers: [exporter],
   });
   metrics.setGlobalMeterProvider(provider);
-  await exporter.startServer();
-  return { port: boundPort(exporter) ?? port, stop: () => provider.shutdown() };
-}
-
-/** The exporter does not tell which free port it took; its server does. */
-function boundPort(exporter: object): number | undefined {
-  const server = (exporter as { _server?: import("node:http").Server })._server;
-  const address = server?.address();
-  return typeof address === "object" && address !== null ? address.port : undefined;
+  // Our own server: the exporter's takes port 0 for its default instead of a free one.
+  const server = createServer((request, response) =>
+    exporter.getMetricsRequestHandler(request, response),
+  );
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+  const stop = async (): Promise<void> => {
+    server.close();
+    server.closeAllConnections();
+    await provider.shutdown();
+  };
+  return { port: (server.address() as AddressInfo).port, stop };
 }
