@@ -103,6 +103,11 @@ export function blobPrefix(prefix: string): string {
   return prefix;
 }
 
+/** Whether the text can be a segment of a key. */
+export function isBlobSegment(text: string): boolean {
+  return segmentFault(text) === undefined;
+}
+
 function checkLength(text: string, what: string): void {
   const bytes = Buffer.byteLength(text);
   if (bytes > BLOB_KEY_BYTES_MAX) {
@@ -113,16 +118,18 @@ function checkLength(text: string, what: string): void {
 }
 
 function checkSegment(segment: string, text: string, what: string): void {
-  const wrong =
-    segment.length > BLOB_SEGMENT_BYTES_MAX
-      ? `has ${segment.length} bytes, the limit is ${BLOB_SEGMENT_BYTES_MAX}`
-      : segment === "." || segment === ".."
-        ? `may not be "." or ".."`
-        : /^[A-Za-z0-9._-]+$/.test(segment)
-          ? undefined
-          : "must be one or more of A-Z a-z 0-9 . _ -";
-  if (wrong === undefined) return;
-  throw new BlobKeyError(`blob ${what} ${shown(text)}: segment ${shown(segment)} ${wrong}`);
+  const fault = segmentFault(segment);
+  if (fault === undefined) return;
+  throw new BlobKeyError(`blob ${what} ${shown(text)}: segment ${shown(segment)} ${fault}`);
+}
+
+function segmentFault(segment: string): string | undefined {
+  if (segment.length > BLOB_SEGMENT_BYTES_MAX) {
+    return `has ${segment.length} bytes, the limit is ${BLOB_SEGMENT_BYTES_MAX}`;
+  }
+  if (segment === "." || segment === "..") return `may not be "." or ".."`;
+  if (/^[A-Za-z0-9._-]+$/.test(segment)) return undefined;
+  return "must be one or more of A-Z a-z 0-9 . _ -";
 }
 
 function shown(text: string): string {
