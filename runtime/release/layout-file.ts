@@ -1,0 +1,113 @@
+// The layout file on disk: 12 bytes a chunk row, written and read from front to back beside the
+// manifest. It says where chunks lie; whether they do is the piece tables' and the digests' business.
+import { closeSync, openSync, writeSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
+import { open } from "node:fs/promises";
+import { Blake3Hasher } from "@napi-rs/blake-hash";
+import type { ChunkPlace } from "../../core/release/layout-row.ts";
+import { LAYOUT_ROW_BYTES, readLayoutRow, writeLayoutRow } from "../../core/release/layout-row.ts";
+import { CHUNKS_MAX } from "../../core/release/limits.ts";
+import { WireError } from "../../core/release/wire-error.ts";
+
+/** Rows written or read at once: 192 KiB. */
+const BATCH_ROWS = 16 * 1024;
+
+/** Writes the rows of a layout file in order and hashes them. */
+export class LayoutWriter {
+  readonly #file: number;
+  readonly #hasher = new Blake3Hasher();
+  readonly #batch = Buffer.alloc(BATCH_ROWS * LAYOUT_ROW_BYTES);
+  readonly #view = new DataView(this.#batch.buffer, this.#batch.byteOffset, this.#batch.length);
+  #filled = 0;
+  #bytes = 0;
+
+  /** Creates or empties the file at the path. */
+  constructor(path: string) {
+    this.#file = openSync(path, "w", 0o600);
+  }
+
+  row(place: ChunkPlace): void {
+    writeLayoutRow(place, this.#view, this.#filled);
+    this.#filled += LAYOUT_ROW_BYTES;
+    if (this.#filled === this.#batch.length) this.#flush();
+  }
+
+  /** Closes the file. */
+  finish(): { readonly digest: Uint8Array; readonly bytes: number } {
+    this.#flush();
+    this.close();
+    return { digest: new Uint8Array(this.#hasher.digestBuffer()), bytes: this.#bytes };
+  }
+
+  /** Closes the file without finishing it. */
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  #flush(): void {
+    const filled = this.#batch.subarray(0, this.#filled);
+    this.#hasher.update(filled);
+    for (let at = 0; at < filled.length; ) at += writeSync(this.#file, filled, at);
+    this.#bytes += filled.length;
+    this.#filled = 0;
+  }
+}
+
+/** Reads the rows of a layout file in order. */
+export class LayoutReader {
+  readonly #file: FileHandle;
+  readonly #where: string;
+  readonly #bytes: number;
+  readonly #batch = Buffer.allocUnsafe(BATCH_ROWS * LAYOUT_ROW_BYTES);
+  #at = 0;
+
+  private constructor(file: FileHandle, bytes: number, where: string) {
+    this.#file = file;
+    this.#bytes = bytes;
+    this.#where = where;
+  }
+
+  /** Opens a file; throws WireError when its size is no whole number of rows or over the limit. */
+  static async open(path: string, where = path): Promise<LayoutReader> {
+    const file = await open(path, "r");
+    const { size } = await file.stat();
+    const rows = size / LAYOUT_ROW_BYTES;
+    if (Number.isInteger(rows) && rows <= CHUNKS_MAX) return new LayoutReader(file, size, where);
+    await file.close();
+    throw new WireError(`${size} bytes are no ${CHUNKS_MAX} rows or fewer of 12`, where);
+  }
+
+  /** The next `count` rows; throws WireError when there are fewer, or one that no pack can have. */
+  async next(count: number): Promise<ChunkPlace[]> {
+    const places: ChunkPlace[] = [];
+    while (places.length < count) {
+      const rows = Math.min(BATCH_ROWS, count - places.length);
+      const batch = this.#batch.subarray(0, rows * LAYOUT_ROW_BYTES);
+      await this.#fill(batch);
+      const view = new DataView(batch.buffer, batch.byteOffset, batch.length);
+      for (let at = 0; at < batch.length; at += LAYOUT_ROW_BYTES) {
+        places.push(readLayoutRow(view, at, this.#where));
+      }
+    }
+    return places;
+  }
+
+  /** Throws WireError when rows are left. */
+  end(): void {
+    if (this.#at === this.#bytes) return;
+    throw new WireError(`${this.#bytes - this.#at} bytes beyond the manifest's rows`, this.#where);
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  async #fill(target: Buffer): Promise<void> {
+    for (let done = 0; done < target.length; ) {
+      const { bytesRead } = await this.#file.read(target, done, target.length - done, this.#at);
+      if (bytesRead === 0) throw new WireError("ends before the manifest's rows", this.#where);
+      done += bytesRead;
+      this.#at += bytesRead;
+    }
+  }
+}

@@ -1,0 +1,53 @@
+// The packer's pool of threads, typed. One pool a pack: it ends with it, and gives all memory back.
+import { FixedQueue, Piscina } from "piscina";
+import { moduleUrl } from "../../runtime/module-url.ts";
+import type { SpanChunks } from "./chunk-span.ts";
+import type { DataPieceTask, MadePiece, MetaPieceTask } from "./make-piece.ts";
+import { PackError } from "./pack-error.ts";
+import type { PackOutcome, PackTask } from "./pack-thread.ts";
+import type { Span, Tree } from "./walk-tree.ts";
+
+/** Runs tasks in the order in which they are given, `threads` at a time. */
+export class PackThreads {
+  readonly #pool: Piscina<PackTask, PackOutcome>;
+  readonly #signal: AbortSignal;
+
+  constructor(threads: number, signal: AbortSignal) {
+    this.#signal = signal;
+    this.#pool = new Piscina({
+      filename: moduleUrl("./pack-thread.ts", import.meta.url).href,
+      minThreads: threads,
+      maxThreads: threads,
+      // The default queue is one for all pools of the process.
+      taskQueue: new FixedQueue(),
+      recordTiming: false,
+    });
+  }
+
+  walk(output: string, entryFile: string): Promise<Tree> {
+    return this.#run({ kind: "walk", output, entryFile });
+  }
+
+  chunk(span: Span, root: string, entryFile: string): Promise<SpanChunks> {
+    return this.#run({ kind: "chunk", span, root, entryFile });
+  }
+
+  dataPiece(piece: DataPieceTask): Promise<MadePiece> {
+    return this.#run({ kind: "data-piece", piece });
+  }
+
+  metaPiece(piece: MetaPieceTask): Promise<MadePiece> {
+    return this.#run({ kind: "meta-piece", piece });
+  }
+
+  /** Ends the threads, whatever they do. */
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  async #run<Result>(task: PackTask): Promise<Result> {
+    const outcome = await this.#pool.run(task, { signal: this.#signal });
+    if (outcome.done) return outcome.result as Result;
+    throw new PackError(outcome.fault, outcome.message);
+  }
+}
