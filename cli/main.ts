@@ -1,4 +1,4 @@
 // Entry of the command line.
-import manifest from "../package.json" with { type: "json" };
+import { VERSION } from "../runtime/version.ts";
 
-if (process.argv[2] === "--version") console.log(manifest.version);
+if (process.argv[2] === "--version") console.log(VERSION);

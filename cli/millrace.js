@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const NODE_MAJOR_MIN = 26;
 const here = dirname(fileURLToPath(import.meta.url));
@@ -14,20 +14,29 @@ const here = dirname(fileURLToPath(import.meta.url));
 if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
   const built = join(here, "..", "dist", "cli", "main.js");
   const source = join(here, "main.ts");
-  await import(existsSync(source) ? source : built);
+  await import(pathToFileURL(existsSync(source) ? source : built).href);
 } else {
-  const node = bundledNode();
+  runUnder(bundledNode());
+}
+
+/** Runs this file under the given Node, passes signals on, and ends as it ends. */
+function runUnder(node) {
   const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
     stdio: "inherit",
   });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
-    process.on(signal, () => child.kill(signal));
+  // A terminal sends ^C to both processes; passing it on would make it two.
+  process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => {
+    console.error(`millrace: cannot start ${node}: ${error.message}`);
+    process.exit(1);
+  });
   child.on("exit", (code, signal) => {
     process.exit(signal === null ? code : 128 + constants.signals[signal]);
   });
 }
 
-/** Path of the Node 26 that the npm package of this platform holds. */
+/** Path of the Node that the npm package of this platform holds. */
 function bundledNode() {
   const name = `node-${process.platform}-${process.arch}`;
   try {
