@@ -1,22 +1,10 @@
 // A set of piece numbers as bits, with its count kept. Knows nothing of what the pieces are.
+import { PIECES_MAX } from "../release/limits.ts";
 
-/** Grows as pieces are added; piece p is bit p%8 (lowest first) of byte p/8. */
+/** Holds pieces below PIECES_MAX (512 bytes); piece p is bit p%8, lowest first, of byte p/8. */
 export class Bitfield {
-  #bytes: Uint8Array;
+  readonly #bytes = new Uint8Array(PIECES_MAX / 8);
   #count = 0;
-
-  constructor(capacity = 0) {
-    this.#bytes = new Uint8Array(Math.ceil(capacity / 8));
-  }
-
-  /** Takes the bits of a message; bits beyond `limit` are dropped, so a peer cannot make it grow. */
-  static fromBytes(bytes: Uint8Array, limit: number): Bitfield {
-    const field = new Bitfield(Math.min(limit, bytes.length * 8));
-    for (let piece = 0; piece < Math.min(limit, bytes.length * 8); piece++) {
-      if (((bytes[piece >> 3] ?? 0) >> (piece & 7)) & 1) field.add(piece);
-    }
-    return field;
-  }
 
   /** Pieces in the set. */
   get count(): number {
@@ -27,40 +15,43 @@ export class Bitfield {
     return (((this.#bytes[piece >> 3] ?? 0) >> (piece & 7)) & 1) === 1;
   }
 
-  /** Adds a piece; false when it was there. */
+  /** Adds a piece; false when it was there, or is beyond PIECES_MAX. */
   add(piece: number): boolean {
-    if (this.has(piece)) return false;
-    const index = piece >> 3;
-    if (index >= this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(index + 1, this.#bytes.length * 2));
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-    }
-    this.#bytes[index] = (this.#bytes[index] ?? 0) | (1 << (piece & 7));
-    this.#count++;
+    if (piece < 0 || piece >= PIECES_MAX || this.has(piece)) return false;
+    this.#bytes[piece >> 3] = (this.#bytes[piece >> 3] ?? 0) | (1 << (piece & 7));
+    this.#count += 1;
     return true;
   }
 
   /** Takes a piece out; false when it was not there. */
   remove(piece: number): boolean {
     if (!this.has(piece)) return false;
-    const index = piece >> 3;
-    this.#bytes[index] = (this.#bytes[index] ?? 0) & ~(1 << (piece & 7));
-    this.#count--;
+    this.#bytes[piece >> 3] = (this.#bytes[piece >> 3] ?? 0) & ~(1 << (piece & 7));
+    this.#count -= 1;
     return true;
   }
 
   /** The pieces in ascending order. */
-  *pieces(): Generator<number> {
-    for (let index = 0; index < this.#bytes.length; index++) {
-      const byte = this.#bytes[index] ?? 0;
-      if (byte === 0) continue;
-      for (let bit = 0; bit < 8; bit++) if ((byte >> bit) & 1) yield index * 8 + bit;
-    }
+  pieces(): number[] {
+    return piecesOf(this.#bytes);
   }
 
-  /** A copy of the bits for pieces below `limit`. */
-  toBytes(limit: number): Uint8Array {
-    return this.#bytes.slice(0, Math.ceil(limit / 8));
+  /** A copy of the bits, without zeros at the end. */
+  toBytes(): Uint8Array {
+    let end = this.#bytes.length;
+    while (end > 0 && this.#bytes[end - 1] === 0) end -= 1;
+    return this.#bytes.slice(0, end);
   }
+}
+
+/** The pieces whose bits are set, in ascending order. */
+export function piecesOf(bits: Uint8Array): number[] {
+  const pieces: number[] = [];
+  for (let index = 0; index < bits.length; index += 1) {
+    const byte = bits[index] ?? 0;
+    for (let bit = 0; byte >> bit !== 0; bit += 1) {
+      if ((byte >> bit) & 1) pieces.push(index * 8 + bit);
+    }
+  }
+  return pieces;
 }

@@ -1,0 +1,147 @@
+// The fetches under way and the missing pieces that wait for a source: who is the source of what, and
+// how a piece gets from one source to another. It makes no choice and knows no time.
+import type { SwarmEffect } from "./facts.ts";
+import { type Fetch, isAtRest, newFetch, restart } from "./fetch.ts";
+import type { Block, PeerId } from "./message.ts";
+import { giveUp, type Neighbour } from "./neighbour.ts";
+import { PieceBag } from "./piece-bag.ts";
+import type { Random } from "./random.ts";
+
+export interface FetchTableOptions {
+  readonly random: Random;
+  readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
+  readonly bytesOf: (piece: number) => number;
+}
+
+/** Every missing piece is waiting, or has a source, or rests until a write or comparison ends. */
+export class FetchTable {
+  readonly #options: FetchTableOptions;
+  readonly #fetches = new Map<number, Fetch>();
+  readonly #waiting: PieceBag;
+  readonly #orphans = new Set<number>();
+  /** Pieces that came corrupt from several givers. */
+  readonly #suspects = new Set<number>();
+  #outstanding = 0;
+
+  constructor(options: FetchTableOptions) {
+    this.#options = options;
+    this.#waiting = new PieceBag(options.random);
+  }
+
+  /** Blocks asked and not answered, of all neighbours. */
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  /** Missing pieces without a source, begun or not, in random order. */
+  get waiting(): readonly number[] {
+    return this.#waiting.values();
+  }
+
+  /** Those of the waiting that are begun. */
+  get orphans(): ReadonlySet<number> {
+    return this.#orphans;
+  }
+
+  get(piece: number): Fetch | undefined {
+    return this.#fetches.get(piece);
+  }
+
+  all(): Iterable<Fetch> {
+    return this.#fetches.values();
+  }
+
+  /** Makes missing pieces wait for a source. */
+  miss(pieces: readonly number[]): void {
+    for (const piece of pieces) if (!this.#fetches.has(piece)) this.#waiting.add(piece);
+  }
+
+  /** Makes a neighbour the source of a waiting piece. */
+  assign(piece: number, source: Neighbour, effects: SwarmEffect[]): Fetch {
+    const fetch = this.#fetches.get(piece) ?? this.#begin(piece);
+    const isMixed = fetch.givers.size > 1 || !fetch.givers.has(source.peer);
+    if (fetch.isSuspect && fetch.stored > 0 && isMixed) {
+      restart(fetch);
+      effects.push({ kind: "discard", piece });
+    }
+    fetch.source = source.peer;
+    source.fetching.push(piece);
+    this.#waiting.remove(piece);
+    this.#orphans.delete(piece);
+    return fetch;
+  }
+
+  /** Notes that a block is asked. */
+  asked(source: Neighbour, block: Block, now: number): void {
+    source.requests.push({ ...block, sentAt: now });
+    this.#outstanding += 1;
+  }
+
+  /** Notes that a request was answered. */
+  answered(): void {
+    this.#outstanding -= 1;
+  }
+
+  /** Takes a fetch from its source, and lets it wait for another once what arrived is stored. */
+  orphan(fetch: Fetch, effects?: SwarmEffect[]): void {
+    this.#release(fetch, effects);
+    this.await(fetch);
+  }
+
+  /** Takes all fetches from a neighbour; without `effects` it is gone, and is told nothing. */
+  orphanAllOf(neighbour: Neighbour, effects?: SwarmEffect[]): void {
+    for (const piece of [...neighbour.fetching]) {
+      const fetch = this.#fetches.get(piece);
+      if (fetch !== undefined) this.orphan(fetch, effects);
+    }
+  }
+
+  /** Lets a fetch without source wait for one, if nothing of it is being written or compared. */
+  await(fetch: Fetch): void {
+    if (fetch.source !== undefined || !isAtRest(fetch)) return;
+    this.#waiting.add(fetch.piece);
+    this.#orphans.add(fetch.piece);
+  }
+
+  /** All of a piece is stored: its source is free, and nobody is asked until it is compared. */
+  finish(fetch: Fetch): void {
+    this.#release(fetch);
+    fetch.isFinishing = true;
+  }
+
+  /** A piece was corrupt: it waits to be fetched from its start. */
+  again(fetch: Fetch): void {
+    if (fetch.givers.size > 1) this.#suspects.add(fetch.piece);
+    this.#fetches.delete(fetch.piece);
+    this.#waiting.add(fetch.piece);
+  }
+
+  /** A piece is whole: nothing of it is needed any more. */
+  end(piece: number, effects: SwarmEffect[]): void {
+    const fetch = this.#fetches.get(piece);
+    if (fetch !== undefined) this.#release(fetch, effects);
+    this.#fetches.delete(piece);
+    this.#waiting.remove(piece);
+    this.#orphans.delete(piece);
+    this.#suspects.delete(piece);
+  }
+
+  #begin(piece: number): Fetch {
+    const fetch = newFetch(piece, this.#options.bytesOf(piece), this.#suspects.has(piece));
+    this.#fetches.set(piece, fetch);
+    return fetch;
+  }
+
+  #release(fetch: Fetch, effects?: SwarmEffect[]): void {
+    const source =
+      fetch.source === undefined ? undefined : this.#options.neighbours.get(fetch.source);
+    fetch.source = undefined;
+    fetch.asked = fetch.arrived;
+    if (source === undefined) return;
+    const givenUp = giveUp(source, fetch.piece);
+    this.#outstanding -= givenUp;
+    if (givenUp === 0) return;
+    const message = { kind: "cancel", piece: fetch.piece } as const;
+    effects?.push({ kind: "send", to: source.peer, message });
+  }
+}

@@ -1,0 +1,55 @@
+// One piece on its way here: how far it is asked, arrived and stored, and who gave its blocks.
+import { BLOCK_BYTES_MAX } from "./limits.ts";
+import type { Block, PeerId } from "./message.ts";
+
+/** asked >= arrived >= stored, all in bytes from the start of the piece. */
+export interface Fetch {
+  readonly piece: number;
+  readonly bytes: number;
+  /** Whom its blocks are asked of; undefined while nobody is. */
+  source: PeerId | undefined;
+  asked: number;
+  arrived: number;
+  stored: number;
+  readonly givers: Set<PeerId>;
+  /** It was corrupt once with several givers: now one must give all, so that blame is clear. */
+  readonly isSuspect: boolean;
+  /** All is stored, and its digest is being compared. */
+  isFinishing: boolean;
+}
+
+export function newFetch(piece: number, bytes: number, isSuspect: boolean): Fetch {
+  return {
+    piece,
+    bytes,
+    source: undefined,
+    asked: 0,
+    arrived: 0,
+    stored: 0,
+    givers: new Set(),
+    isSuspect,
+    isFinishing: false,
+  };
+}
+
+/** The block to ask next; moves on. Undefined: all is asked. */
+export function nextBlock(fetch: Fetch): Block | undefined {
+  if (fetch.asked >= fetch.bytes) return undefined;
+  const offset = fetch.asked;
+  const bytes = Math.min(BLOCK_BYTES_MAX, fetch.bytes - offset);
+  fetch.asked += bytes;
+  return { piece: fetch.piece, offset, bytes };
+}
+
+/** True when another source may go on: nothing of it is being written or compared. */
+export function isAtRest(fetch: Fetch): boolean {
+  return fetch.arrived === fetch.stored && !fetch.isFinishing;
+}
+
+/** Starts over, as if nothing had come. */
+export function restart(fetch: Fetch): void {
+  fetch.asked = 0;
+  fetch.arrived = 0;
+  fetch.stored = 0;
+  fetch.givers.clear();
+}

@@ -1,0 +1,143 @@
+// What we know of one connected peer as a source: what it has, what we asked it, how well it answers.
+// What it asks of us is kept in `uploads.ts`.
+
+import type { Instant } from "../machine.ts";
+import { Bitfield } from "./bitfield.ts";
+import { BRISK_MS_MAX, CANCELLED_MAX, PIPELINE_MAX } from "./limits.ts";
+import type { Block, PeerId, PeerRole } from "./message.ts";
+
+/** A block asked and not answered. */
+export interface Request extends Block {
+  sentAt: Instant;
+}
+
+export interface Neighbour {
+  readonly peer: PeerId;
+  readonly role: PeerRole;
+  /** Of the id, for spreading pieces over relays. */
+  readonly hash: number;
+  readonly has: Bitfield;
+  /** Oldest first. */
+  readonly requests: Request[];
+  /** Blocks that we no longer want, but that may be under way. */
+  readonly cancelled: Block[];
+  /** Pieces that it is the source of, in the order they were begun. */
+  readonly fetching: number[];
+  /** Pieces not to be asked of it before an instant. */
+  readonly retryAt: Map<number, Instant>;
+  /** Nothing is asked of it before. */
+  pausedUntil: Instant;
+  /** Blocks to ask at a time. */
+  depth: number;
+  /** Time-outs since its last block. */
+  timeouts: number;
+  /** Milliseconds that its blocks took lately, each. */
+  blockMs: number;
+  lastBlockAt: Instant;
+  /** Since when one of its blocks is being written; meanwhile it waits for us, not we for it. */
+  storingSince: Instant | undefined;
+  /** Last time it gave or asked anything. */
+  usefulAt: Instant;
+  noise: number;
+}
+
+/** A neighbour as it is when it has just connected. */
+export function newNeighbour(now: Instant, peer: PeerId, role: PeerRole): Neighbour {
+  return {
+    peer,
+    role,
+    hash: hashOf(peer),
+    has: new Bitfield(),
+    requests: [],
+    cancelled: [],
+    fetching: [],
+    retryAt: new Map(),
+    pausedUntil: now,
+    depth: PIPELINE_MAX,
+    timeouts: 0,
+    blockMs: 0,
+    lastBlockAt: now,
+    storingSince: undefined,
+    usefulAt: now,
+    noise: 0,
+  };
+}
+
+/** True when it may be asked for the piece now. */
+export function isUsable(neighbour: Neighbour, piece: number, now: Instant): boolean {
+  if (!neighbour.has.has(piece) || neighbour.pausedUntil > now) return false;
+  const retryAt = neighbour.retryAt.get(piece);
+  return retryAt === undefined || retryAt <= now;
+}
+
+/** True when its blocks are late or take long, so that someone else should be asked too. */
+export function isSlow(neighbour: Neighbour, now: Instant): boolean {
+  if (neighbour.timeouts > 0 || neighbour.blockMs > BRISK_MS_MAX) return true;
+  const waitingSince = waitingFrom(neighbour);
+  return waitingSince !== undefined && now - waitingSince >= BRISK_MS_MAX;
+}
+
+/** Since when we wait for its next block; undefined when it owes none, or we still write its last. */
+export function waitingFrom(neighbour: Neighbour): Instant | undefined {
+  const oldest = neighbour.requests[0];
+  if (oldest === undefined || neighbour.storingSince !== undefined) return undefined;
+  return Math.max(oldest.sentAt, neighbour.lastBlockAt);
+}
+
+/** Takes the request that a block answers out of the list; undefined when there is none. */
+export function takeRequest(neighbour: Neighbour, block: Block): Request | undefined {
+  const index = neighbour.requests.findIndex((request) => isSame(request, block));
+  return index < 0 ? undefined : neighbour.requests.splice(index, 1)[0];
+}
+
+/** Takes a block that we gave up out of the list; false when it never was asked. */
+export function takeCancelled(neighbour: Neighbour, block: Block): boolean {
+  const index = neighbour.cancelled.findIndex((cancelled) => isSame(cancelled, block));
+  if (index >= 0) neighbour.cancelled.splice(index, 1);
+  return index >= 0;
+}
+
+/** Gives up what was asked of a piece; returns how many requests that were. */
+export function giveUp(neighbour: Neighbour, piece: number): number {
+  const place = neighbour.fetching.indexOf(piece);
+  if (place >= 0) neighbour.fetching.splice(place, 1);
+  const kept = neighbour.requests.filter((request) => request.piece !== piece);
+  const gone = neighbour.requests.filter((request) => request.piece === piece);
+  neighbour.requests.splice(0, neighbour.requests.length, ...kept);
+  neighbour.cancelled.push(...gone);
+  neighbour.cancelled.splice(0, Math.max(0, neighbour.cancelled.length - CANCELLED_MAX));
+  return gone.length;
+}
+
+/** Learns from a block how fast it is: the mean of the last few, and how deep to ask. */
+export function noteBlock(neighbour: Neighbour, request: Request, now: Instant): void {
+  const tookMs = now - Math.max(request.sentAt, neighbour.lastBlockAt);
+  neighbour.blockMs = (3 * neighbour.blockMs + tookMs) / 4;
+  neighbour.lastBlockAt = now;
+  neighbour.usefulAt = now;
+  neighbour.timeouts = 0;
+  if (tookMs <= BRISK_MS_MAX) neighbour.depth = Math.min(PIPELINE_MAX, neighbour.depth + 1);
+  else neighbour.depth = Math.max(1, neighbour.depth >> 1);
+}
+
+/** Forgives it the time that we took to write its block. */
+export function noteStored(neighbour: Neighbour, now: Instant): void {
+  if (neighbour.storingSince === undefined) return;
+  const tookMs = now - neighbour.storingSince;
+  neighbour.storingSince = undefined;
+  neighbour.lastBlockAt = Math.max(neighbour.lastBlockAt, now);
+  for (const request of neighbour.requests) request.sentAt += tookMs;
+}
+
+function isSame(a: Block, b: Block): boolean {
+  return a.piece === b.piece && a.offset === b.offset && a.bytes === b.bytes;
+}
+
+/** FNV-1a, 32 bits. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index += 1) {
+    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  }
+  return hash >>> 0;
+}

@@ -1,0 +1,310 @@
+// The machine of one peer in the swarm of one pack: agents and relays run the same one. It keeps who
+// is a neighbour, and hands each fact to whom it concerns: pieces coming (`downloads.ts`), pieces going
+// (`uploads.ts`), peers to dial or to ban (`roster.ts`). Bytes, sockets and hashes are outside.
+import type { Instant, Machine } from "../machine.ts";
+import { PIECES_MAX } from "../release/limits.ts";
+import { piecesOf } from "./bitfield.ts";
+import { Downloads } from "./downloads.ts";
+import type { DisconnectReason, SwarmEffect, SwarmInput } from "./facts.ts";
+import {
+  EVICT_IDLE_MS,
+  NEIGHBOURS_MAX,
+  NOISE_MAX,
+  RELAY_NEIGHBOURS_MAX,
+  TIMED_OUT_TIMES_MAX,
+} from "./limits.ts";
+import type { Block, Message, PeerId, PeerRole, RefuseReason } from "./message.ts";
+import { type Neighbour, newNeighbour } from "./neighbour.ts";
+import { OwnPieces } from "./own-pieces.ts";
+import { seededRandom } from "./random.ts";
+import { Roster } from "./roster.ts";
+import { Uploads } from "./uploads.ts";
+
+export interface SwarmPeerOptions {
+  readonly peer: PeerId;
+  readonly role: PeerRole;
+  readonly seed: number;
+}
+
+export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
+  readonly #role: PeerRole;
+  readonly #neighboursMax: number;
+  readonly #pieces = new OwnPieces();
+  readonly #neighbours = new Map<PeerId, Neighbour>();
+  readonly #downloads: Downloads;
+  readonly #uploads = new Uploads();
+  readonly #roster: Roster;
+  #deadline: Instant = Number.POSITIVE_INFINITY;
+
+  constructor(options: SwarmPeerOptions) {
+    const random = seededRandom(options.seed);
+    this.#role = options.role;
+    this.#neighboursMax = options.role === "relay" ? RELAY_NEIGHBOURS_MAX : NEIGHBOURS_MAX;
+    this.#roster = new Roster({ self: options.peer, role: options.role, random });
+    this.#downloads = new Downloads({
+      role: options.role,
+      random,
+      neighbours: this.#neighbours,
+      bytesOf: (piece) => this.#pieces.bytesOf(piece),
+    });
+  }
+
+  get deadline(): Instant {
+    return this.#deadline;
+  }
+
+  /** Wanted pieces known and held, and their encoded bytes. */
+  get progress(): { have: number; wanted: number; bytesHave: number; bytesWanted: number } {
+    return this.#pieces.progress;
+  }
+
+  /** Peers connected now. */
+  get neighbourCount(): number {
+    return this.#neighbours.size;
+  }
+
+  step(now: Instant, input: SwarmInput, effects: SwarmEffect[]): void {
+    if (now >= this.#deadline) this.#expire(now, effects);
+    this.#take(now, input, effects);
+    for (let next = this.#uploads.next(now); next !== undefined; next = this.#uploads.next(now)) {
+      effects.push({ kind: "send-block", to: next.to, ...next.block });
+    }
+    const isHungry = this.#pieces.isIncomplete;
+    if (isHungry) {
+      const room = this.#neighboursMax - this.#neighbours.size;
+      for (const peer of this.#roster.dial(now, room)) effects.push({ kind: "dial", peer });
+    }
+    this.#deadline = Math.min(
+      this.#downloads.deadline(now),
+      this.#uploads.deadline,
+      isHungry ? this.#roster.deadline(now) : Number.POSITIVE_INFINITY,
+    );
+  }
+
+  #take(now: Instant, input: SwarmInput, effects: SwarmEffect[]): void {
+    switch (input.kind) {
+      case "extended":
+        this.#miss(now, this.#pieces.extend(input.bytes), effects);
+        return;
+      case "wanted":
+        this.#miss(now, this.#pieces.want(input.pieces), effects);
+        return;
+      case "piece-added":
+        this.#complete(input.piece, effects);
+        this.#downloads.askAll(now, effects);
+        return;
+      case "piece-verified":
+        this.#complete(input.piece, effects);
+        return;
+      case "piece-corrupt":
+        this.#blame(now, input.piece, effects);
+        return;
+      case "introduced":
+        for (const { peer, role } of input.peers) this.#roster.introduce(now, peer, role);
+        return;
+      case "forgotten":
+        for (const peer of input.peers) this.#roster.forget(peer);
+        return;
+      case "connected":
+        this.#welcome(now, input.peer, input.role, effects);
+        return;
+      case "dial-failed":
+        this.#roster.dialFailed(now, input.peer);
+        return;
+      case "disconnected":
+        this.#lose(now, input.peer, effects);
+        return;
+      case "received":
+        this.#receive(now, input.from, input.message, effects);
+        return;
+      case "block-stored":
+        this.#downloads.stored(now, input.from, input, effects);
+        this.#askAgain(now, input.from, effects);
+        return;
+      case "store-failed":
+        this.#downloads.pause(now, input.from, input.piece, effects);
+        return;
+      case "resumed":
+        this.#downloads.resume();
+        this.#downloads.askAll(now, effects);
+        return;
+      case "block-sent":
+        this.#uploads.sent(now, input.to);
+        return;
+      case "read-failed":
+        this.#uploads.sent(now, input.to);
+        this.#refuse(input.to, input.piece, "busy", effects);
+        return;
+      case "wake":
+        return;
+      default:
+        input satisfies never;
+        return;
+    }
+  }
+
+  #miss(now: Instant, pieces: readonly number[], effects: SwarmEffect[]): void {
+    if (pieces.length === 0) return;
+    this.#downloads.miss(pieces);
+    this.#downloads.askAll(now, effects);
+  }
+
+  #complete(piece: number, effects: SwarmEffect[]): void {
+    if (!this.#pieces.add(piece)) return;
+    this.#downloads.complete(piece, effects);
+    for (const neighbour of this.#neighbours.values()) {
+      if (neighbour.has.has(piece)) continue;
+      const message = { kind: "have", pieces: [piece] } as const;
+      effects.push({ kind: "send", to: neighbour.peer, message });
+    }
+  }
+
+  /** A sole giver is to blame; of several nobody is, and the piece comes from one next time. */
+  #blame(now: Instant, piece: number, effects: SwarmEffect[]): void {
+    const [giver, ...others] = this.#downloads.corrupt(now, piece);
+    if (giver !== undefined && others.length === 0) {
+      const verdict = this.#roster.strike(now, giver);
+      if (this.#neighbours.has(giver)) {
+        this.#drop(now, giver, verdict === "banned" ? "banned" : "corrupt piece", effects);
+      }
+    }
+    this.#downloads.askAll(now, effects);
+  }
+
+  #welcome(now: Instant, peer: PeerId, role: PeerRole, effects: SwarmEffect[]): void {
+    const isWelcome = this.#roster.connected(now, peer, role);
+    if (!isWelcome || !this.#hasRoom(now, role, effects)) {
+      const reason = isWelcome ? "no room for another peer" : "banned";
+      this.#roster.disconnected(now, peer);
+      effects.push({ kind: "disconnect", peer, reason });
+      return;
+    }
+    const neighbour = newNeighbour(now, peer, role);
+    this.#neighbours.set(peer, neighbour);
+    this.#uploads.add(neighbour);
+    if (this.#pieces.have.count === 0) return;
+    const message = { kind: "bitfield", bits: this.#pieces.have.toBytes() } as const;
+    effects.push({ kind: "send", to: peer, message });
+  }
+
+  /** True when there is room, or can be made by dropping who has been idle longest. */
+  #hasRoom(now: Instant, role: PeerRole, effects: SwarmEffect[]): boolean {
+    if (this.#neighbours.size < this.#neighboursMax) return true;
+    let victim: Neighbour | undefined;
+    for (const one of this.#neighbours.values()) {
+      const isBusy = one.requests.length > 0 || !this.#uploads.isIdle(one.peer);
+      if (one.role === "relay" || (role === "agent" && isBusy)) continue;
+      if (victim === undefined || one.usefulAt < victim.usefulAt) victim = one;
+    }
+    if (victim === undefined) return false;
+    if (role === "agent" && now - victim.usefulAt < EVICT_IDLE_MS) return false;
+    this.#drop(now, victim.peer, "evicted for another peer", effects);
+    return true;
+  }
+
+  #drop(now: Instant, peer: PeerId, reason: DisconnectReason, effects: SwarmEffect[]): void {
+    effects.push({ kind: "disconnect", peer, reason });
+    this.#lose(now, peer, effects);
+  }
+
+  #lose(now: Instant, peer: PeerId, effects: SwarmEffect[]): void {
+    const neighbour = this.#neighbours.get(peer);
+    if (neighbour === undefined) return;
+    this.#downloads.lose(neighbour);
+    this.#uploads.remove(peer);
+    this.#neighbours.delete(peer);
+    this.#roster.disconnected(now, peer);
+    this.#downloads.askAll(now, effects);
+  }
+
+  #receive(now: Instant, from: PeerId, message: Message, effects: SwarmEffect[]): void {
+    const neighbour = this.#neighbours.get(from);
+    if (neighbour === undefined) {
+      if (message.kind === "block") effects.push({ kind: "drop-block", from });
+      return;
+    }
+    switch (message.kind) {
+      case "bitfield":
+        this.#learn(now, neighbour, piecesOf(message.bits), effects);
+        return;
+      case "have":
+        this.#learn(now, neighbour, message.pieces, effects);
+        return;
+      case "request":
+        this.#requested(now, neighbour, message, effects);
+        return;
+      case "cancel":
+        this.#uploads.cancel(from, message.piece);
+        return;
+      case "refuse":
+        this.#downloads.refused(now, neighbour, message.piece, message.reason, effects);
+        this.#downloads.askAll(now, effects);
+        return;
+      case "block": {
+        const isExpected = this.#downloads.receive(now, neighbour, message, effects);
+        if (isExpected) this.#downloads.ask(now, neighbour, effects);
+        else this.#drop(now, from, "protocol violation", effects);
+        return;
+      }
+      default:
+        message satisfies never;
+        return;
+    }
+  }
+
+  #learn(
+    now: Instant,
+    neighbour: Neighbour,
+    pieces: readonly number[],
+    effects: SwarmEffect[],
+  ): void {
+    let news = 0;
+    for (const piece of pieces) {
+      if (piece < PIECES_MAX && this.#downloads.noteHas(neighbour, piece)) news += 1;
+    }
+    if (news === 0) this.#hearNoise(now, neighbour, effects);
+    else this.#downloads.ask(now, neighbour, effects);
+  }
+
+  #requested(now: Instant, neighbour: Neighbour, block: Block, effects: SwarmEffect[]): void {
+    neighbour.usefulAt = now;
+    const { peer } = neighbour;
+    if (!this.#pieces.have.has(block.piece)) {
+      this.#refuse(peer, block.piece, "absent", effects);
+      this.#hearNoise(now, neighbour, effects);
+      return;
+    }
+    if (block.offset + block.bytes > this.#pieces.bytesOf(block.piece)) {
+      this.#drop(now, peer, "protocol violation", effects);
+      return;
+    }
+    const answer = this.#uploads.request(now, peer, block, this.#role === "relay");
+    if (answer !== "queued") this.#refuse(peer, block.piece, answer, effects);
+  }
+
+  #refuse(to: PeerId, piece: number, reason: RefuseReason, effects: SwarmEffect[]): void {
+    effects.push({ kind: "send", to, message: { kind: "refuse", piece, reason } });
+  }
+
+  #hearNoise(now: Instant, neighbour: Neighbour, effects: SwarmEffect[]): void {
+    neighbour.noise += 1;
+    if (neighbour.noise > NOISE_MAX) this.#drop(now, neighbour.peer, "noise", effects);
+  }
+
+  #askAgain(now: Instant, peer: PeerId, effects: SwarmEffect[]): void {
+    const neighbour = this.#neighbours.get(peer);
+    if (neighbour === undefined) this.#downloads.askAll(now, effects);
+    else this.#downloads.ask(now, neighbour, effects);
+  }
+
+  #expire(now: Instant, effects: SwarmEffect[]): void {
+    for (const neighbour of this.#downloads.expire(now, effects)) {
+      if (neighbour.timeouts < TIMED_OUT_TIMES_MAX) continue;
+      this.#drop(now, neighbour.peer, "timed out", effects);
+    }
+    for (const peer of this.#uploads.stalled(now)) {
+      this.#drop(now, peer, "stalled reader", effects);
+    }
+    this.#downloads.askAll(now, effects);
+  }
+}
