@@ -1,0 +1,59 @@
+// What one relay still has to tell one sibling about swarm members: everything at first, then the
+// differences, each in messages of bounded size, and never more often than the interval.
+import type { Instant } from "../machine.ts";
+import type { Membership } from "./roster.ts";
+
+/** Relays tell each other of changes at most once a second. */
+export const SHARE_INTERVAL_MS = 1_000;
+/** Members in one message: 2,000 x about 100 bytes stays below the 256 KiB of a message. */
+export const MEMBERS_PER_MESSAGE_MAX = 2_000;
+
+/** One message to a sibling. */
+export interface RosterShare {
+  /** Replaces what was said before. */
+  readonly full: boolean;
+  readonly joined: readonly Membership[];
+  readonly left: readonly Membership[];
+}
+
+/** Changes that one sibling has not heard of yet. */
+export class RosterOutbox {
+  #isFirst = true;
+  #nextAt: Instant = Number.NEGATIVE_INFINITY;
+  /** The last change of each member wins, so that a flapping agent costs one entry. */
+  readonly #changes = new Map<string, { readonly joined: boolean; readonly of: Membership }>();
+
+  /** `all` is what is said at first. */
+  constructor(all: readonly Membership[]) {
+    for (const membership of all) this.changed(membership, true);
+  }
+
+  /** An own agent has joined or left a swarm. */
+  changed(of: Membership, joined: boolean): void {
+    this.#changes.set(`${of.pack} ${of.member.peerId}`, { joined, of });
+  }
+
+  /** When there may be something to say; `now` or earlier: `take` it. */
+  get dueAt(): Instant {
+    return this.#isFirst || this.#changes.size > 0 ? this.#nextAt : Number.POSITIVE_INFINITY;
+  }
+
+  /** The messages that are due, in order; none before `dueAt`. */
+  take(now: Instant): RosterShare[] {
+    if (now < this.dueAt) return [];
+    const shares: RosterShare[] = [];
+    const changes = [...this.#changes.values()];
+    for (let at = 0; at < changes.length || shares.length === 0; at += MEMBERS_PER_MESSAGE_MAX) {
+      const part = changes.slice(at, at + MEMBERS_PER_MESSAGE_MAX);
+      shares.push({
+        full: this.#isFirst && at === 0,
+        joined: part.filter(({ joined }) => joined).map(({ of }) => of),
+        left: part.filter(({ joined }) => !joined).map(({ of }) => of),
+      });
+    }
+    this.#isFirst = false;
+    this.#changes.clear();
+    this.#nextAt = now + SHARE_INTERVAL_MS;
+    return shares;
+  }
+}

@@ -1,0 +1,247 @@
+// Hands out a relay's permits of one rollout, never more than the leader granted, and follows each to
+// its end. Quotas are decided by the leader; sending and keeping are the relay's business.
+import type { Instant, Machine } from "../machine.ts";
+import type { DeskAssignment, DeskEffect, DeskInput, Standing } from "./permit-facts.ts";
+import { type KeptPermit, type Permit, PermitLedger, type PermitState } from "./permit-ledger.ts";
+import { type Candidate, waveOf } from "./targets.ts";
+import { waveHash } from "./wave-hash.ts";
+
+/** An agent counts a permit's time from its receipt; its word takes a way back, too. */
+export const BEGIN_GRACE_MS = 2_000;
+
+/** A machine of the rollout that is online. */
+export interface Member {
+  readonly candidate: Candidate;
+  readonly hash: number;
+  readonly standing: Standing | undefined;
+  /** First wave it is in; undefined: none yet. */
+  readonly wave: number | undefined;
+}
+
+/** Permits that may have been handed out in one (epoch, wave), until their time runs out. */
+export interface Quota {
+  readonly epoch: number;
+  readonly quota: number;
+  readonly ttlMs: number;
+  readonly until: Instant;
+}
+
+/** One relay's desk for one rollout. */
+export class PermitDesk implements Machine<DeskInput, DeskEffect> {
+  readonly rollout: string;
+  readonly ledger = new PermitLedger();
+  readonly #idPrefix: string;
+  readonly #members = new Map<string, Member>();
+  readonly #quotas = new Map<number, Quota>();
+  #assignment: DeskAssignment | undefined;
+  #leader: { epoch: number; until: Instant } = { epoch: -1, until: Number.NEGATIVE_INFINITY };
+  /** Something changed that may let a permit be handed out; looked at once for many facts. */
+  #isDue = false;
+  deadline: Instant = Number.POSITIVE_INFINITY;
+
+  /** `idPrefix` tells this relay's permits from others'; `kept` are those from before a restart. */
+  constructor(
+    rollout: string,
+    idPrefix: string,
+    kept: readonly KeptPermit[],
+    now: Instant,
+    answerMs: number,
+  ) {
+    this.rollout = rollout;
+    this.#idPrefix = idPrefix;
+    for (const permit of kept) {
+      const beginBy = now + permit.ttlMs + BEGIN_GRACE_MS;
+      this.ledger.enter(permit, beginBy, now + permit.ttlMs + answerMs);
+    }
+    this.deadline = this.ledger.soonest;
+  }
+
+  get assignment(): DeskAssignment | undefined {
+    return this.#assignment;
+  }
+
+  get members(): ReadonlyMap<string, Member> {
+    return this.#members;
+  }
+
+  get quotas(): ReadonlyMap<number, Quota> {
+    return this.#quotas;
+  }
+
+  step(now: Instant, input: DeskInput, effects: DeskEffect[]): void {
+    switch (input.kind) {
+      case "assigned":
+        this.#assign(input.assignment);
+        break;
+      case "granted":
+        this.#grant(now, input.epoch, input.wave, input.quota, input.ttlMs);
+        break;
+      case "led":
+        if (input.epoch >= this.#leader.epoch) this.#leader = input;
+        this.#isDue = true;
+        break;
+      case "stood":
+        this.#stand(now, input.candidate, input.standing, input.connected, effects);
+        break;
+      case "gone":
+        this.#members.delete(input.agentId);
+        break;
+      case "wake":
+        this.#handOut(now, effects);
+        break;
+      default:
+        input satisfies never;
+    }
+    this.#expire(now, effects);
+    this.deadline = this.#isDue && this.#mayHandOut(now) ? now : this.ledger.soonest;
+  }
+
+  #assign(assignment: DeskAssignment): void {
+    this.#assignment = assignment;
+    for (const [agentId, member] of this.#members) {
+      const wave = waveOf(member.candidate, member.hash, assignment.waves);
+      this.#members.set(agentId, { ...member, wave });
+    }
+    this.#isDue = true;
+  }
+
+  #grant(now: Instant, epoch: number, wave: number, quota: number, ttlMs: number): void {
+    const before = this.#quotas.get(wave);
+    if (before !== undefined && before.epoch > epoch) return;
+    // Messages may be repeated or late, and a quota never shrinks within its epoch.
+    const most = before?.epoch === epoch ? Math.max(before.quota, quota) : quota;
+    this.#quotas.set(wave, { epoch, quota: most, ttlMs, until: now + ttlMs });
+    this.#isDue = true;
+  }
+
+  #stand(
+    now: Instant,
+    candidate: Candidate,
+    standing: Standing | undefined,
+    connected: boolean,
+    effects: DeskEffect[],
+  ): void {
+    const hash = waveHash(candidate.agentId, this.rollout);
+    const wave = waveOf(candidate, hash, this.#assignment?.waves ?? []);
+    this.#members.set(candidate.agentId, { candidate, hash, standing, wave });
+    this.#isDue = true;
+    const permit = this.ledger.of(candidate.agentId);
+    if (permit === undefined) return;
+    const state = heard(permit, standing, this.rollout, this.#assignment);
+    if (state !== permit.state) this.#move(permit, state, effects);
+    const ttlMs = permit.beginBy - BEGIN_GRACE_MS - now;
+    const isCurrent = permit.state === "sent" && permit.epoch === this.#leader.epoch;
+    if (connected && isCurrent && ttlMs > 0 && this.#mayHandOut(now)) {
+      effects.push({ kind: "send", permit: kept(permit), ttlMs });
+    }
+  }
+
+  #move(permit: Permit, state: PermitState, effects: DeskEffect[]): void {
+    this.ledger.move(permit, state);
+    this.#isDue = true;
+    effects.push({ kind: "note", permit: kept(permit) });
+  }
+
+  #expire(now: Instant, effects: DeskEffect[]): void {
+    for (const permit of this.ledger.expired(now)) {
+      permit.unanswered = permit.state === "begun";
+      this.#move(permit, permit.unanswered ? "failed" : "returned", effects);
+    }
+  }
+
+  /** Whether permits may be handed out at all; pausing and silence of the leader let them run out. */
+  #mayHandOut(now: Instant): boolean {
+    const assignment = this.#assignment;
+    return assignment?.phase === "open" && !assignment.paused && now < this.#leader.until;
+  }
+
+  #handOut(now: Instant, effects: DeskEffect[]): void {
+    this.#isDue = false;
+    const assignment = this.#assignment;
+    if (assignment === undefined || !this.#mayHandOut(now)) return;
+    let waiting: Member[] | undefined;
+    for (const [wave, quota] of [...this.#quotas].sort(([a], [b]) => a - b)) {
+      if (quota.epoch !== this.#leader.epoch || now >= quota.until) continue;
+      let room = quota.quota - this.ledger.counts(quota.epoch, wave).granted;
+      if (room <= 0) continue;
+      waiting ??= this.#waiting(quota.epoch);
+      const left: Member[] = [];
+      for (const member of waiting) {
+        if (room > 0 && member.wave !== undefined && member.wave <= wave) {
+          this.#issue(now, member.candidate.agentId, wave, quota, assignment.answerMs, effects);
+          room -= 1;
+        } else left.push(member);
+      }
+      waiting = left;
+    }
+  }
+
+  /** Members that are staged and may get a permit, in the order of their waves, lowest hash first. */
+  #waiting(epoch: number): Member[] {
+    const waiting = [...this.#members.values()].filter(({ candidate, standing, wave }) => {
+      if (wave === undefined || standing?.phase !== "staged") return false;
+      if (standing.rollout !== this.rollout) return false;
+      const last = this.ledger.of(candidate.agentId);
+      // One that ran out unused may be replaced; one that was used is the last of its epoch.
+      if (last === undefined || last.state === "returned") return true;
+      return !this.ledger.holds(candidate.agentId) && last.epoch < epoch;
+    });
+    return waiting.sort((a, b) => Number(a.wave) - Number(b.wave) || a.hash - b.hash);
+  }
+
+  #issue(
+    now: Instant,
+    agentId: string,
+    wave: number,
+    { epoch, ttlMs }: Quota,
+    answerMs: number,
+    effects: DeskEffect[],
+  ): void {
+    const id = `${this.#idPrefix}.${epoch}.${wave}.${this.ledger.issued}`;
+    const permit: KeptPermit = { id, agentId, epoch, wave, ttlMs, state: "sent" };
+    this.ledger.enter(permit, now + ttlMs + BEGIN_GRACE_MS, now + ttlMs + answerMs);
+    effects.push({ kind: "keep", permit }, { kind: "send", permit, ttlMs });
+  }
+}
+
+/** What becomes of a permit by what its machine says; an answer that never came stays a failure. */
+function heard(
+  permit: Permit,
+  standing: Standing | undefined,
+  rollout: string,
+  assignment: DeskAssignment | undefined,
+): PermitState {
+  const { state } = permit;
+  if (standing === undefined || standing.rollout !== rollout || state === "failed") return state;
+  // What it does under another relay's permit, or did without one, says nothing of this one.
+  if (standing.permit !== permit.id && (standing.permit !== "" || state === "returned")) {
+    return state;
+  }
+  const isOpen = assignment?.phase === "open";
+  switch (standing.phase) {
+    case "fetching":
+    case "staging":
+    case "staged":
+      return state;
+    case "activating":
+    case "checking":
+      return state === "succeeded" ? state : "begun";
+    case "active":
+      return standing.running === assignment?.release ? "succeeded" : state;
+    case "stopped":
+      return assignment?.release === "" ? "succeeded" : state;
+    case "failed":
+      return isOpen || state !== "succeeded" ? "failed" : state;
+    case "reverting":
+    case "reverted":
+      // A roll-back by order says nothing against the machine.
+      if (isOpen) return "failed";
+      return state === "succeeded" ? state : "returned";
+    default:
+      return standing.phase satisfies never;
+  }
+}
+
+function kept({ id, agentId, epoch, wave, ttlMs, state }: Permit): KeptPermit {
+  return { id, agentId, epoch, wave, ttlMs, state };
+}

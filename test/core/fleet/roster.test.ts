@@ -1,0 +1,104 @@
+// Members of swarms as relays share them, and whom newcomers are told.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Membership, Roster } from "../../../core/fleet/roster.ts";
+import { MEMBERS_PER_MESSAGE_MAX, RosterOutbox } from "../../../core/fleet/roster-outbox.ts";
+import { seededRandom } from "../../../core/swarm/random.ts";
+
+const at = (pack: string, peerId: string): Membership => ({
+  pack,
+  member: { peerId, address: `${peerId}:1` },
+});
+
+test("a newcomer is told others at random, never itself or whom it knows", () => {
+  const roster = new Roster("me", seededRandom(1));
+  for (let index = 0; index < 100; index += 1) roster.join(at("p", `a${index}`));
+  const first = roster.choose("p", "a0", 8, new Set());
+  assert.equal(new Set(first.map(({ peerId }) => peerId)).size, 8);
+  assert.ok(!first.some(({ peerId }) => peerId === "a0"));
+  const told = new Set(first.map(({ peerId }) => peerId));
+  assert.ok(!roster.choose("p", "a0", 8, told).some(({ peerId }) => told.has(peerId)));
+  assert.deepEqual(roster.choose("q", "a0", 8, new Set()), []);
+});
+
+test("all of a small swarm are told", () => {
+  const roster = new Roster("me", seededRandom(1));
+  for (const id of ["a", "b", "c"]) roster.join(at("p", id));
+  const told = roster.choose("p", "a", 8, new Set()).map(({ peerId }) => peerId);
+  assert.deepEqual(told.toSorted(), ["b", "c"]);
+});
+
+test("an agent that moved to another relay is not lost when the old one lets it go", () => {
+  const roster = new Roster("me", seededRandom(1));
+  roster.join(at("p", "a"));
+  roster.join(at("p", "a"), "sibling");
+  roster.leave("p", "a");
+  assert.equal(roster.size("p"), 1);
+  roster.forget("sibling");
+  assert.equal(roster.size("p"), 0);
+});
+
+test("a sibling that hears every message knows the same members, whatever happened", () => {
+  const change = fc.record({
+    pack: fc.constantFrom("p", "q"),
+    peer: fc.constantFrom("a", "b", "c", "d"),
+    joined: fc.boolean(),
+    ms: fc.integer({ min: 0, max: 700 }),
+  });
+  fc.assert(
+    fc.property(fc.array(change), fc.array(change), (before, after) => {
+      const mine = new Roster("me", seededRandom(1));
+      const theirs = new Roster("sibling", seededRandom(1));
+      const apply = (item: (typeof before)[number]): void => {
+        if (item.joined) mine.join(at(item.pack, item.peer));
+        else mine.leave(item.pack, item.peer);
+      };
+      for (const item of before) apply(item);
+      theirs.join(at("p", "stale"), "me");
+      const outbox = new RosterOutbox(mine.own());
+      let now = 0;
+      const said: number[] = [];
+      const hear = (): void => {
+        const shares = outbox.take(now);
+        if (shares.length > 0) said.push(now);
+        for (const { full, joined, left } of shares) {
+          if (full) theirs.forget("me");
+          for (const { pack, member } of left) theirs.leave(pack, member.peerId, "me");
+          for (const membership of joined) theirs.join(membership, "me");
+        }
+      };
+      for (const item of after) {
+        now += item.ms;
+        apply(item);
+        outbox.changed(at(item.pack, item.peer), item.joined);
+        hear();
+      }
+      now += 1_000;
+      hear();
+      assert.ok(said.every((time, index) => index === 0 || time - (said[index - 1] ?? 0) >= 1_000));
+      for (const pack of ["p", "q"]) {
+        const names = (roster: Roster) =>
+          roster
+            .choose(pack, "", 10, new Set())
+            .map(({ peerId }) => peerId)
+            .toSorted();
+        assert.deepEqual(names(theirs), names(mine));
+      }
+    }),
+  );
+});
+
+test("a large roster goes out in several messages, the first of them full", () => {
+  const all = Array.from({ length: MEMBERS_PER_MESSAGE_MAX + 1 }, (_, index) =>
+    at("p", `${index}`),
+  );
+  const shares = new RosterOutbox(all).take(0);
+  assert.deepEqual(
+    shares.map(({ full, joined }) => [full, joined.length]),
+    [
+      [true, MEMBERS_PER_MESSAGE_MAX],
+      [false, 1],
+    ],
+  );
+});
