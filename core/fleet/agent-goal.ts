@@ -15,6 +15,9 @@ export type Goal =
       readonly rollout: string;
     };
 
+/** A goal to come to something. */
+export type RunGoal = Extract<Goal, { kind: "run" }>;
+
 const STAY: Goal = { kind: "stay" };
 
 /** The first assignment that is for this machine. */
@@ -50,4 +53,10 @@ export function goalOf(assignment: Assignment | undefined, journal: Journal): Go
     default:
       return phase satisfies never;
   }
+}
+
+/** A failure counts for its rollout while that is open: another try needs another rollout. */
+export function isGivenUp(goal: RunGoal, { outcome }: Journal): boolean {
+  if (!goal.needsPermit || outcome?.kind !== "failed") return false;
+  return outcome.rollout === goal.rollout && outcome.release === (goal.release?.release ?? "");
 }

@@ -15,7 +15,7 @@ import type {
   ServiceOrders,
   ServiceReport,
 } from "./agent-facts.ts";
-import { type Goal, goalOf, ownAssignment } from "./agent-goal.ts";
+import { type Goal, goalOf, isGivenUp, ownAssignment, type RunGoal } from "./agent-goal.ts";
 import {
   EMPTY_JOURNAL,
   type Journal,
@@ -25,7 +25,7 @@ import {
   undone,
   withoutLost,
 } from "./agent-journal.ts";
-import { permitFault } from "./agent-permit.ts";
+import { permitFault, unreadiness } from "./agent-permit.ts";
 import { reportOf } from "./agent-report.ts";
 import { Restarts } from "./agent-restarts.ts";
 import { Staging } from "./agent-staging.ts";
@@ -41,7 +41,6 @@ export interface ServiceMachineOptions {
 }
 
 type Effects = Effect[];
-type RunGoal = Extract<Goal, { kind: "run" }>;
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -68,11 +67,6 @@ export class ServiceMachine implements Machine<Input, Effect> {
     this.#candidate = options.candidate;
     this.#keepReleases = options.keepReleases;
     this.#journal = options.journal ?? EMPTY_JOURNAL;
-  }
-
-  /** What it would remember of this moment. */
-  get journal(): Journal {
-    return this.#journal;
   }
 
   get deadline(): Instant {
@@ -183,21 +177,16 @@ export class ServiceMachine implements Machine<Input, Effect> {
       this.#reported = undefined;
       return;
     }
+    const isStaged = permit.release === "" || this.#onDisk.has(permit.release);
     const reason =
-      permitFault(permit, this.#assignment, epoch, this.#candidate) ?? this.#unreadiness(permit);
+      permitFault(permit, this.#assignment, epoch, this.#candidate) ??
+      unreadiness(permit, isStaged, this.#journal);
     if (reason !== undefined) {
       effects.push({ kind: "refuse", permit, reason });
       return;
     }
     if (permit.epoch > epoch) this.#persist({ ...this.#journal, epoch: permit.epoch }, effects);
     this.#permit = { permit, until: now + permit.ttlMs };
-  }
-
-  #unreadiness({ release, rollout }: Permit): string | undefined {
-    if (release !== "" && !this.#onDisk.has(release)) return "the release is not staged yet";
-    const { outcome } = this.#journal;
-    const hasFailed = outcome?.kind === "failed" && outcome.rollout === rollout;
-    return hasFailed ? "it has failed here under this rollout" : undefined;
   }
 
   /** Does the next thing that leads to the goal, if something does now. */
@@ -211,7 +200,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
       return;
     }
     const isPaused = goal.needsPermit && this.#assignment?.paused === true;
-    if (this.#isGivenUp(goal)) {
+    if (isGivenUp(goal, this.#journal)) {
       this.#staging.giveUp(effects);
       return;
     }
@@ -230,13 +219,6 @@ export class ServiceMachine implements Machine<Input, Effect> {
     const { id } = this.#permit.permit;
     this.#permit = undefined;
     this.#begin(now, goal, id, effects);
-  }
-
-  /** A failure counts for its rollout while that is open: another try needs another rollout. */
-  #isGivenUp(goal: RunGoal): boolean {
-    const { outcome } = this.#journal;
-    if (!goal.needsPermit || outcome?.kind !== "failed") return false;
-    return outcome.rollout === goal.rollout && outcome.release === (goal.release?.release ?? "");
   }
 
   #stagingEnded(
@@ -293,8 +275,11 @@ export class ServiceMachine implements Machine<Input, Effect> {
     const { switching } = this.#journal;
     if (number !== this.#stepNumber || switching === undefined) return;
     const step = this.#steps[this.#stepIndex] as Step;
-    if (step.do === "check") this.#healthy = error === undefined;
-    if (error !== undefined && switching.direction === "forward") {
+    const isForward = switching.direction === "forward";
+    if (step.do === "check" && !(isForward && error !== undefined)) {
+      this.#healthy = error === undefined;
+    }
+    if (error !== undefined && isForward) {
       this.#undo(now, switching, error, effects);
       return;
     }

@@ -3,6 +3,7 @@
 import { type Candidate, waveOf } from "../rollout/targets.ts";
 import { waveHash } from "../rollout/wave-hash.ts";
 import type { Assignment, Permit } from "./agent-facts.ts";
+import type { Journal } from "./agent-journal.ts";
 
 /** Why the permit does not hold under the assignment, or undefined. `epoch`: the highest seen. */
 export function permitFault(
@@ -25,4 +26,15 @@ export function permitFault(
   const wave = waveOf(candidate, hash, assignment.waves);
   if (wave === undefined || wave > permit.wave) return `this machine is not in wave ${permit.wave}`;
   return undefined;
+}
+
+/** Why this machine cannot act under a permit that holds, or undefined. */
+export function unreadiness(
+  permit: Permit,
+  isStaged: boolean,
+  { outcome }: Journal,
+): string | undefined {
+  if (!isStaged) return "the release is not staged yet";
+  const hasFailed = outcome?.kind === "failed" && outcome.rollout === permit.rollout;
+  return hasFailed ? "it has failed here under this rollout" : undefined;
 }

@@ -36,7 +36,7 @@ export function reportOf(standing: Standing): ServiceReport {
     lastGood: journal.lastGood?.release ?? "",
     phase: phaseOf(standing, mine?.kind),
     permit: switching?.permit ?? mine?.permit ?? "",
-    error: switching?.error || standing.stagingError || mine?.error || standing.downError,
+    error: switching?.error ?? (standing.stagingError || mine?.error || standing.downError),
     healthy: standing.healthy,
     epoch: journal.epoch,
   };
