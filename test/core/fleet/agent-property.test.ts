@@ -71,7 +71,7 @@ class World {
   #staging: string | undefined;
   /** Effects left until the crash; undefined: none is near. */
   #effectsLeft: number | undefined;
-  #hasRun = false;
+  /** Something outside of the agent ended or kept down a process, and none has come up since. */
   #died = false;
 
   constructor(port: number) {
@@ -112,7 +112,7 @@ class World {
         break;
       case "crash":
         this.#effectsLeft = move.performed;
-        if (move.power) this.running.clear();
+        if (move.power) this.#cutPower();
         if (move.performed === 0 || move.power) this.#boot();
         break;
     }
@@ -135,11 +135,15 @@ class World {
     this.#assign(release, "final");
   }
 
+  #cutPower(): void {
+    this.running.clear();
+    this.#died = true;
+  }
+
   #boot(): void {
     this.#effectsLeft = undefined;
     this.#pending = undefined;
     this.#staging = undefined;
-    this.#died = this.running.size === 0;
     const journal = this.#journal;
     this.#machine = new ServiceMachine({ candidate: CANDIDATE, journal, keepReleases: 1 });
     const findings = { onDisk: [...this.disk], running: [...this.running], pointed: this.pointed };
@@ -206,6 +210,8 @@ class World {
     this.#pending = undefined;
     let failure = error;
     if (step.do === "check" && !this.running.has(step.release)) failure = "not running";
+    const isStart = step.do === "start" || step.do === "hand-over";
+    if (failure !== undefined && isStart) this.#died = true;
     if (failure === undefined || step.do === "stop" || step.do === "point") this.#apply(step);
     const known = failure !== undefined && (step.do === "stop" || step.do === "point");
     this.#input({ kind: "performed", number, error: known ? undefined : failure });
@@ -300,11 +306,9 @@ class World {
     const allowed = [current, switching?.from, switching?.to].map((known) => known?.release);
     assert.ok(allowed.includes(this.pointed), `current points to ${this.pointed}`);
     if (this.pointed !== undefined) assert.ok(this.disk.has(this.pointed));
-    if (current === undefined) this.#hasRun = false;
-    if (this.running.size > 0) this.#hasRun = true;
-    if (this.#hasRun && !this.#died && current !== undefined) {
-      assert.ok(this.running.size > 0, "neither the old nor the new release runs");
-    }
+    if (this.running.size > 0) this.#died = false;
+    if (this.#died || current === undefined) return;
+    assert.ok(this.running.size > 0, "neither the old nor the new release runs");
   }
 }
 
