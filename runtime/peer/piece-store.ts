@@ -1,6 +1,7 @@
 // Where a peer keeps the pieces of one pack: blocks in, verified pieces out. The interface is all the
 // swarm knows of storage; an agent has one over a sparse file, a relay one over its region's blobs.
 // It does not decide what is fetched and knows no peers.
+import { BlobFullError } from "../blobs/blob-store.ts";
 
 /** The pieces of one pack; every piece is addressed by its number in the pack's piece table. */
 export interface PieceStore {
@@ -14,18 +15,19 @@ export interface PieceStore {
   has(piece: number): boolean;
   /**
    * Stores one block of an unfinished piece; `offset` must equal `received(piece)`. One write per piece
-   * at a time; `bytes` may be reused when the promise settles. Throws `PieceStoreFull` on a full disk,
-   * after which the same block can be written again.
+   * at a time; `bytes` may be reused when the promise settles. Does nothing for a piece that it has by
+   * now. Throws `PieceStoreFull` on a full disk, after which the same block can be written again.
    */
   write(piece: number, offset: number, bytes: Uint8Array): Promise<void>;
   /**
    * Compares the digest of a piece whose bytes are all there. Verified: it is recorded durably enough
-   * that a restart finds it or drops it. Corrupt: its bytes are forgotten.
+   * that a restart finds it or drops it. Corrupt: its bytes are forgotten. May be called again when it
+   * threw, and gives "verified" for a piece that it has.
    */
   finish(piece: number): Promise<"verified" | "corrupt">;
   /** Bytes so far of an unfinished piece. */
   received(piece: number): number;
-  /** Forgets the bytes of an unfinished piece. */
+  /** Forgets the bytes of an unfinished piece; nothing for a piece that it has. */
   discard(piece: number): void;
   /** Fills `target` from a piece it has, from `offset` on; throws when the bytes cannot be read. */
   read(piece: number, offset: number, target: Uint8Array): Promise<void>;
@@ -46,5 +48,5 @@ export class PieceStoreFull extends Error {
 /** True for any error that says that the disk or its quota is full. */
 export function isStoreFull(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
-  return code === "ENOSPC" || code === "EDQUOT";
+  return code === "ENOSPC" || code === "EDQUOT" || error instanceof BlobFullError;
 }

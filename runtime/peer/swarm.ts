@@ -32,6 +32,13 @@ export interface SwarmBytes {
   readonly sent: number;
 }
 
+/** The few log methods used by the swarm; a pino logger fits. */
+export interface SwarmLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
 /** Our part in the swarm of one pack. */
 export interface Swarm {
   readonly pack: string;

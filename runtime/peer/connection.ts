@@ -1,0 +1,215 @@
+// One TCP connection between two peers for one pack: frames in, frames and blocks out, with a limit on
+// everything that a peer could make us wait for or hold. Who is at the other end, and what frames
+// mean, is its owner's business; its timers are run by the owner's `tick`.
+import type { Socket } from "node:net";
+import type { Instant } from "../../core/machine.ts";
+import { encodeFrame, type Frame, FrameError } from "../../core/swarm/frame-codec.ts";
+import type { Block } from "../../core/swarm/message.ts";
+import type { BufferPool } from "./buffer-pool.ts";
+import { FrameReader } from "./frame-reader.ts";
+
+/** From the start of a connection to the other's hello. */
+const HELLO_MS_MAX = 10_000;
+/** Without a byte from the other side: it sends `alive` three times in it. */
+const IDLE_MS_MAX = 60_000;
+/** After so long without a frame from us we send `alive`. */
+const ALIVE_MS = 20_000;
+/** For one frame, from its first byte to its last: 256 KiB in 20 s is 13 KB/s. */
+const FRAME_MS_MAX = 20_000;
+/** For the last bytes to leave, when we close. */
+const CLOSE_MS_MAX = 2_000;
+/** Bytes that wait to be sent: two blocks, and 512 KiB of small frames (30,000 requests). */
+const UNSENT_BYTES_MAX = 1024 * 1024;
+
+export interface ConnectionEvents {
+  frame(frame: Frame): void;
+  /** A block has arrived; `connection.release(buffer)` ends what is done with it. */
+  block(block: Block, buffer: Buffer): void;
+  /** The connection is over, for the reason that is known; called once. */
+  closed(reason: string): void;
+}
+
+export interface ConnectionOptions {
+  readonly pool: BufferPool;
+  readonly now: () => Instant;
+  /** We dialled it. */
+  readonly isOutgoing: boolean;
+  /** Called once when the socket is gone, whoever closed it. */
+  readonly ended: (connection: Connection) => void;
+}
+
+export class Connection {
+  readonly isOutgoing: boolean;
+  readonly #socket: Socket;
+  readonly #pool: BufferPool;
+  readonly #reader: FrameReader;
+  readonly #now: () => Instant;
+  readonly #ended: (connection: Connection) => void;
+  #events: ConnectionEvents | undefined;
+  /** The other side's hello was taken. */
+  #isGreeted = false;
+  readonly #openedAt: Instant;
+  #readAt: Instant;
+  #sentAt: Instant;
+  #frameSince: Instant;
+  #closingSince: Instant | undefined;
+  #reason = "closed by peer";
+  /** Blocks are read from the store one after the other, so that they leave in order. */
+  #sending: Promise<void> = Promise.resolve();
+
+  constructor(socket: Socket, options: ConnectionOptions, events: ConnectionEvents) {
+    this.#socket = socket;
+    this.#pool = options.pool;
+    this.#now = options.now;
+    this.isOutgoing = options.isOutgoing;
+    this.#ended = options.ended;
+    this.#events = events;
+    this.#openedAt = this.#now();
+    this.#readAt = this.#openedAt;
+    this.#sentAt = this.#openedAt;
+    this.#frameSince = this.#openedAt;
+    this.#reader = new FrameReader(this.#pool, {
+      frame: (frame) => this.#events?.frame(frame),
+      block: (block, buffer) => {
+        if (this.#events === undefined) this.#pool.give(buffer);
+        else this.#events.block(block, buffer);
+      },
+    });
+    socket.setNoDelay(true);
+    socket.on("data", (bytes: Buffer) => this.#take(bytes));
+    socket.on("error", (error) => {
+      if (this.#closingSince === undefined) this.#reason = error.message;
+    });
+    socket.on("end", () => socket.destroy());
+    socket.on("close", () => this.#end());
+  }
+
+  /** True until the other side has said who it is. */
+  get isStranger(): boolean {
+    return !this.#isGreeted;
+  }
+
+  /** The other side has said who it is. */
+  greeted(events: ConnectionEvents): void {
+    this.#isGreeted = true;
+    this.#events = events;
+  }
+
+  send(frame: Frame): void {
+    this.#write(encodeFrame(frame));
+  }
+
+  /**
+   * Sends a block that `read` puts into the buffer. Resolves when its bytes have left this process,
+   * or when the connection is over; rejects when `read` does.
+   */
+  sendBlock(block: Block, read: (target: Buffer) => Promise<void>): Promise<void> {
+    const buffer = this.#pool.take();
+    const payload = buffer.subarray(0, block.bytes);
+    const ready = this.#sending.then(() => read(payload));
+    this.#sending = ready.catch(() => {});
+    const left = ready.then(
+      () =>
+        new Promise<void>((resolve) => {
+          if (this.#socket.destroyed || this.#closingSince !== undefined) return resolve();
+          this.#socket.cork();
+          this.#write(encodeFrame({ kind: "block", ...block }));
+          this.#socket.write(payload, () => resolve());
+          this.#socket.uncork();
+          this.#limitUnsent();
+        }),
+    );
+    return left.finally(() => this.#pool.give(buffer));
+  }
+
+  /** What was to be done with the last block is done: its buffer is free, the next may come. */
+  release(buffer: Buffer): void {
+    this.#pool.give(buffer);
+    this.#frameSince = this.#now();
+    this.#readAt = this.#now();
+    this.#feed(() => this.#reader.release());
+    if (!this.#reader.isFull) this.#socket.resume();
+  }
+
+  /** Says goodbye and closes; nothing is heard of it any more. */
+  close(reason: string): void {
+    if (this.#closingSince !== undefined) return;
+    this.#closingSince = this.#now();
+    this.#reason = reason;
+    this.#events = undefined;
+    this.#reader.end();
+    if (this.#socket.connecting) {
+      this.#socket.destroy();
+      return;
+    }
+    this.#socket.write(encodeFrame({ kind: "bye", reason }));
+    this.#socket.destroySoon();
+  }
+
+  /** Ends it at once. */
+  destroy(): void {
+    this.#destroy("destroyed here");
+  }
+
+  /** Ends what took too long; called every second or so. */
+  tick(now: Instant): void {
+    if (this.#closingSince !== undefined) {
+      if (now - this.#closingSince > CLOSE_MS_MAX) this.#socket.destroy();
+    } else if (!this.#isGreeted && now - this.#openedAt > HELLO_MS_MAX) {
+      this.#destroy(`no hello in ${HELLO_MS_MAX} ms`);
+    } else if (!this.#reader.isHeld && now - this.#readAt > IDLE_MS_MAX) {
+      this.#destroy(`idle for ${IDLE_MS_MAX} ms`);
+    } else if (this.#isFrameOverdue(now)) {
+      this.#destroy(`a frame took more than ${FRAME_MS_MAX} ms`);
+    } else if (this.#isGreeted && now - this.#sentAt > ALIVE_MS) {
+      this.send({ kind: "alive" });
+    }
+  }
+
+  #isFrameOverdue(now: Instant): boolean {
+    if (this.#reader.isHeld || !this.#reader.isMidFrame) return false;
+    return now - this.#frameSince > FRAME_MS_MAX;
+  }
+
+  #take(bytes: Buffer): void {
+    this.#readAt = this.#now();
+    const framesBefore = this.#reader.framesRead;
+    const wasMidFrame = this.#reader.isMidFrame;
+    this.#feed(() => this.#reader.push(bytes));
+    if (!wasMidFrame || this.#reader.framesRead > framesBefore) this.#frameSince = this.#readAt;
+    if (this.#reader.isFull) this.#socket.pause();
+  }
+
+  #write(bytes: Uint8Array): void {
+    if (this.#socket.destroyed || this.#closingSince !== undefined) return;
+    this.#sentAt = this.#now();
+    this.#socket.write(bytes);
+    this.#limitUnsent();
+  }
+
+  #limitUnsent(): void {
+    if (this.#socket.writableLength > UNSENT_BYTES_MAX) this.#destroy("peer reads nothing");
+  }
+
+  #feed(read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.#destroy(error.message);
+    }
+  }
+
+  #destroy(reason: string): void {
+    if (this.#closingSince === undefined) this.#reason = reason;
+    this.#socket.destroy();
+  }
+
+  #end(): void {
+    const events = this.#events;
+    this.#events = undefined;
+    this.#reader.end();
+    events?.closed(this.#reason);
+    this.#ended(this);
+  }
+}

@@ -1,0 +1,356 @@
+// One pack's swarm in this process: a SwarmPeer machine, its connections and its store. It turns what
+// sockets and disk do into facts, and the machine's commands into what they do; it decides nothing
+// but which of two connections to the same peer stays.
+import { randomBytes } from "node:crypto";
+import type { Instant } from "../../core/machine.ts";
+import { PIECE_ROW_BYTES, PieceTable } from "../../core/release/piece-table.ts";
+import { Bitfield } from "../../core/swarm/bitfield.ts";
+import type { SwarmEffect, SwarmInput } from "../../core/swarm/facts.ts";
+import type { Frame, Hello } from "../../core/swarm/frame-codec.ts";
+import type { Block, PeerId, PeerRole } from "../../core/swarm/message.ts";
+import { SwarmPeer } from "../../core/swarm/swarm-peer.ts";
+import { Driver } from "../driver.ts";
+import type { Connection } from "./connection.ts";
+import { isStoreFull, type PieceStore } from "./piece-store.ts";
+import type { Introduction, Swarm, SwarmFailure, SwarmLog, SwarmProgress } from "./swarm.ts";
+import { SwarmListeners } from "./swarm-listeners.ts";
+
+/** Addresses kept: four times the peers that the machine remembers. */
+const ADDRESSES_MAX = 1024;
+
+export interface JoinedSwarmOptions {
+  readonly pack: string;
+  readonly peerId: PeerId;
+  readonly role: PeerRole;
+  readonly store: PieceStore;
+  readonly log: SwarmLog;
+  readonly now: () => Instant;
+  /** Opens a connection and calls `admit` or `dialFailed`. */
+  readonly dial: (swarm: JoinedSwarm, peer: PeerId, address: string) => void;
+  readonly left: (swarm: JoinedSwarm) => void;
+}
+
+interface Link {
+  readonly connection: Connection;
+  readonly role: PeerRole;
+  /** The block that arrived last, until the machine says what becomes of it. */
+  arrived: Buffer | undefined;
+}
+
+export class JoinedSwarm implements Swarm {
+  readonly pack: string;
+  readonly bytes = { fromRelay: 0, fromPeers: 0, sent: 0 };
+  readonly #options: JoinedSwarmOptions;
+  readonly #store: PieceStore;
+  readonly #log: SwarmLog;
+  readonly #machine: SwarmPeer;
+  readonly #driver: Driver<SwarmInput, SwarmEffect>;
+  readonly #links = new Map<PeerId, Link>();
+  readonly #introduced = new Map<PeerId, Introduction>();
+  readonly #listeners: SwarmListeners;
+  /** Work on the store that is under way. */
+  readonly #working = new Set<Promise<void>>();
+  /** Pieces whose comparison failed to be recorded; tried again by `resume`. */
+  readonly #unfinished = new Set<number>();
+  readonly #announced = new Bitfield();
+  #rowsKnown = 0;
+  #failure: SwarmFailure | undefined;
+  #hasLeft = false;
+
+  constructor(options: JoinedSwarmOptions) {
+    this.#options = options;
+    this.pack = options.pack;
+    this.#store = options.store;
+    this.#log = options.log;
+    this.#listeners = new SwarmListeners(options.pack, (piece) => this.#store.has(piece));
+    const { peerId: peer, role } = options;
+    this.#machine = new SwarmPeer({ peer, role, seed: randomBytes(4).readUInt32LE() });
+    this.#driver = new Driver(this.#machine, {
+      now: options.now,
+      perform: (effect) => this.#perform(effect),
+    });
+    this.#learnRows();
+  }
+
+  get failure(): SwarmFailure | undefined {
+    return this.#failure;
+  }
+
+  extend(rows: Uint8Array): void {
+    const count = this.#store.pieceCount + rows.length / PIECE_ROW_BYTES;
+    // Parsing here keeps a malformed table out of the store; the limit is on the whole of it.
+    new PieceTable(rows, `piece rows of pack ${this.pack} up to ${count}`);
+    if (rows.length > 0) this.#store.extend(rows);
+    this.#learnRows();
+  }
+
+  want(pieces: "all" | readonly number[]): void {
+    this.#driver.input({ kind: "wanted", pieces });
+  }
+
+  stored(piece: number): void {
+    this.#driver.input({ kind: "piece-added", piece });
+    this.#announce(piece);
+  }
+
+  introduce(peers: readonly Introduction[]): void {
+    const known = peers.filter((one) => one.peerId !== this.#options.peerId);
+    for (const one of known) {
+      this.#introduced.delete(one.peerId);
+      this.#introduced.set(one.peerId, one);
+    }
+    for (const oldest of this.#introduced.keys()) {
+      if (this.#introduced.size <= ADDRESSES_MAX) break;
+      this.#introduced.delete(oldest);
+    }
+    const facts = known.map((one) => ({ peer: one.peerId, role: one.role }));
+    this.#driver.input({ kind: "introduced", peers: facts });
+  }
+
+  forget(peerIds: readonly string[]): void {
+    for (const peer of peerIds) this.#introduced.delete(peer);
+    this.#driver.input({ kind: "forgotten", peers: peerIds });
+  }
+
+  onPiece(callback: (piece: number) => void): () => void {
+    return this.#listeners.onPiece(callback);
+  }
+
+  onFailed(callback: (failure: SwarmFailure) => void): () => void {
+    return this.#listeners.onFailed(callback);
+  }
+
+  resume(): void {
+    this.#failure = undefined;
+    const unfinished = [...this.#unfinished];
+    this.#unfinished.clear();
+    for (const piece of unfinished) this.#finish(piece);
+    this.#driver.input({ kind: "resumed" });
+  }
+
+  whenHas(pieces: readonly number[]): Promise<void> {
+    return this.#listeners.whenHas(pieces);
+  }
+
+  progress(): SwarmProgress {
+    const { fromRelay, fromPeers } = this.bytes;
+    return { ...this.#machine.progress, fromRelay, fromPeers };
+  }
+
+  peers(): number {
+    return this.#links.size;
+  }
+
+  async leave(): Promise<void> {
+    if (!this.#hasLeft) {
+      this.#hasLeft = true;
+      this.#driver.stop();
+      for (const [peer, link] of this.#links) this.#unlink(peer, link, "left the swarm");
+      this.#options.left(this);
+      this.#listeners.end();
+    }
+    while (this.#working.size > 0) await Promise.all(this.#working);
+  }
+
+  /** Takes a connection whose other side has said hello, or closes it. */
+  admit(connection: Connection, hello: Hello): void {
+    const { peer } = hello;
+    const existing = this.#links.get(peer);
+    if (this.#hasLeft || peer === this.#options.peerId) {
+      this.#turnAway(connection, peer, this.#hasLeft ? "left the swarm" : "it is yourself");
+      return;
+    }
+    if (existing !== undefined) {
+      if (!this.#isBetter(connection, existing.connection, peer)) {
+        this.#turnAway(connection, peer, "connected already");
+        return;
+      }
+      this.#unlink(peer, existing, "replaced by another connection");
+      this.#driver.input({ kind: "disconnected", peer });
+    }
+    const role = this.#introduced.get(peer)?.role ?? hello.role;
+    const link: Link = { connection, role, arrived: undefined };
+    this.#links.set(peer, link);
+    connection.greeted({
+      frame: (frame) => this.#receive(peer, frame),
+      block: (block, buffer) => this.#receiveBlock(peer, link, block, buffer),
+      closed: (reason) => this.#closed(peer, link, reason),
+    });
+    this.#driver.input({ kind: "connected", peer, role });
+  }
+
+  /** A dial came to nothing. */
+  dialFailed(peer: PeerId, reason: string): void {
+    this.#log.debug({ pack: this.pack, peer, reason }, "dial failed");
+    this.#driver.input({ kind: "dial-failed", peer });
+  }
+
+  /** Of two that dialled each other the connection of the lesser id stays, at both ends. */
+  #isBetter(fresh: Connection, existing: Connection, peer: PeerId): boolean {
+    if (fresh.isOutgoing === existing.isOutgoing) return true;
+    return fresh.isOutgoing === this.#options.peerId < peer;
+  }
+
+  #turnAway(connection: Connection, peer: PeerId, reason: string): void {
+    connection.close(reason);
+    if (connection.isOutgoing) this.#driver.input({ kind: "dial-failed", peer });
+  }
+
+  #learnRows(): void {
+    const bytes: number[] = [];
+    const held: number[] = [];
+    for (; this.#rowsKnown < this.#store.pieceCount; this.#rowsKnown += 1) {
+      bytes.push(this.#store.pieceBytes(this.#rowsKnown));
+      if (this.#store.has(this.#rowsKnown)) held.push(this.#rowsKnown);
+    }
+    if (bytes.length > 0) this.#driver.input({ kind: "extended", bytes });
+    for (const piece of held) this.#driver.input({ kind: "piece-added", piece });
+  }
+
+  #receive(peer: PeerId, frame: Frame): void {
+    switch (frame.kind) {
+      case "alive":
+        return;
+      case "bye":
+        this.#log.debug({ pack: this.pack, peer, reason: frame.reason }, "peer said bye");
+        return;
+      case "hello":
+        return;
+      default:
+        this.#driver.input({ kind: "received", from: peer, message: frame });
+    }
+  }
+
+  #receiveBlock(peer: PeerId, link: Link, block: Block, buffer: Buffer): void {
+    if (link.role === "relay") this.bytes.fromRelay += block.bytes;
+    else this.bytes.fromPeers += block.bytes;
+    link.arrived = buffer;
+    this.#driver.input({ kind: "received", from: peer, message: { kind: "block", ...block } });
+  }
+
+  #closed(peer: PeerId, link: Link, reason: string): void {
+    if (this.#links.get(peer) !== link) return;
+    this.#log.debug({ pack: this.pack, peer, reason }, "connection closed");
+    this.#unlink(peer, link, reason);
+    this.#driver.input({ kind: "disconnected", peer });
+  }
+
+  #unlink(peer: PeerId, link: Link, reason: string): void {
+    this.#links.delete(peer);
+    link.connection.close(reason);
+    if (link.arrived !== undefined) link.connection.release(link.arrived);
+    link.arrived = undefined;
+  }
+
+  #perform(effect: SwarmEffect): void {
+    switch (effect.kind) {
+      case "dial":
+        this.#dial(effect.peer);
+        return;
+      case "disconnect": {
+        const { peer, reason } = effect;
+        const link = this.#links.get(peer);
+        this.#log.info({ pack: this.pack, peer, reason }, "disconnecting a peer");
+        if (link !== undefined) this.#unlink(peer, link, reason);
+        return;
+      }
+      case "send":
+        this.#links.get(effect.to)?.connection.send(effect.message);
+        return;
+      case "send-block":
+        this.#work(this.#sendBlock(effect.to, effect));
+        return;
+      case "store-block":
+        this.#work(this.#storeBlock(effect.from, effect));
+        return;
+      case "drop-block": {
+        const link = this.#links.get(effect.from);
+        const buffer = link?.arrived;
+        if (link === undefined || buffer === undefined) return;
+        link.arrived = undefined;
+        link.connection.release(buffer);
+        return;
+      }
+      case "finish":
+        this.#finish(effect.piece);
+        return;
+      case "discard":
+        this.#store.discard(effect.piece);
+        return;
+      default:
+        effect satisfies never;
+    }
+  }
+
+  #dial(peer: PeerId): void {
+    const address = this.#introduced.get(peer)?.address;
+    if (address === undefined) this.dialFailed(peer, "its address is not known");
+    else this.#options.dial(this, peer, address);
+  }
+
+  async #sendBlock(to: PeerId, { piece, offset, bytes }: Block): Promise<void> {
+    const link = this.#links.get(to);
+    if (link === undefined) return;
+    let fact: SwarmInput = { kind: "block-sent", to };
+    try {
+      const block = { piece, offset, bytes };
+      await link.connection.sendBlock(block, (target) => this.#store.read(piece, offset, target));
+      this.bytes.sent += bytes;
+    } catch (error) {
+      this.#log.warn({ pack: this.pack, piece, err: error }, "a piece could not be read");
+      fact = { kind: "read-failed", to, piece };
+    }
+    if (this.#links.get(to) === link) this.#driver.input(fact);
+  }
+
+  async #storeBlock(from: PeerId, { piece, offset, bytes }: Block): Promise<void> {
+    const link = this.#links.get(from);
+    const buffer = link?.arrived;
+    if (link === undefined || buffer === undefined) {
+      throw new Error(`no block of ${from} has arrived that could be stored`);
+    }
+    link.arrived = undefined;
+    try {
+      await this.#store.write(piece, offset, buffer.subarray(0, bytes));
+      this.#driver.input({ kind: "block-stored", from, piece, offset, bytes });
+    } catch (error) {
+      this.#driver.input({ kind: "store-failed", from, piece });
+      this.#fail(error);
+    } finally {
+      link.connection.release(buffer);
+    }
+  }
+
+  #finish(piece: number): void {
+    const finished = async () => {
+      try {
+        const verdict = await this.#store.finish(piece);
+        this.#driver.input({ kind: `piece-${verdict}`, piece });
+        if (verdict === "verified") this.#announce(piece);
+        else this.#log.warn({ pack: this.pack, piece }, "a piece was corrupt and is fetched again");
+      } catch (error) {
+        this.#unfinished.add(piece);
+        this.#driver.input({ kind: "store-failed", from: "", piece });
+        this.#fail(error);
+      }
+    };
+    this.#work(finished());
+  }
+
+  #announce(piece: number): void {
+    if (this.#announced.add(piece)) this.#listeners.piece(piece);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined || this.#hasLeft) return;
+    const kind = isStoreFull(error) ? "store-full" : "store-broken";
+    this.#failure = { kind, message: (error as Error).message };
+    this.#log.warn({ pack: this.pack, err: error }, "fetching paused: the store failed");
+    this.#listeners.failed(this.#failure);
+  }
+
+  #work(promise: Promise<void>): void {
+    const done = promise.finally(() => this.#working.delete(done));
+    this.#working.add(done);
+  }
+}
