@@ -1,0 +1,50 @@
+// How long a build may wait, run, be silent and take altogether, and how often it is tried.
+// Every build ends by overall + detect + sweep, whatever its workers do.
+
+export interface BuildLimits {
+  /** Longest wait for a worker, anew after each loss. */
+  readonly queueMs: number;
+  /** Longest attempt; shorter where the overall limit comes first. */
+  readonly attemptMs: number;
+  /** Silence after which a worker counts as lost. */
+  readonly detectMs: number;
+  /** How often deadlines are looked at. */
+  readonly sweepMs: number;
+  /** How often the time that a build has used is written down, so that restarts do not give it back. */
+  readonly checkpointMs: number;
+}
+
+/** Limits of a control plane that says nothing else. */
+export const BUILD_LIMITS: BuildLimits = {
+  // Half of the overall time: who has waited longer could not finish a build of 10 min either.
+  queueMs: 10 * 60_000,
+  // Builds take 15 min; 3 more for fetching and packing.
+  attemptMs: 18 * 60_000,
+  // 15 heartbeats of one second, 3 of the five seconds that a large cluster uses.
+  detectMs: 15_000,
+  sweepMs: 1_000,
+  // 1,000 live builds: 33 writes a second.
+  checkpointMs: 30_000,
+};
+
+/** Overall limit where a request names none. */
+export const OVERALL_MS_DEFAULT = 20 * 60_000;
+/** Longest overall limit that may be asked for: a day. */
+export const OVERALL_MS_MAX = 24 * 3_600_000;
+
+/** Deliveries of one build to workers that then vanish: a job that kills its workers ends here. */
+export const DELIVERIES_MAX = 3;
+
+/** A retry needs at least this much time; less would only be spent on checking out. */
+export const RETRY_MS_MIN = 5_000;
+
+/** Requests attached to one build. */
+export const REQUESTERS_MAX = 1_000;
+
+/**
+ * A worker ends an attempt by itself when its time is up; the sweeper waits this much longer, so that
+ * the worker's word, which says more, comes first. A third of the silence that loses a lease.
+ */
+export function attemptGraceMs(limits: BuildLimits): number {
+  return limits.detectMs / 3;
+}
