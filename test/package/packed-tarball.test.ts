@@ -10,6 +10,8 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+/** Longest that npm may take: 90 MB from a registry at 1 MB/s. */
+const COMMAND_TIMEOUT_MS = 90_000;
 const scratch = mkdtempSync(join(tmpdir(), "millrace-package-"));
 const installed = join(scratch, "app");
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
@@ -47,22 +49,24 @@ test("npx millrace --version says the version, whatever Node the machine has", (
   assert.equal(run(installed, "node", command, "--version").trim(), manifest.version);
 });
 
-/** Runs a command with the Node and npm of the machine, not with those of the checkout. */
+/** Runs a command as a user's shell would: with the machine's Node and npm, not the checkout's. */
 function run(cwd: string, command: string, ...args: string[]): string {
   const checkout = dirname(process.execPath);
   const path = (process.env["PATH"] ?? "")
     .split(delimiter)
     .filter((folder) => folder !== checkout && !folder.startsWith(ROOT))
     .join(delimiter);
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_|MILLRACE_)/i.test(name)),
-  );
+  // What `npm test` tells its scripts; the user's own settings of npm and Node stay.
+  const told = /^(npm_(?!config_)|npm_config_local_prefix$|NODE_OPTIONS$|MILLRACE_)/;
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !told.test(name)));
   const result = spawnSync(command, args, {
     cwd,
     env: { ...env, PATH: path },
     encoding: "utf8",
+    timeout: COMMAND_TIMEOUT_MS,
     maxBuffer: 64 * 2 ** 20,
   });
-  assert.equal(result.status, 0, `${command} ${args.join(" ")}\n${result.stdout}${result.stderr}`);
+  const output = `${result.error?.message ?? ""}\n${result.stdout}${result.stderr}`;
+  assert.equal(result.status, 0, `${command} ${args.join(" ")}\n${output}`);
   return result.stdout;
 }
