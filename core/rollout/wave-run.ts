@@ -1,0 +1,112 @@
+// One wave on its way: from its drawing over its permits to its gate. It changes no state of the
+// rollout; it says what is known, and the rollout decides.
+import type { Instant } from "../machine.ts";
+import { type Gate, judge } from "./gate.ts";
+import { type Grant, PermitBook, type Want } from "./permits.ts";
+import type { RelayBoard } from "./relay-board.ts";
+import type { RolloutPlan, RolloutRow, WaveRow } from "./rollout-row.ts";
+import { type RelayView, totalsOf, waveTallyOf } from "./tally.ts";
+import { WaveDraw } from "./wave-draw.ts";
+
+/** A relay that says nothing for so long after a wave was announced does not hold up the others. */
+const READY_MS_MAX = 5_000;
+
+export class WaveRun {
+  readonly #plan: RolloutPlan;
+  readonly #index: number;
+  readonly #board: RelayBoard;
+  readonly #permits: PermitBook;
+  readonly draw: WaveDraw;
+  #revision = Number.POSITIVE_INFINITY;
+  #announcedAt: Instant = Number.POSITIVE_INFINITY;
+
+  /** Goes on where the row stands; `query` numbers its questions. */
+  constructor(
+    plan: RolloutPlan,
+    row: RolloutRow,
+    board: RelayBoard,
+    from: { readonly epoch: number; readonly at: Instant; readonly query: number },
+  ) {
+    this.#plan = plan;
+    this.#index = row.wave;
+    this.#board = board;
+    this.draw = new WaveDraw(this.#percent, from.query);
+    this.#permits = new PermitBook(from.epoch, plan.answerMs, { ...row, at: from.at });
+  }
+
+  get #percent(): number {
+    return this.#plan.waves[this.#index]?.percent ?? 100;
+  }
+
+  get permits(): PermitBook {
+    return this.#permits;
+  }
+
+  /** The assignment that holds the wave's rule is on its way. */
+  announced(at: Instant, revision: number): void {
+    this.#revision = revision;
+    this.#announcedAt = at;
+  }
+
+  /** Another assignment is being made; relays have to catch up with it. */
+  unannounced(): void {
+    this.#revision = Number.POSITIVE_INFINITY;
+    this.#announcedAt = Number.POSITIVE_INFINITY;
+  }
+
+  heard(at: Instant, view: RelayView): void {
+    const tally = view.tally && waveTallyOf(view.tally, this.#index);
+    if (tally !== undefined) this.#permits.heard(at, view.relay, view.boot, tally);
+  }
+
+  /** Whether every relay that is connected has counted the wave, and none is missed. */
+  isWholeKnown(at: Instant): boolean {
+    const { online } = this.#board;
+    return (
+      online.length > 0 && !this.#board.isMissingAny(at) && this.#known().length === online.length
+    );
+  }
+
+  /** The wave with what holds from its first permit on; undefined: relays have not counted it yet. */
+  planned(at: Instant, wave: WaveRow, failedBefore: number): WaveRow | undefined {
+    if (wave.planned !== undefined) return wave;
+    const isLate = at >= this.#announcedAt + READY_MS_MAX && !this.#board.isMissingAny(at);
+    if (!this.isWholeKnown(at) && !(isLate && this.#known().length > 0)) return undefined;
+    const totals = totalsOf(this.#known(), this.#index);
+    const planned = Math.max(0, wave.size - totals.healthy - failedBefore);
+    return { ...wave, planned, matching: totals.matching, activeBefore: totals.active };
+  }
+
+  /** What is known of the wave now. */
+  judge(at: Instant, wave: WaveRow, failedBefore: number): { gate: Gate; wave: WaveRow } {
+    const totals = totalsOf(this.#board.online, this.#index);
+    const permits = this.#permits.count(at, Math.max(0, totals.active - wave.activeBefore));
+    const { percent, ...facts } = { percent: this.#percent, plan: this.#plan, wave, permits };
+    const planned = wave.planned ?? 0;
+    const gate = judge({ ...facts, percent, planned, totals, failedBefore });
+    const permitted = permits.succeeded + permits.failed + permits.out;
+    const size = percent >= 100 ? Math.max(wave.size, totals.members) : wave.size;
+    return {
+      gate,
+      wave: { ...wave, size, permitted, healthy: totals.healthy, failed: gate.failed },
+    };
+  }
+
+  /** Grants permits to relays with staged machines of the wave, `room` together at most. */
+  grants(at: Instant, room: number): readonly Grant[] {
+    if (room <= 0) return [];
+    const wants: Want[] = this.#known().flatMap(({ relay, boot, tally }) => {
+      const counts = tally && waveTallyOf(tally, this.#index);
+      if (tally === undefined || counts === undefined) return [];
+      const machines = Math.min(tally.staged, counts.members - counts.healthy - tally.activating);
+      return machines > 0 ? [{ relay, boot, machines }] : [];
+    });
+    return this.#permits.allot(at, wants, room);
+  }
+
+  #known(): readonly RelayView[] {
+    return this.#board
+      .caughtUp(this.#revision)
+      .filter(({ tally }) => tally && waveTallyOf(tally, this.#index) !== undefined);
+  }
+}
