@@ -21,8 +21,8 @@ const GROUPS: readonly { readonly name: string; readonly concurrency: number }[]
   { name: "package", concurrency: 1 },
 ];
 
-/** Files of the whole suite; fewer means that the search for them is broken or tests got lost. */
-const FILES_MIN = 1;
+/** Files of the suite, raised as it grows; fewer means that tests got lost or are not found. */
+const FILES_MIN = 17;
 
 const USAGE = `usage: npm test -- [--only GROUP] [--file PATH]
 groups: ${GROUPS.map((group) => group.name).join(" ")}`;
