@@ -134,6 +134,25 @@ test("open files are bounded, and closed when their blob is deleted", async () =
   await dispose();
 });
 
+test("two programs on one root make and remove the same directories", async () => {
+  const { store, url, dispose } = await openFilesForTest();
+  const other = await openBlobStore(url);
+  const work = [store, other].map(async (mine, index) => {
+    for (let n = 0; n < 100; n += 1) {
+      const key = `deep/er/${n % 2}/${index}`;
+      assert.equal(await mine.put(key, pattern(3)), "stored");
+      assert.equal(await mine.delete(key), true);
+    }
+  });
+  await Promise.all(work);
+  assert.equal(await store.put("deep/er/0/last", pattern(3)), "stored");
+  assert.equal(await other.delete("deep/er/0/last"), true);
+  assert.equal(await store.put("deep/er/0/last", pattern(3)), "stored");
+  assert.deepEqual(await keysOf(other, ""), ["deep/er/0/last"]);
+  await other.close();
+  await dispose();
+});
+
 test("a store is named by its URL, and refused where it cannot be", async () => {
   const { store, root, dispose } = await openFilesForTest();
   await store.put("k", pattern(5));

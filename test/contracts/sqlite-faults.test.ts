@@ -70,6 +70,7 @@ test("a full disk refuses writes, keeps what was acknowledged, and can be freed"
     const value = "v".repeat(4000);
     let count = 0;
     let refusal: unknown;
+    let revision = 0;
     for (; refusal === undefined; count += 1) {
       const writes = [0, 1].map((n) =>
         put(store, { [`k/${count}/${n}`]: value, same: `${count}` }),
@@ -77,11 +78,12 @@ test("a full disk refuses writes, keeps what was acknowledged, and can be freed"
       const [first, second] = await Promise.allSettled(writes);
       assert.equal(first?.status, second?.status, "a group stands or falls together");
       if (first?.status === "rejected") refusal = first.reason;
+      if (second?.status === "fulfilled") revision = second.value;
     }
     assert(refusal instanceof StoreUnavailableError);
     assert.match(refusal.message, /full/);
     assert.equal(text(await store.get("same")), `${count - 2}`, "reads go on");
-    const { revision } = await store.range({ prefix: "" });
+    assert.equal((await store.range({ prefix: "" })).revision, revision, "state is unchanged");
     await rm(filler);
     assert.equal(await put(store, { same: "freed" }), revision + 1);
     await log.until(({ events }) => text(events.at(-1)?.entry) === "freed");

@@ -97,23 +97,24 @@ export function watchCases(open: OpenStore): void {
   });
 
   storeCase(open, "a long history is replayed whole and joins what follows", async ({ store }) => {
-    const first = await put(store, { n: "0" });
+    const first = await put(store, { n1: "0", n2: "0", n3: "0" });
     const log = new WatchLog();
-    const count = 2500;
+    const count = 1500;
     const writes: Promise<number>[] = [];
     for (let n = 1; n < count; n += 1) {
-      writes.push(put(store, { n: `${n}` }));
-      if (n === count - 500) {
+      // Three events each, so that no round number of events is a whole number of transactions.
+      writes.push(put(store, { n1: `${n}`, n2: `${n}`, n3: `${n}` }));
+      if (n === count - 300) {
         await Promise.all(writes);
         await log.watch(store, { prefix: "n", fromRevision: first });
       }
     }
     await Promise.all(writes);
-    await log.until(({ events }) => events.length === count);
-    assert.deepEqual(
-      log.lines,
-      Array.from({ length: count }, (_, n) => `${first + n} put n=${n}`),
+    await log.until(({ events }) => events.length === 3 * count);
+    const expected = Array.from({ length: count }, (_, n) =>
+      ["n1", "n2", "n3"].map((key) => `${first + n} put ${key}=${n}`),
     );
+    assert.deepEqual(log.lines, expected.flat());
   });
 }
 
