@@ -1,0 +1,44 @@
+// `millrace rollback`: go back to the release before, and wait until every machine is there.
+import { Command } from "commander";
+import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { call } from "../../runtime/grpc/client.ts";
+import { EXIT } from "../exit-codes.ts";
+import { openProgress } from "../output/progress.ts";
+import { type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
+import { openControlPlane } from "../remote/control-plane.ts";
+import { followRollout, reportRollout } from "../ship/ship-flow.ts";
+import { print } from "./ship.ts";
+
+/** The command. */
+export function rollbackCommand(): Command {
+  return waitingCommand(new Command("rollback"))
+    .description(
+      "Go back: an open rollout is undone, an ended one is followed by the release before.",
+    )
+    .argument("<rollout>", "rollout id, or the service")
+    .action(rollback);
+}
+
+async function rollback(id: string, flags: WaitFlags): Promise<void> {
+  const plane = openControlPlane(flags.addr);
+  const progress = await openProgress(flags.json);
+  try {
+    const { rollout } = await call(plane.rollouts, plane.rollouts.rollBack, { id });
+    if (rollout === undefined) throw new Error("the answer to a roll-back has no rollout");
+    if (!flags.wait) {
+      return print(flags, reportRollout(rollout, undefined), `rollout ${rollout.id} goes back`);
+    }
+    const signal = waitSignal(flags, () => `Follow it with: millrace rollouts ${rollout.id}`);
+    const ended = await followRollout(plane, rollout.id, progress, signal);
+    progress.end();
+    // Both ways of going back end well: the same rollout undone, or a new one to the release before.
+    const isBack =
+      ended.state === RolloutState.ROLLOUT_STATE_ROLLED_BACK ||
+      ended.state === RolloutState.ROLLOUT_STATE_SUCCEEDED;
+    process.exitCode = isBack ? EXIT.done : EXIT.rolloutFailed;
+    print(flags, { ...reportRollout(ended, undefined), ok: isBack }, "");
+  } finally {
+    progress.end();
+    plane.close();
+  }
+}

@@ -1,0 +1,105 @@
+// `millrace ship`: build a repository, roll the result out, wait for the end of both.
+import { Command } from "commander";
+import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
+import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { EXIT } from "../exit-codes.ts";
+import { openProgress } from "../output/progress.ts";
+import { printFailedLog } from "../remote/build-log.ts";
+import { type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
+import { openControlPlane } from "../remote/control-plane.ts";
+import {
+  followBuild,
+  followRollout,
+  reportBuild,
+  reportRollout,
+  type ShipReport,
+  submit,
+} from "../ship/ship-flow.ts";
+import { readSource, type SourceFlags } from "../ship/source.ts";
+
+export interface BuildFlags extends WaitFlags, SourceFlags {
+  readonly service?: string;
+  readonly rebuild: boolean;
+}
+
+interface ShipFlags extends BuildFlags {
+  readonly supersede: boolean;
+  readonly excludeRegion: string[];
+}
+
+/** The command. */
+export function shipCommand(): Command {
+  return buildFlags(new Command("ship"))
+    .description("Build a git repository, roll the result out to its machines, and wait.")
+    .option("--supersede", "end an open rollout of the service instead of waiting behind it", false)
+    .option("--exclude-region <name>", "leave a region out; repeatable", collect, [])
+    .action((place: string, flags: ShipFlags) => ship(place, flags));
+}
+
+/** Flags of commands that build. */
+export function buildFlags(command: Command): Command {
+  return waitingCommand(command)
+    .argument("<repository>", "a folder or a URL that git understands")
+    .option("--ref <ref>", "branch, tag or SHA (default: HEAD)")
+    .option("--recipe <file>", "recipe for a repository that has no millrace.yaml")
+    .option("--service <name>", "the service that the recipe must be of")
+    .option("--rebuild", "build again though this commit was built", false);
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+async function ship(place: string, flags: ShipFlags): Promise<void> {
+  const source = await readSource(place, flags);
+  const plane = openControlPlane(flags.addr);
+  const progress = await openProgress(flags.json);
+  let following = "";
+  const signal = waitSignal(flags, () => `Follow it with: millrace ${following}`);
+  try {
+    const { build, attached } = await submit(plane, {
+      repository: source.repository,
+      ref: source.ref,
+      recipe: source.recipe,
+      service: flags.service ?? source.service ?? "",
+      rebuild: flags.rebuild,
+      ship: {
+        targets: {},
+        overrideTargets: false,
+        excludedRegions: flags.excludeRegion,
+        supersede: flags.supersede,
+      },
+      requester: "",
+      overallTimeoutMs: 0,
+    });
+    following = `builds ${build.id}`;
+    if (attached) progress.say(`build ${build.id} of this commit was there already`);
+    if (!flags.wait) return print(flags, reportBuild(build), `build ${build.id} is queued`);
+    const built = await followBuild(plane, build.id, progress, signal);
+    if (built.state !== BuildState.BUILD_STATE_SUCCEEDED || built.rollout === "") {
+      progress.end();
+      if (!flags.json) await printFailedLog(plane, built);
+      process.exitCode = EXIT.error;
+      return print(flags, reportBuild(built), "");
+    }
+    following = `rollouts ${built.rollout}`;
+    const rollout = await followRollout(plane, built.rollout, progress, signal);
+    progress.end();
+    const isDone = rollout.state === RolloutState.ROLLOUT_STATE_SUCCEEDED;
+    process.exitCode = isDone ? EXIT.done : EXIT.rolloutFailed;
+    print(flags, reportRollout(rollout, built), "");
+  } finally {
+    progress.end();
+    plane.close();
+  }
+}
+
+/** Prints a report as JSON, or a sentence for people. */
+export function print(
+  flags: { readonly json: boolean },
+  report: ShipReport | object,
+  sentence: string,
+): void {
+  if (flags.json) console.log(JSON.stringify(report));
+  else if (sentence !== "") console.log(sentence);
+}

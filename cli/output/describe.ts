@@ -1,0 +1,101 @@
+// Builds and rollouts in one line each, the same words wherever they are shown.
+import type { Build } from "../../proto/gen/millrace/v1/builds.ts";
+import type {
+  BytesBySource,
+  RegionProgress,
+  Rollout,
+} from "../../proto/gen/millrace/v1/rollouts.ts";
+import { buildStateName, rolloutStateName } from "../remote/states.ts";
+import { formatBytes, shortId } from "./format.ts";
+
+/** Everything is to be done in this time from the request. */
+export const TARGET_MS = 30 * 60_000;
+
+/** "build b-12 of hello at 0123456789ab: leased, packing, 24 MB, 20 MB of it new". */
+export function describeBuild(build: Build): string {
+  const service = build.service === "" ? "" : ` of ${build.service}`;
+  const phase =
+    build.phase === "" || build.endedAtMs !== 0 ? "" : `, ${PHASES[build.phase] ?? build.phase}`;
+  const sizes =
+    build.outputBytes === 0
+      ? ""
+      : `, ${formatBytes(build.outputBytes)}, ${formatBytes(build.packedBytes)} of it new`;
+  const why = build.message === "" ? "" : `: ${build.message}`;
+  const state = buildStateName(build.state);
+  return `build ${build.id}${service} at ${shortId(build.sha)}: ${state}${phase}${sizes}${why}`;
+}
+
+const PHASES: Readonly<Record<string, string>> = {
+  fetch: "fetching the commit",
+  run: "running its command",
+  pack: "packing",
+};
+
+/** Counts of a rollout summed over its regions. */
+export interface RolloutTotals {
+  readonly matching: number;
+  readonly staged: number;
+  readonly active: number;
+  readonly failed: number;
+  readonly reverted: number;
+  readonly missingBytes: number;
+  readonly bytes: BytesBySource;
+}
+
+/** Sums a rollout up. */
+export function totalsOf(rollout: Rollout): RolloutTotals {
+  const sum = (read: (region: RegionProgress) => number): number =>
+    rollout.regions.reduce((total, region) => total + read(region), 0);
+  return {
+    matching: sum((region) => region.matching),
+    staged: sum((region) => region.staged),
+    active: sum((region) => region.active),
+    failed: sum((region) => region.failed),
+    reverted: sum((region) => region.reverted),
+    missingBytes: sum((region) => region.missingBytes),
+    bytes: {
+      origin: sum((region) => region.bytes?.origin ?? 0),
+      relay: sum((region) => region.bytes?.relay ?? 0),
+      peer: sum((region) => region.bytes?.peer ?? 0),
+      local: sum((region) => region.bytes?.local ?? 0),
+    },
+  };
+}
+
+/** "rollout r-12 of hello at 0123456789ab: activating wave 1 of 2, 3 of 12 active". */
+export function describeRollout(rollout: Rollout): string {
+  const { matching, active, failed, reverted } = totalsOf(rollout);
+  const wave =
+    rollout.endedAtMs === 0 && rollout.waves.length > 1
+      ? ` wave ${rollout.wave + 1} of ${rollout.waves.length}`
+      : "";
+  const paused = rollout.paused ? " (paused)" : "";
+  const failures = failed === 0 ? "" : `, ${failed} failed`;
+  const back = reverted === 0 ? "" : `, ${reverted} back on the release before`;
+  const why = rollout.message === "" ? "" : `: ${rollout.message}`;
+  const state = rolloutStateName(rollout.state).replace("_", " ");
+  const head = `rollout ${rollout.id} of ${rollout.service} at ${shortId(rollout.sha)}`;
+  return `${head}: ${state}${wave}${paused}, ${active} of ${matching} active${failures}${back}${why}`;
+}
+
+/** "from peers 200 MB (83 %), relays 40 MB, this machine 0 B". */
+export function describeBytes(bytes: BytesBySource): string {
+  const total = bytes.origin + bytes.relay + bytes.peer + bytes.local;
+  const share = total === 0 ? "" : ` (${Math.round((bytes.peer / total) * 100)} %)`;
+  const origin = bytes.origin === 0 ? "" : `, origin ${formatBytes(bytes.origin)}`;
+  return (
+    `from peers ${formatBytes(bytes.peer)}${share}, relays ${formatBytes(bytes.relay)}, ` +
+    `this machine ${formatBytes(bytes.local)}${origin}`
+  );
+}
+
+/**
+ * Milliseconds until all bytes are there at the rate seen so far; undefined where nothing is known.
+ * `elapsedMs` counts from when bytes could first move.
+ */
+export function remainingMs(totals: RolloutTotals, elapsedMs: number): number | undefined {
+  const { origin, relay, peer, local } = totals.bytes;
+  const got = origin + relay + peer + local;
+  if (totals.missingBytes === 0 || got === 0 || elapsedMs <= 0) return undefined;
+  return (totals.missingBytes / got) * elapsedMs;
+}
