@@ -117,6 +117,8 @@ export class Downloads {
   ): void {
     const fetch = this.#table.get(piece);
     if (fetch?.source === from.peer) this.#table.orphan(fetch, effects);
+    // A refusal holds until it is heard of: where nothing was left to give up, say so all the same.
+    else effects.push({ kind: "send", to: from.peer, message: { kind: "cancel", piece } });
     const jitter = 0.5 + this.#options.random();
     if (reason === "busy") from.pausedUntil = Math.max(from.pausedUntil, now + BUSY_MS * jitter);
     if (reason === "lent") from.retryAt.set(piece, now + PIECE_RETRY_MS);

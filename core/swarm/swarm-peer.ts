@@ -133,6 +133,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         return;
       case "read-failed":
         this.#uploads.sent(now, input.to);
+        this.#uploads.refuse(input.to, input.piece);
         this.#refuse(input.to, input.piece, "busy", effects);
         return;
       case "wake":
@@ -279,7 +280,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       return;
     }
     const answer = this.#uploads.request(now, peer, block, this.#role === "relay");
-    if (answer !== "queued") this.#refuse(peer, block.piece, answer, effects);
+    if (answer === "busy" || answer === "lent") this.#refuse(peer, block.piece, answer, effects);
   }
 
   #refuse(to: PeerId, piece: number, reason: RefuseReason, effects: SwarmEffect[]): void {

@@ -25,6 +25,8 @@ interface Queue {
   readonly blocks: QueuedBlock[];
   /** Pieces of which it asked anything. */
   readonly begun: Bitfield;
+  /** Pieces refused: what it asked of them before it heard so is not answered. */
+  readonly refused: Bitfield;
   /** How often it was told that a piece is lent. */
   readonly spared: Map<number, number>;
   sending: number;
@@ -49,9 +51,16 @@ export class Uploads {
   #turn = 0;
 
   add(neighbour: Neighbour): void {
-    const begun = new Bitfield();
-    const queue = { blocks: [], begun, spared: new Map(), sending: 0, sendingSince: 0, turn: 0 };
-    this.#queues.set(neighbour.peer, { neighbour, ...queue });
+    this.#queues.set(neighbour.peer, {
+      neighbour,
+      blocks: [],
+      begun: new Bitfield(),
+      refused: new Bitfield(),
+      spared: new Map(),
+      sending: 0,
+      sendingSince: 0,
+      turn: 0,
+    });
   }
 
   remove(peer: PeerId): void {
@@ -68,14 +77,29 @@ export class Uploads {
     return queue === undefined || (queue.blocks.length === 0 && queue.sending === 0);
   }
 
-  /** Queues a block of a piece that we have, or says why not. `mayLend`: spare repeats. */
-  request(now: Instant, peer: PeerId, block: Block, mayLend: boolean): "queued" | "busy" | "lent" {
+  /**
+   * Queues a block of a piece that we have, or says why not. `mayLend`: spare repeats. A refusal is of
+   * the piece: further requests for it are `ignored` until the peer has cancelled it, and so has heard.
+   */
+  request(
+    now: Instant,
+    peer: PeerId,
+    block: Block,
+    mayLend: boolean,
+  ): "queued" | "busy" | "lent" | "ignored" {
     const queue = this.#queues.get(peer);
-    if (queue === undefined || this.#queued >= QUEUED_MAX) return "busy";
-    if (queue.blocks.length >= QUEUED_PER_NEIGHBOUR_MAX) return "busy";
+    if (queue === undefined || queue.refused.has(block.piece)) return "ignored";
     const { piece, offset, bytes } = block;
-    if (!queue.begun.has(piece)) {
-      if (mayLend && this.#isLent(now, queue, piece)) return "lent";
+    const isBegun = queue.begun.has(piece);
+    if (this.#queued >= QUEUED_MAX || queue.blocks.length >= QUEUED_PER_NEIGHBOUR_MAX) {
+      this.refuse(peer, piece);
+      return "busy";
+    }
+    if (!isBegun && mayLend && this.#isLent(now, queue, piece)) {
+      this.refuse(peer, piece);
+      return "lent";
+    }
+    if (!isBegun) {
       queue.begun.add(piece);
       this.#given.set(piece, (this.#given.get(piece) ?? 0) + 1);
       this.#loans.set(piece, { borrower: peer, at: now });
@@ -85,15 +109,16 @@ export class Uploads {
     return "queued";
   }
 
-  /** Forgets what is queued of a piece; false when nothing was. */
-  cancel(peer: PeerId, piece: number): boolean {
-    const queue = this.#queues.get(peer);
-    if (queue === undefined) return false;
-    const kept = queue.blocks.filter((block) => block.piece !== piece);
-    const gone = queue.blocks.length - kept.length;
-    queue.blocks.splice(0, queue.blocks.length, ...kept);
-    this.#queued -= gone;
-    return gone > 0;
+  /** Drops what is queued of a piece that is refused. */
+  refuse(peer: PeerId, piece: number): void {
+    this.#dequeue(peer, piece);
+    this.#queues.get(peer)?.refused.add(piece);
+  }
+
+  /** The peer gave up a piece, of itself or because it was refused. */
+  cancel(peer: PeerId, piece: number): void {
+    this.#dequeue(peer, piece);
+    this.#queues.get(peer)?.refused.remove(piece);
   }
 
   /** Takes the next block to send; undefined when there is none or enough are on their way. */
@@ -143,6 +168,14 @@ export class Uploads {
       if (queue.sending > 0) earliest = Math.min(earliest, queue.sendingSince + SEND_MS_MAX);
     }
     return earliest;
+  }
+
+  #dequeue(peer: PeerId, piece: number): void {
+    const queue = this.#queues.get(peer);
+    if (queue === undefined) return;
+    const kept = queue.blocks.filter((block) => block.piece !== piece);
+    this.#queued -= queue.blocks.length - kept.length;
+    queue.blocks.splice(0, queue.blocks.length, ...kept);
   }
 
   #send(now: Instant, queue: Queue, piece: number): void {

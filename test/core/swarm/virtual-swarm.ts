@@ -19,7 +19,8 @@ export interface PeerPlan {
 
 interface Holding {
   stored: number;
-  isBad: boolean;
+  /** Who gave corrupt blocks of it. */
+  readonly badFrom: Set<string>;
   isWhole: boolean;
 }
 
@@ -68,8 +69,8 @@ export class VirtualSwarm {
   now = 0;
   /** A digest of all that happened, in order. */
   trace = 0x811c9dc5;
-  /** Blocks of any size that were asked of someone, by who had to give them. */
-  readonly bytesSent = new Map<string, number>();
+  /** Corrupt pieces that each peer got whole, by who gave it what was corrupt of them. */
+  readonly corruptPieces = new Map<string, Map<string, number>>();
   readonly #events: Event[] = [];
 
   constructor(plans: readonly PeerPlan[], pieceBytes: readonly number[], seed: number) {
@@ -131,6 +132,12 @@ export class VirtualSwarm {
       if (!holding.isWhole) peer.holdings.delete(piece);
     }
     this.#start(peer);
+  }
+
+  /** A peer gets a piece by another way. */
+  mirror(id: string, piece: number): void {
+    this.#peer(id).holdings.set(piece, { stored: 0, badFrom: new Set(), isWhole: true });
+    this.input(id, { kind: "piece-added", piece });
   }
 
   /** Breaks one connection, if there is one. */
@@ -266,7 +273,6 @@ export class VirtualSwarm {
     const start = Math.max(this.now, peer.uploadFreeAt);
     const leaves = start + bytes / (peer.plan.uploadBytesPerMs ?? 100_000);
     peer.uploadFreeAt = leaves;
-    this.bytesSent.set(peer.plan.id, (this.bytesSent.get(peer.plan.id) ?? 0) + bytes);
     const isBad = peer.plan.conduct === "corrupt";
     const link = peer.links.get(to);
     this.#after(peer, leaves - this.now, () => {
@@ -317,7 +323,11 @@ export class VirtualSwarm {
     assert(delivery?.message.kind === "block", "store-block without a block");
     peer.arriving = undefined;
     const { piece, offset, bytes } = block;
-    const holding = peer.holdings.get(piece) ?? { stored: 0, isBad: false, isWhole: false };
+    const holding = peer.holdings.get(piece) ?? {
+      stored: 0,
+      badFrom: new Set<string>(),
+      isWhole: false,
+    };
     peer.holdings.set(piece, holding);
     assert(!holding.isWhole, "a whole piece is written again");
     assert.equal(holding.stored, offset, "blocks are written in order");
@@ -326,7 +336,7 @@ export class VirtualSwarm {
     if (pipe !== undefined) pipe.isStoring = true;
     this.#after(peer, 0.5, () => {
       holding.stored += bytes;
-      holding.isBad ||= delivery.isBad;
+      if (delivery.isBad) holding.badFrom.add(from);
       this.input(peer.plan.id, { kind: "block-stored", from, piece, offset, bytes });
       if (link === undefined || pipe === undefined) return;
       pipe.isStoring = false;
@@ -337,10 +347,18 @@ export class VirtualSwarm {
   #finish(peer: Peer, piece: number): void {
     const holding = peer.holdings.get(piece);
     assert(holding !== undefined && holding.stored === this.pieceBytes[piece]);
-    if (holding.isBad) peer.holdings.delete(piece);
+    const isBad = holding.badFrom.size > 0;
+    if (isBad) peer.holdings.delete(piece);
     else holding.isWhole = true;
-    const kind = holding.isBad ? "piece-corrupt" : "piece-verified";
-    this.input(peer.plan.id, { kind, piece });
+    const [giver, ...others] = holding.badFrom;
+    if (giver !== undefined && others.length === 0) this.#countCorrupt(peer.plan.id, giver);
+    this.input(peer.plan.id, { kind: isBad ? "piece-corrupt" : "piece-verified", piece });
+  }
+
+  #countCorrupt(by: string, giver: string): void {
+    const counts = this.corruptPieces.get(by) ?? new Map<string, number>();
+    counts.set(giver, (counts.get(giver) ?? 0) + 1);
+    this.corruptPieces.set(by, counts);
   }
 
   #isWhole(peer: Peer, piece: number): boolean {

@@ -1,0 +1,116 @@
+// The small parts of the swarm against plain models: bitfield, bag, own pieces, random.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { PIECES_MAX } from "../../../core/release/limits.ts";
+import { Bitfield, piecesOf } from "../../../core/swarm/bitfield.ts";
+import { OwnPieces } from "../../../core/swarm/own-pieces.ts";
+import { PieceBag } from "../../../core/swarm/piece-bag.ts";
+import { seededRandom } from "../../../core/swarm/random.ts";
+
+const pieceNumber = fc.nat(PIECES_MAX - 1);
+const moves = fc.array(fc.tuple(fc.boolean(), pieceNumber), { maxLength: 200 });
+
+test("a bitfield is a set", () => {
+  fc.assert(
+    fc.property(moves, (steps) => {
+      const field = new Bitfield();
+      const model = new Set<number>();
+      for (const [isAdded, piece] of steps) {
+        if (isAdded) assert.equal(field.add(piece), !model.has(piece));
+        else assert.equal(field.remove(piece), model.has(piece));
+        if (isAdded) model.add(piece);
+        else model.delete(piece);
+      }
+      const expected = [...model].sort((a, b) => a - b);
+      assert.equal(field.count, model.size);
+      assert.deepEqual(field.pieces(), expected);
+      assert.deepEqual(piecesOf(field.toBytes()), expected);
+    }),
+  );
+});
+
+test("a bitfield takes no piece beyond the limit", () => {
+  const field = new Bitfield();
+  assert.equal(field.add(PIECES_MAX), false);
+  assert.equal(field.add(-1), false);
+  assert.equal(field.has(PIECES_MAX), false);
+});
+
+test("a bag is a set, in an order that the seed decides", () => {
+  fc.assert(
+    fc.property(moves, fc.nat(), (steps, seed) => {
+      const bags = [new PieceBag(seededRandom(seed)), new PieceBag(seededRandom(seed))];
+      const model = new Set<number>();
+      for (const [isAdded, piece] of steps) {
+        for (const bag of bags) isAdded ? bag.add(piece) : bag.remove(piece);
+        isAdded ? model.add(piece) : model.delete(piece);
+      }
+      const [first, second] = bags.map((bag) => [...bag.values()]);
+      assert.deepEqual(first, second);
+      assert.deepEqual(new Set(first), model);
+      assert.equal(first?.length, model.size);
+    }),
+  );
+});
+
+test("what is wanted, held and missing adds up in any order of facts", () => {
+  const fact = fc.oneof(
+    fc.record({
+      kind: fc.constant("extend" as const),
+      bytes: fc.array(fc.integer({ min: 1, max: 9 })),
+    }),
+    fc.record({ kind: fc.constant("want" as const), pieces: fc.array(fc.nat(30)) }),
+    fc.record({ kind: fc.constant("want" as const), pieces: fc.constant("all" as const) }),
+    fc.record({ kind: fc.constant("add" as const), piece: fc.nat(30) }),
+  );
+  fc.assert(
+    fc.property(fc.array(fact, { maxLength: 30 }), (facts) => {
+      const own = new OwnPieces();
+      const bytes: number[] = [];
+      const wanted = new Set<number>();
+      const have = new Set<number>();
+      let all = false;
+      const missed = new Set<number>();
+      for (const one of facts) {
+        if (one.kind === "extend") {
+          bytes.push(...one.bytes);
+          for (const piece of own.extend(one.bytes)) missed.add(piece);
+        } else if (one.kind === "want") {
+          if (one.pieces === "all") all = true;
+          else for (const piece of one.pieces) wanted.add(piece);
+          for (const piece of own.want(one.pieces)) missed.add(piece);
+        } else {
+          assert.equal(own.add(one.piece), one.piece < bytes.length && !have.has(one.piece));
+          if (one.piece < bytes.length) have.add(one.piece);
+          missed.delete(one.piece);
+        }
+      }
+      const isWanted = (piece: number) => all || wanted.has(piece);
+      const known = [...bytes.keys()].filter(isWanted);
+      const held = known.filter((piece) => have.has(piece));
+      const sum = (pieces: number[]) => pieces.reduce((total, one) => total + (bytes[one] ?? 0), 0);
+      assert.deepEqual(own.progress, {
+        have: held.length,
+        wanted: known.length,
+        bytesHave: sum(held),
+        bytesWanted: sum(known),
+      });
+      assert.deepEqual(
+        [...missed].sort((a, b) => a - b),
+        known.filter((piece) => !have.has(piece)),
+      );
+    }),
+  );
+});
+
+test("the generator gives the same numbers for a seed, spread evenly", () => {
+  const [first, second] = [seededRandom(7), seededRandom(7)];
+  const counts = Array(10).fill(0);
+  for (let draw = 0; draw < 10_000; draw += 1) {
+    const number = first();
+    assert.equal(number, second());
+    counts[Math.floor(number * 10)] += 1;
+  }
+  for (const count of counts) assert(count > 850 && count < 1150, String(counts));
+});

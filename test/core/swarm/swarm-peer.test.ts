@@ -1,0 +1,479 @@
+// What the swarm peer commands, fact by fact.
+import { check } from "./transcript.ts";
+
+check(
+  "asks for the blocks of a piece in order, writes each, and announces the whole",
+  `
+  extended 600K
+  wanted all
+  connected r
+  connected a
+  received r bitfield 0
+  > send r request 0 0K+256K
+  > send r request 0 256K+256K
+  > send r request 0 512K+88K
+  received r block 0 0K+256K
+  > store-block r 0 0K+256K
+  block-stored r 0 0K+256K
+  > nothing
+  received r block 0 256K+256K
+  > store-block r 0 256K+256K
+  block-stored r 0 256K+256K
+  received r block 0 512K+88K
+  > store-block r 0 512K+88K
+  block-stored r 0 512K+88K
+  > finish 0
+  piece-verified 0
+  > send a have 0
+`,
+);
+
+check(
+  "does not tell a neighbour of a piece that it has",
+  `
+  extended 100K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+100K
+  received a block 0 0K+100K
+  > store-block a 0 0K+100K
+  block-stored a 0 0K+100K
+  > finish 0
+  piece-verified 0
+  > nothing
+`,
+);
+
+check(
+  "asks the relay only for what no agent has",
+  `
+  extended 100K 100K
+  wanted all
+  connected a
+  connected r
+  received a bitfield 0
+  > send a request 0 0K+100K
+  received r bitfield 0-1
+  > send r request 1 0K+100K
+`,
+);
+
+check(
+  "asks the relay for the rest once the agent with it is slow",
+  `
+  extended 2048K 100K
+  wanted 0
+  connected a
+  connected r
+  received a bitfield 0-1
+  > send a request 0 0K+256K
+  > send a request 0 256K+256K
+  > send a request 0 512K+256K
+  > send a request 0 768K+256K
+  > send a request 0 1024K+256K
+  > send a request 0 1280K+256K
+  > send a request 0 1536K+256K
+  > send a request 0 1792K+256K
+  received r bitfield 0-1
+  wanted 1
+  > nothing
+  at 1s
+  wake
+  > send r request 1 0K+100K
+  > send a cancel 0
+  > send r request 0 0K+256K
+  > send r request 0 256K+256K
+  > send r request 0 512K+256K
+  > send r request 0 768K+256K
+  > send r request 0 1024K+256K
+  > send r request 0 1280K+256K
+  > send r request 0 1536K+256K
+`,
+);
+
+check(
+  "goes on at its offset with another source when one vanishes",
+  `
+  extended 512K
+  wanted all
+  connected a
+  connected b
+  received a bitfield 0
+  > send a request 0 0K+256K
+  > send a request 0 256K+256K
+  received b bitfield 0
+  received a block 0 0K+256K
+  > store-block a 0 0K+256K
+  disconnected a
+  > nothing
+  block-stored a 0 0K+256K
+  > send b request 0 256K+256K
+`,
+);
+
+check(
+  "replaces a source that is silent for 20 s, and disconnects it after three times",
+  `
+  extended 100K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+100K
+  at 19.9s
+  wake
+  > nothing
+  at 20s
+  wake
+  > send a cancel 0
+  at 29.9s
+  wake
+  > nothing
+  at 30s
+  wake
+  > send a request 0 0K+100K
+  connected b
+  received b bitfield 0
+  > send a cancel 0
+  > send b request 0 0K+100K
+`,
+);
+
+check(
+  "drops a late block of a request that it gave up, without harm",
+  `
+  extended 100K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+100K
+  at 20s
+  wake
+  > send a cancel 0
+  received a block 0 0K+100K
+  > drop-block a
+`,
+);
+
+check(
+  "disconnects who sends a block that was never asked",
+  `
+  extended 100K
+  wanted all
+  connected a
+  received a block 0 0K+100K
+  > drop-block a
+  > disconnect a: protocol violation
+`,
+);
+
+check(
+  "disconnects the sole giver of a corrupt piece, and bans it at the second",
+  `
+  extended 100K 100K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+100K
+  received a block 0 0K+100K
+  > store-block a 0 0K+100K
+  block-stored a 0 0K+100K
+  > finish 0
+  piece-corrupt 0
+  > disconnect a: corrupt piece
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+100K
+  received a block 0 0K+100K
+  > store-block a 0 0K+100K
+  block-stored a 0 0K+100K
+  > finish 0
+  piece-corrupt 0
+  > disconnect a: banned
+  at 3600s
+  connected a
+  > disconnect a: banned
+`,
+);
+
+check(
+  "fetches a corrupt piece of several givers whole from one, so that blame is clear",
+  `
+  extended 512K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+256K
+  > send a request 0 256K+256K
+  received a block 0 0K+256K
+  > store-block a 0 0K+256K
+  block-stored a 0 0K+256K
+  disconnected a
+  connected b
+  received b bitfield 0
+  > send b request 0 256K+256K
+  received b block 0 256K+256K
+  > store-block b 0 256K+256K
+  block-stored b 0 256K+256K
+  > finish 0
+  piece-corrupt 0
+  > nothing
+  connected c
+  received c bitfield 0
+  > send c request 0 0K+256K
+  > send c request 0 256K+256K
+  received c block 0 0K+256K
+  > store-block c 0 0K+256K
+  block-stored c 0 0K+256K
+  at 1s
+  disconnected c
+  > send c cancel 0
+  > discard 0
+  > send b request 0 0K+256K
+  > send b request 0 256K+256K
+`,
+);
+
+check(
+  "leaves a busy neighbour alone for a moment, and asks another at once",
+  `
+  extended 100K
+  wanted all
+  connected a
+  connected b
+  received a bitfield 0
+  > send a request 0 0K+100K
+  received b bitfield 0
+  received a refuse 0 busy
+  > send a cancel 0
+  > send b request 0 0K+100K
+`,
+);
+
+check(
+  "believes a neighbour that a piece is absent",
+  `
+  extended 100K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+100K
+  received a refuse 0 absent
+  > send a cancel 0
+  at 60s
+  wake
+  > nothing
+  received a have 0
+  > send a request 0 0K+100K
+`,
+);
+
+check(
+  "serves what it has, two blocks to a neighbour at a time",
+  `
+  extended 768K
+  piece-added 0
+  connected a
+  > send a bitfield 0
+  received a request 0 0K+256K
+  > send-block a 0 0K+256K
+  received a request 0 256K+256K
+  > send-block a 0 256K+256K
+  received a request 0 512K+256K
+  > nothing
+  block-sent a
+  > send-block a 0 512K+256K
+`,
+);
+
+check(
+  "refuses what it does not have, and disconnects who asks beyond a piece",
+  `
+  extended 100K 100K
+  piece-added 0
+  connected a
+  > send a bitfield 0
+  received a request 1 0K+100K
+  > send a refuse 1 absent
+  received a request 7 0K+100K
+  > send a refuse 7 absent
+  received a request 0 50K+100K
+  > disconnect a: protocol violation
+`,
+);
+
+check(
+  "a relay gives a piece once, and spares the repeat while it may be handed on",
+  `
+  extended 512K
+  piece-added 0
+  connected a
+  > send a bitfield 0
+  connected b
+  > send b bitfield 0
+  received a request 0 0K+256K
+  > send-block a 0 0K+256K
+  received b request 0 0K+256K
+  > send b refuse 0 lent
+  received b request 0 256K+256K
+  > nothing
+  received b cancel 0
+  at 1s
+  received b request 0 0K+256K
+  > send-block b 0 0K+256K
+`,
+  "relay",
+);
+
+check(
+  "an agent that hears that a piece is lent gets it from whom it was lent to",
+  `
+  extended 100K 100K
+  wanted 0
+  connected r
+  connected a
+  received r bitfield 0-1
+  > send r request 0 0K+100K
+  received r refuse 0 lent
+  > send r cancel 0
+  received a have 0
+  > send a request 0 0K+100K
+`,
+);
+
+check(
+  "disconnects a reader that takes nothing for 20 s",
+  `
+  extended 256K
+  piece-added 0
+  connected a
+  > send a bitfield 0
+  received a request 0 0K+256K
+  > send-block a 0 0K+256K
+  at 20s
+  wake
+  > disconnect a: stalled reader
+`,
+);
+
+check(
+  "asks for pieces as the table grows, even for those wanted before",
+  `
+  wanted 1
+  connected a
+  received a bitfield 0-3
+  extended 100K
+  > nothing
+  extended 100K 100K
+  > send a request 1 0K+100K
+  wanted 2
+  > send a request 2 0K+100K
+`,
+);
+
+check(
+  "gives up a fetch when the piece came by another way, and announces it",
+  `
+  extended 512K
+  wanted all
+  connected r
+  received r bitfield 0
+  > send r request 0 0K+256K
+  > send r request 0 256K+256K
+  connected a
+  piece-added 0
+  > send r cancel 0
+  > send a have 0
+  received r block 0 0K+256K
+  > drop-block r
+`,
+);
+
+check(
+  "stops fetching when the disk is full, serves on, and resumes",
+  `
+  extended 512K 100K
+  wanted 0
+  piece-added 1
+  connected a
+  > send a bitfield 1
+  received a bitfield 0
+  > send a request 0 0K+256K
+  > send a request 0 256K+256K
+  received a block 0 0K+256K
+  > store-block a 0 0K+256K
+  store-failed a 0
+  > send a cancel 0
+  received a block 0 256K+256K
+  > drop-block a
+  received a request 1 0K+100K
+  > send-block a 1 0K+100K
+  resumed
+  > send a request 0 0K+256K
+  > send a request 0 256K+256K
+`,
+);
+
+check(
+  "dials relays first, agents of a greater id at once and others a second later",
+  `
+  extended 100K
+  wanted all
+  introduced z a r
+  > dial r
+  > dial z
+  at 1s
+  wake
+  > dial a
+`,
+);
+
+check(
+  "dials again with a back-off, and nobody when it has all",
+  `
+  extended 100K
+  wanted all
+  introduced z
+  > dial z
+  dial-failed z
+  at 0.2s
+  wake
+  > nothing
+  at 0.5s
+  wake
+  > dial z
+  dial-failed z
+  piece-added 0
+  at 60s
+  wake
+  > nothing
+`,
+);
+
+check(
+  "a relay dials relays, not agents",
+  `
+  extended 100K
+  wanted all
+  introduced a z r
+  > dial r
+`,
+  "relay",
+);
+
+check(
+  "forgets an agent after eight failed dials",
+  `
+  extended 100K
+  wanted all
+  introduced z
+  > dial z
+  ${Array.from({ length: 7 }, (_, n) => `dial-failed z\n at ${(n + 1) * 20}s\n wake\n > dial z`).join("\n")}
+  dial-failed z
+  at 3600s
+  wake
+  > nothing
+  introduced z
+  > dial z
+`,
+);
