@@ -6,7 +6,6 @@ import { join, sep } from "node:path";
 import type { Release } from "../proto/gen/millrace/v1/release_format.ts";
 import type { BuildLease, WorkerServiceClient } from "../proto/gen/millrace/v1/workers.ts";
 import type { BlobStore } from "../runtime/blobs/blob-store.ts";
-import { call } from "../runtime/grpc/client.ts";
 import type { Log } from "../runtime/log.ts";
 import { formatDuration } from "../runtime/recipe/duration.ts";
 import { parseRecipe, type Recipe, RecipeError } from "../runtime/recipe/parse-recipe.ts";
@@ -16,7 +15,7 @@ import type { BuildLog } from "./build-log.ts";
 import { GitError } from "./git.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
 import { PackError } from "./pack/pack-error.ts";
-import { packOutput } from "./pack/pack-output.ts";
+import { packRelease } from "./pack-release.ts";
 import { runGroup } from "./process-group.ts";
 import type { SourceMirrors } from "./source.ts";
 
@@ -67,7 +66,8 @@ export async function runAttempt(options: AttemptOptions): Promise<Release> {
   });
   await inSpan("build.run", { parent }, () => runCommand(options, recipe, source));
   options.keeper.report({ phase: "pack" });
-  return inSpan("build.pack", { parent }, () => pack(options, recipe, source));
+  const output = await outputPath(source, recipe.output);
+  return inSpan("build.pack", { parent }, () => pack(options, recipe, output));
 }
 
 async function fetchSource(options: AttemptOptions, source: string): Promise<void> {
@@ -148,38 +148,13 @@ async function runCommand(options: AttemptOptions, recipe: Recipe, source: strin
   }
 }
 
-async function pack(options: AttemptOptions, recipe: Recipe, source: string): Promise<Release> {
-  const { lease, keeper, client, worker } = options;
-  const { build, attempt } = lease;
-  const output = await outputPath(source, recipe.output);
-  const request = { worker, build, attempt, service: recipe.service };
-  const { base } = await call(client, client.getBase, request, { waitForReady: true });
-  const packId = `${build}.${attempt}`;
+async function pack(options: AttemptOptions, recipe: Recipe, output: string): Promise<Release> {
   options.log.line(`packing ${recipe.output}`);
   try {
-    const { release } = await packOutput({
-      output,
-      pack: packId,
-      origin: options.origin,
-      base,
-      scratch: join(options.folder, "pack"),
-      cache: options.cache,
-      threads: options.threads,
-      onSegment: ({ segments, packedBytes, outputBytes }) =>
-        keeper.report({ segments, packedBytes, outputBytes }),
-      signal: keeper.signal,
-    });
+    const release = await packRelease({ ...options, recipe, output });
     const { bytes, packedBytes, entries } = release;
-    options.log.line(`packed ${entries} entries, ${bytes} bytes, ${packedBytes} of them new`);
-    return {
-      ...release,
-      service: recipe.service,
-      sha: lease.sha,
-      build,
-      createdAtMs: 0,
-      activation: recipe.activation,
-      rollout: recipe.rollout,
-    };
+    options.log.line(`packed ${entries} entries, ${bytes} bytes; ${packedBytes} bytes are new`);
+    return release;
   } catch (error) {
     if (error instanceof PackError) throw new AttemptError("output", error.message);
     throw error;
