@@ -1,0 +1,81 @@
+// Puts the fleet's side of the control plane together, for main.ts:
+//   const fleet = await createFleet({ store, fence, log, now });
+//   serve fleet.relayService (RelayService); give fleet.packFeed to the builds side;
+//   pass fleet to createRollouts(), then serve fleet.fleetService(overview) and call fleet.ready();
+//   on shutdown fleet.close(). `onDeposed` tells that another leader is ahead: the program must end.
+import type { Instant } from "../../core/machine.ts";
+import type { FleetServiceServer, RelayServiceServer } from "../../proto/gen/millrace/v1/fleet.ts";
+import type { Log } from "../../runtime/log.ts";
+import type { Store } from "../../runtime/store/store.ts";
+import type { PackFeed } from "../builds/pack-feed.ts";
+import type { Fence } from "../fence.ts";
+import { AgentDirectory } from "./agent-directory.ts";
+import { createFleetService, type Overview } from "./fleet-service.ts";
+import { RelayHub } from "./relay-hub.ts";
+import { createRelayService } from "./relay-service.ts";
+import { ReplicationTracker } from "./replication-tracker.ts";
+
+export interface FleetOptions {
+  readonly store: Store;
+  readonly fence: Fence;
+  readonly log: Log;
+  /** The process's monotonic clock. */
+  readonly now: () => Instant;
+  /** A relay has seen this higher epoch: stop deciding. */
+  readonly onDeposed?: (epoch: number) => void;
+}
+
+export interface Fleet {
+  readonly hub: RelayHub;
+  readonly tracker: ReplicationTracker;
+  readonly packFeed: PackFeed;
+  readonly relayService: RelayServiceServer;
+  fleetService(overview: Overview): FleetServiceServer;
+  /** Calls back whenever a region holds more, or less, than before. */
+  onReplication(changed: () => void): void;
+  /** Everything that relays must be told has been read: takes their streams from now on. */
+  ready(): void;
+  close(): void;
+}
+
+/** Reads what is known of relays and regions; relays are refused until `ready`. */
+export async function createFleet(options: FleetOptions): Promise<Fleet> {
+  const { log, onDeposed } = options;
+  const changed: (() => void)[] = [];
+  const onChange = (): void => {
+    for (const callback of changed) callback();
+  };
+  const tracker = new ReplicationTracker({ ...options, onChange });
+  const hub = new RelayHub({ ...options, tracker });
+  const directory = new AgentDirectory(hub);
+  await Promise.all([tracker.load(), hub.load()]);
+  let isReady = false;
+  let isDeposed = false;
+  const relayService = createRelayService({
+    hub,
+    directory,
+    log,
+    isReady: () => isReady && !isDeposed,
+    onDeposed: (epoch) => {
+      isDeposed = true;
+      log.error({ epoch, own: options.fence.epoch }, "another leader is ahead");
+      hub.close();
+      onDeposed?.(epoch);
+    },
+  });
+  return {
+    hub,
+    tracker,
+    packFeed: hub,
+    relayService,
+    fleetService: (overview) => createFleetService({ hub, tracker, directory, overview, log }),
+    onReplication: (callback) => void changed.push(callback),
+    ready: () => {
+      isReady = true;
+    },
+    close: () => {
+      tracker.close();
+      hub.close();
+    },
+  };
+}

@@ -1,0 +1,287 @@
+// The streams of all relays: who is connected, what each is to know, and what each says. It keeps what
+// relays must be told at connect (assignments, orders, packs); it decides nothing about rollouts.
+import type { Instant } from "../../core/machine.ts";
+import type {
+  CensusAnswer,
+  RelayHello,
+  RelayInfo,
+  RelayReport,
+  ServiceAssignments,
+} from "../../proto/gen/millrace/v1/fleet.ts";
+import { failpoint } from "../../runtime/failpoint.ts";
+import type { Log } from "../../runtime/log.ts";
+import { type Store, scan } from "../../runtime/store/store.ts";
+import type { PackFeed, PackOrder } from "../builds/pack-feed.ts";
+import type { Fence } from "../fence.ts";
+import type { Command, Outbox } from "./outbox.ts";
+import { type LiveOrder, PackRegister, type WantedPack } from "./pack-register.ts";
+import { encodeRelay, parseRelay, RELAYS_PREFIX, type RelayRow, relayKey } from "./relay-row.ts";
+import type { ReplicationTracker } from "./replication-tracker.ts";
+
+/** A relay obeys for so long after the last heartbeat: the leader's lease. */
+export const LEADER_TTL_MS = 3_000;
+/** Three heartbeats in the time of one lease. */
+const HEARTBEAT_MS = LEADER_TTL_MS / 3;
+/** Packs nobody needs any more are looked for so often, beside at every change. */
+const SWEEP_MS = 10_000;
+
+/** What a session can do for the hub. */
+export interface RelayLine {
+  readonly outbox: Outbox;
+  /** Ends the stream; the relay comes back. */
+  end(why: string): void;
+}
+
+/** A connected relay. */
+export interface RelaySession {
+  readonly relay: string;
+  readonly region: string;
+  readonly boot: string;
+  readonly info: RelayRow;
+  readonly line: RelayLine;
+  agents: number;
+  /** Packs it was told to mirror. */
+  told: Map<string, WantedPack>;
+}
+
+/** Hears what relays do and say. */
+export interface RelayListener {
+  relayJoined(session: RelaySession): void;
+  relayLost(session: RelaySession): void;
+  relayReported(session: RelaySession, report: RelayReport): void;
+  censusAnswered(session: RelaySession, answer: CensusAnswer): void;
+}
+
+export interface RelayHubOptions {
+  readonly store: Store;
+  readonly fence: Fence;
+  readonly log: Log;
+  readonly now: () => Instant;
+  readonly tracker: ReplicationTracker;
+}
+
+export class RelayHub implements PackFeed {
+  readonly #options: RelayHubOptions;
+  readonly #sessions = new Map<string, RelaySession>();
+  readonly #known = new Map<string, RelayRow>();
+  readonly #assignments = new Map<string, ServiceAssignments>();
+  readonly #register = new PackRegister();
+  readonly #listeners: RelayListener[] = [];
+  readonly #timers: NodeJS.Timeout[];
+
+  constructor(options: RelayHubOptions) {
+    this.#options = options;
+    this.#timers = [
+      setInterval(() => this.#beat(), HEARTBEAT_MS),
+      setInterval(() => this.#tellPacks(), SWEEP_MS),
+    ];
+  }
+
+  /** Reads the registered relays. */
+  async load(): Promise<void> {
+    for await (const entry of scan(this.#options.store, RELAYS_PREFIX)) {
+      const row = parseRelay(entry);
+      this.#known.set(row.relay, row);
+    }
+  }
+
+  get epoch(): number {
+    return this.#options.fence.epoch;
+  }
+
+  /** Connected relays by id. */
+  get sessions(): readonly RelaySession[] {
+    return [...this.#sessions.values()].sort((a, b) => (a.relay < b.relay ? -1 : 1));
+  }
+
+  /** Every relay that ever registered, by id. */
+  get known(): readonly RelayRow[] {
+    return [...this.#known.values()].sort((a, b) => (a.relay < b.relay ? -1 : 1));
+  }
+
+  listen(listener: RelayListener): void {
+    this.#listeners.push(listener);
+  }
+
+  /** A relay said hello: registers it, tells it everything, and its siblings of it. */
+  async join(hello: RelayHello, line: RelayLine): Promise<RelaySession> {
+    const { relay, region, boot, address, swarmAddress, capacity, version } = hello;
+    const info = { relay, region, address, swarmAddress, capacity, version };
+    await this.#registerRelay(info);
+    const told = this.#register.wanted(region, this.#options.now());
+    const session = { relay, region, boot, info, line, agents: 0, told };
+    this.#sessions.get(relay)?.line.end("the relay has connected again");
+    this.leave(this.#sessions.get(relay));
+    this.#sessions.set(relay, session);
+    this.#snapshot(session);
+    this.#tellSiblings(region);
+    for (const listener of this.#listeners) listener.relayJoined(session);
+    return session;
+  }
+
+  /** Its stream has ended; one that a newer stream replaced has left already. */
+  leave(session: RelaySession | undefined): void {
+    if (session === undefined || this.#sessions.get(session.relay) !== session) return;
+    this.#sessions.delete(session.relay);
+    this.#tellSiblings(session.region);
+    for (const listener of this.#listeners) listener.relayLost(session);
+  }
+
+  reported(session: RelaySession, report: RelayReport): void {
+    if (this.#sessions.get(session.relay) !== session) return;
+    session.agents = report.agents;
+    this.#options.tracker.reported(session.relay, session.region, report.packs);
+    for (const listener of this.#listeners) listener.relayReported(session, report);
+  }
+
+  censusAnswered(session: RelaySession, answer: CensusAnswer): void {
+    if (this.#sessions.get(session.relay) !== session) return;
+    for (const listener of this.#listeners) listener.censusAnswered(session, answer);
+  }
+
+  /** Sends to one relay, if it is connected. */
+  send(relay: string, command: Command): void {
+    const session = this.#sessions.get(relay);
+    if (session !== undefined) this.#push(session, command);
+  }
+
+  /** A service's assignments are these now; kept for relays that connect later. */
+  assign(assignments: ServiceAssignments): void {
+    this.#assignments.set(assignments.service, assignments);
+    this.#register.assigned(assignments);
+    failpoint("controlplane.before-send");
+    this.#tellPacks();
+    for (const session of this.#sessions.values()) {
+      this.#push(session, { $case: "assignments", assignments });
+    }
+    failpoint("controlplane.after-send");
+  }
+
+  /** A rollout without an assignment needs its release everywhere; undefined: not any more. */
+  expect(rollout: string, need: Parameters<PackRegister["waiting"]>[1]): void {
+    this.#register.waiting(rollout, need);
+    this.#tellPacks();
+  }
+
+  orderBegun(order: PackOrder): void {
+    const live = this.#register.begun(order);
+    this.#tellPacks();
+    for (const session of this.#sessions.values()) {
+      if (isFor(live, session)) this.#push(session, { $case: "order", order: this.#order(live) });
+    }
+  }
+
+  packGrew(pack: string, segments: number): void {
+    if (this.#register.grew(pack, segments) !== undefined) this.#tellPacks();
+  }
+
+  orderEnded(pack: string, kept: boolean): void {
+    const order = this.#register.ended(pack, kept, this.#options.now());
+    if (order === undefined) return;
+    const orderEnded = { id: pack, pack, keep: kept };
+    for (const session of this.#sessions.values()) {
+      if (isFor(order, session)) this.#push(session, { $case: "orderEnded", orderEnded });
+    }
+    this.#tellPacks();
+  }
+
+  /** Ends the streams. */
+  close(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const session of this.#sessions.values()) session.line.end("the control plane stops");
+  }
+
+  async #registerRelay(row: RelayRow): Promise<void> {
+    const { store, fence } = this.#options;
+    if (JSON.stringify(this.#known.get(row.relay)) !== JSON.stringify(row)) {
+      await store.transact({
+        compares: [fence.compare],
+        operations: [{ put: relayKey(row.relay), value: encodeRelay(row) }],
+      });
+    }
+    this.#known.set(row.relay, row);
+  }
+
+  #snapshot(session: RelaySession): void {
+    this.#push(session, this.#heartbeat());
+    this.#push(session, { $case: "siblings", siblings: this.#siblings(session.region) });
+    for (const assignments of this.#assignments.values()) {
+      this.#push(session, { $case: "assignments", assignments });
+    }
+    for (const order of this.#register.orders) {
+      if (isFor(order, session)) this.#push(session, { $case: "order", order: this.#order(order) });
+    }
+    for (const wanted of session.told.values()) this.#push(session, progress(wanted));
+    this.#push(session, { $case: "snapshotEnd", snapshotEnd: { epoch: this.epoch } });
+  }
+
+  #beat(): void {
+    for (const session of this.#sessions.values()) this.#push(session, this.#heartbeat());
+  }
+
+  #heartbeat(): Command {
+    return { $case: "heartbeat", heartbeat: { epoch: this.epoch, ttlMs: LEADER_TTL_MS } };
+  }
+
+  /** Tells each relay what has changed in what its region must hold. */
+  #tellPacks(): void {
+    const now = this.#options.now();
+    const stillWanted = new Set<string>();
+    const noMore = new Set<string>();
+    for (const session of this.#sessions.values()) {
+      const wanted = this.#register.wanted(session.region, now);
+      for (const [pack, next] of wanted) {
+        stillWanted.add(pack);
+        const before = session.told.get(pack);
+        const isNews = before?.segments !== next.segments || before.isSealed !== next.isSealed;
+        if (isNews) this.#push(session, progress(next));
+      }
+      for (const pack of session.told.keys()) {
+        if (wanted.has(pack)) continue;
+        noMore.add(pack);
+        const dropped = { pack, segments: 0, sealed: false, dropped: true };
+        this.#push(session, { $case: "pack", pack: dropped });
+      }
+      session.told = wanted;
+    }
+    for (const pack of noMore) if (!stillWanted.has(pack)) this.#options.tracker.dropped(pack);
+  }
+
+  #order(order: LiveOrder): Extract<Command, { $case: "order" }>["order"] {
+    const { build, attempt, pack, service, targets, traceparent } = order;
+    const excludedRegions = [...order.excludedRegions];
+    const wire = { build, attempt, pack, service, targets: { ...targets }, traceparent };
+    return { id: pack, epoch: this.epoch, excludedRegions, ...wire };
+  }
+
+  #siblings(region: string): { relays: RelayInfo[] } {
+    return { relays: this.sessions.filter((one) => one.region === region).map(relayInfoOf) };
+  }
+
+  #tellSiblings(region: string): void {
+    const siblings = this.#siblings(region);
+    for (const session of this.#sessions.values()) {
+      if (session.region === region) this.#push(session, { $case: "siblings", siblings });
+    }
+  }
+
+  #push(session: RelaySession, command: Command): void {
+    if (session.line.outbox.push(command)) return;
+    this.#options.log.warn({ relay: session.relay }, "relay is too slow; its stream is ended");
+    session.line.end("too many commands wait for the relay");
+  }
+}
+
+/** A connected relay as others are told of it. */
+export function relayInfoOf({ info, agents }: RelaySession): RelayInfo {
+  const { relay, region, address, swarmAddress, capacity } = info;
+  return { id: relay, region, address, swarmAddress, capacity, agents, online: true };
+}
+
+function isFor(order: LiveOrder, session: RelaySession): boolean {
+  return !order.excludedRegions.includes(session.region);
+}
+
+function progress({ pack, segments, isSealed }: WantedPack): Command {
+  return { $case: "pack", pack: { pack, segments, sealed: isSealed, dropped: false } };
+}

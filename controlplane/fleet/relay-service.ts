@@ -1,0 +1,111 @@
+// RelayService: one stream per relay. It checks the hello, then hands what comes to the hub.
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type {
+  ConnectRelayRequest,
+  ConnectRelayResponse,
+  RelayHello,
+  RelayServiceServer,
+} from "../../proto/gen/millrace/v1/fleet.ts";
+import {
+  asServiceError,
+  failedPrecondition,
+  invalid,
+  type RpcError,
+  unavailable,
+} from "../../runtime/grpc/rpc-error.ts";
+import type { Log } from "../../runtime/log.ts";
+import type { AgentDirectory } from "./agent-directory.ts";
+import { Outbox } from "./outbox.ts";
+import type { RelayHub, RelayLine, RelaySession } from "./relay-hub.ts";
+
+/** A stream whose first message does not come in this time is ended. */
+const HELLO_MS_MAX = 10_000;
+/** Ids and names of relays and regions. */
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$/;
+
+type Stream = ServerDuplexStream<ConnectRelayRequest, ConnectRelayResponse>;
+
+export interface RelayServiceOptions {
+  readonly hub: RelayHub;
+  readonly directory: AgentDirectory;
+  readonly log: Log;
+  /** False until everything that relays must be told has been read. */
+  readonly isReady: () => boolean;
+  /** A relay has seen a leader with a higher epoch. */
+  readonly onDeposed: (epoch: number) => void;
+}
+
+export function createRelayService(options: RelayServiceOptions): RelayServiceServer {
+  return { connectRelay: (stream) => serve(stream, options) };
+}
+
+function serve(stream: Stream, options: RelayServiceOptions): void {
+  const { hub, directory, log } = options;
+  let session: RelaySession | undefined;
+  let isGreeted = false;
+  let isOver = false;
+  const fail = (error: unknown): void => {
+    if (isOver) return;
+    isOver = true;
+    stream.emit("error", asServiceError(error, log));
+    over();
+  };
+  const over = (): void => {
+    isOver = true;
+    clearTimeout(timer);
+    if (session !== undefined) directory.left(session.relay);
+    hub.leave(session);
+  };
+  const line: RelayLine = {
+    outbox: new Outbox((command) => isOver || stream.write({ command })),
+    end: (why) => fail(unavailable(why)),
+  };
+  const timer = setTimeout(() => fail(invalid("hello: none came in time")), HELLO_MS_MAX);
+
+  stream.on("drain", () => line.outbox.drained());
+  stream.on("cancelled", over);
+  stream.on("error", over);
+  stream.on("end", () => {
+    if (!isOver) stream.end();
+    over();
+  });
+  stream.on("data", ({ message }: ConnectRelayRequest) => {
+    if (isOver || message === undefined) return;
+    if (message.$case === "hello") {
+      clearTimeout(timer);
+      const refused = isGreeted ? invalid("hello: said twice") : refusal(message.hello, options);
+      isGreeted = true;
+      if (refused !== undefined) return fail(refused);
+      hub.join(message.hello, line).then((joined) => {
+        session = joined;
+        if (isOver) hub.leave(joined);
+      }, fail);
+      return;
+    }
+    if (session === undefined) {
+      if (!isGreeted) fail(invalid(`first message is "${message.$case}", expected hello`));
+      return;
+    }
+    if (message.$case === "report") hub.reported(session, message.report);
+    else if (message.$case === "census") hub.censusAnswered(session, message.census);
+    else directory.answered(session.relay, message.agents);
+  });
+}
+
+/** Why a relay is not taken; undefined: it is. */
+function refusal(hello: RelayHello, options: RelayServiceOptions): RpcError | undefined {
+  for (const field of ["relay", "region", "boot"] as const) {
+    if (!NAME.test(hello[field])) {
+      return invalid(`hello.${field} "${hello[field]}": expected 1 to 64 of a-z A-Z 0-9 . _ -`);
+    }
+  }
+  const { epoch } = options.hub;
+  if (hello.epoch > epoch) {
+    options.onDeposed(hello.epoch);
+    return failedPrecondition(
+      `this leader has epoch ${epoch}, the relay has seen ${hello.epoch}: its store is not the newest`,
+    );
+  }
+  if (!options.isReady()) return unavailable("the control plane is starting");
+  return undefined;
+}
