@@ -16,15 +16,22 @@ export class ChunkIndex {
   readonly #buckets = new Uint32Array(2 ** BUCKET_BITS + 1);
   readonly count: number;
 
-  /** Indexes `count` digests of 32 bytes that lie back to back; their rows are 0 and up. */
-  constructor(digests: Uint8Array, count = digests.length / DIGEST_BYTES) {
+  /**
+   * Indexes `count` digests, one each `strideBytes`; their rows are 0 and up. Their first 8 bytes are
+   * all that is looked at, so the beginnings will do.
+   */
+  constructor(
+    digests: Uint8Array,
+    count = digests.length / DIGEST_BYTES,
+    strideBytes = DIGEST_BYTES,
+  ) {
     if (count > INDEX_ROWS_MAX) throw new RangeError(`${count} rows, at most ${INDEX_ROWS_MAX}`);
     const words = new BigUint64Array(count);
     this.count = count;
     this.#halves = new Uint32Array(words.buffer);
     for (let row = 0; row < count; row += 1) {
-      this.#halves[2 * row] = lowHalf(digests, row * DIGEST_BYTES, row);
-      this.#halves[2 * row + 1] = highHalf(digests, row * DIGEST_BYTES);
+      this.#halves[2 * row] = lowHalf(digests, row * strideBytes, row);
+      this.#halves[2 * row + 1] = highHalf(digests, row * strideBytes);
     }
     words.sort();
     for (let i = 0; i < count; i += 1) {

@@ -59,7 +59,11 @@ export class LayoutReader {
   readonly #where: string;
   readonly #bytes: number;
   readonly #batch = Buffer.allocUnsafe(BATCH_ROWS * LAYOUT_ROW_BYTES);
-  #at = 0;
+  readonly #view = new DataView(this.#batch.buffer, this.#batch.byteOffset, this.#batch.length);
+  /** The batch holds bytes up to `#read` of the file, of which `#left` were not asked for yet. */
+  #read = 0;
+  #left = 0;
+  #filled = 0;
 
   private constructor(file: FileHandle, bytes: number, where: string) {
     this.#file = file;
@@ -81,33 +85,40 @@ export class LayoutReader {
   async next(count: number): Promise<ChunkPlace[]> {
     const places: ChunkPlace[] = [];
     while (places.length < count) {
-      const rows = Math.min(BATCH_ROWS, count - places.length);
-      const batch = this.#batch.subarray(0, rows * LAYOUT_ROW_BYTES);
-      await this.#fill(batch);
-      const view = new DataView(batch.buffer, batch.byteOffset, batch.length);
-      for (let at = 0; at < batch.length; at += LAYOUT_ROW_BYTES) {
-        places.push(readLayoutRow(view, at, this.#where));
-      }
+      if (this.#left === 0) await this.#fill();
+      const at = this.#filled - this.#left;
+      places.push(readLayoutRow(this.#view, at, this.#where));
+      this.#left -= LAYOUT_ROW_BYTES;
     }
     return places;
   }
 
   /** Throws WireError when rows are left. */
   end(): void {
-    if (this.#at === this.#bytes) return;
-    throw new WireError(`${this.#bytes - this.#at} bytes beyond the manifest's rows`, this.#where);
+    const left = this.#bytes - this.#read + this.#left;
+    if (left === 0) return;
+    throw new WireError(`${left} bytes beyond the manifest's rows`, this.#where);
   }
 
   async close(): Promise<void> {
     await this.#file.close();
   }
 
-  async #fill(target: Buffer): Promise<void> {
-    for (let done = 0; done < target.length; ) {
-      const { bytesRead } = await this.#file.read(target, done, target.length - done, this.#at);
-      if (bytesRead === 0) throw new WireError("ends before the manifest's rows", this.#where);
+  async #fill(): Promise<void> {
+    const bytes = Math.min(this.#batch.length, this.#bytes - this.#read);
+    if (bytes === 0) throw new WireError("ends before the manifest's rows", this.#where);
+    for (let done = 0; done < bytes; ) {
+      const { bytesRead } = await this.#file.read(
+        this.#batch,
+        done,
+        bytes - done,
+        this.#read + done,
+      );
+      if (bytesRead === 0) throw new WireError("became shorter while it was read", this.#where);
       done += bytesRead;
-      this.#at += bytesRead;
     }
+    this.#read += bytes;
+    this.#filled = bytes;
+    this.#left = bytes;
   }
 }

@@ -24,16 +24,17 @@ export async function* walkRelease(
   const layout = await LayoutReader.open(layoutPath);
   try {
     for await (const parts of readManifest(manifestPath)) {
-      const placed: ReleasePart[] = [];
-      for (const part of parts) {
-        const places = part.sizes.length === 0 ? [] : await layout.next(part.sizes.length);
-        const beyond = places.find((place) => place.pack >= packs);
-        if (beyond !== undefined) {
-          throw new WireError(`a place in pack ${beyond.pack}`, layoutPath, packs - 1);
-        }
-        placed.push({ ...part, places });
+      const places = await layout.next(parts.reduce((rows, part) => rows + part.sizes.length, 0));
+      const beyond = places.find((place) => place.pack >= packs);
+      if (beyond !== undefined) {
+        throw new WireError(`a place in pack ${beyond.pack}`, layoutPath, packs - 1);
       }
-      yield placed;
+      let row = 0;
+      yield parts.map((part) => {
+        const first = row;
+        row += part.sizes.length;
+        return { ...part, places: places.slice(first, row) };
+      });
     }
     layout.end();
   } finally {

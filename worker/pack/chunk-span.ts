@@ -9,8 +9,8 @@ import { EntryFileReader } from "./entry-file.ts";
 import { changed, unreadable } from "./pack-error.ts";
 import type { Span } from "./walk-tree.ts";
 
-/** Window over a file: small enough for the cache, and a tail of one chunk is moved once in 8. */
-const WINDOW_BYTES = 2 * 1024 * 1024;
+/** Window over a file: small enough for the cache, and a tail of one chunk is moved once in 4. */
+const WINDOW_BYTES = 1024 * 1024;
 
 /** Chunks of a span. */
 export interface SpanChunks {

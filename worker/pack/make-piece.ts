@@ -32,9 +32,12 @@ export interface MadePiece {
   readonly row: PieceRow;
 }
 
+/** Plain bytes of the piece before, used again unless they were given away as a stored piece. */
+let spare: Buffer = Buffer.alloc(0);
+
 /** Makes a data piece; throws PackError when a file is not what was hashed. */
 export function makeDataPiece(task: DataPieceTask, level: number): MadePiece {
-  const plain = Buffer.allocUnsafeSlow(task.sizes.reduce((sum, size) => sum + size, 0));
+  const plain = plainBuffer(task.sizes.reduce((sum, size) => sum + size, 0));
   const entries = new EntryFileReader(task.entryFile);
   try {
     let row = 0;
@@ -60,7 +63,7 @@ export function makeDataPiece(task: DataPieceTask, level: number): MadePiece {
 
 /** Makes a meta piece. */
 export function makeMetaPiece(task: MetaPieceTask, level: number): MadePiece {
-  const plain = Buffer.allocUnsafeSlow(task.bytes);
+  const plain = plainBuffer(task.bytes);
   const file = openSync(task.path, "r");
   try {
     readRange(file, task.path, plain, task.offset);
@@ -88,8 +91,15 @@ function verify(
   }
 }
 
-function made(plain: Uint8Array, kind: PieceKind, level: number): MadePiece {
+/** A buffer of its own ArrayBuffer; fresh pages cost as much as reading into them. */
+function plainBuffer(bytes: number): Buffer {
+  if (spare.length < bytes) spare = Buffer.allocUnsafeSlow(bytes);
+  return spare.subarray(0, bytes);
+}
+
+function made(plain: Buffer, kind: PieceKind, level: number): MadePiece {
   const { encoded, codec } = encodePiece(plain, level);
+  if (codec === "stored") spare = Buffer.alloc(0);
   const digest = new Uint8Array(digestOf(encoded));
   const encodedBytes = encoded.length;
   return { encoded, row: { digest, encodedBytes, plainBytes: plain.length, kind, codec } };

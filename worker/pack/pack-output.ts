@@ -77,8 +77,8 @@ async function packInto(
 ): Promise<PackResult> {
   const { pack, origin, signal } = options;
   const entryFile = join(folder, "entries");
-  const tree = await threads.walk(options.output, entryFile);
-  const known = await KnownChunks.of(options.base ?? []);
+  const walking = threads.walk(options.output, entryFile);
+  const [tree, known] = await Promise.all([walking, KnownChunks.of(options.base ?? [])]);
   const pieceBytes = pieceBytesFor(tree.bytes);
   const writer = new SegmentWriter({
     store: origin,

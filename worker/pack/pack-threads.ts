@@ -20,6 +20,8 @@ export class PackThreads {
       maxThreads: threads,
       // The default queue is one for all pools of the process.
       taskQueue: new FixedQueue(),
+      // Waiting on atomics, a thread would never turn its event loop, which frees native buffers.
+      atomics: "disabled",
       recordTiming: false,
     });
   }
