@@ -6,7 +6,7 @@ import { isAtRest, nextBlock } from "./fetch.ts";
 import type { FetchTable } from "./fetch-table.ts";
 import { OUTSTANDING_MAX } from "./limits.ts";
 import type { Block } from "./message.ts";
-import { isSlow, isUsable, type Neighbour } from "./neighbour.ts";
+import { isSlow, isUsable, type Neighbour, noteSlow } from "./neighbour.ts";
 import { type ChoiceView, choosePiece, mayAsk } from "./piece-choice.ts";
 
 /** Asks one neighbour for as much as may be asked of it; all of them when room had run out. */
@@ -23,11 +23,11 @@ export function ask(
   while (askOne(view, table, neighbour, effects));
 }
 
-/** Asks all neighbours, a block each in turn, agents first, so that relays get what is left. */
+/** Asks all neighbours, a block each in turn: agents, then relays for what is left, then slow ones. */
 export function askAll(view: ChoiceView, table: FetchTable, effects: SwarmEffect[]): void {
-  let able = [...view.neighbours.values()].sort(
-    (a, b) => Number(a.role === "relay") - Number(b.role === "relay") || a.timeouts - b.timeouts,
-  );
+  const rank = (one: Neighbour) =>
+    (isSlow(one, view.now) ? 2 : 0) + (one.role === "relay" ? 1 : 0) + 4 * one.timeouts;
+  let able = [...view.neighbours.values()].sort((a, b) => rank(a) - rank(b));
   while (able.length > 0) able = able.filter((one) => askOne(view, table, one, effects));
 }
 
@@ -82,6 +82,7 @@ function takeOver(
     if (!isUsable(neighbour, fetch.piece, view.now)) continue;
     if (!mayAsk(view, neighbour, fetch.piece)) continue;
     table.orphan(fetch, effects);
+    noteSlow(source);
     return fetch.piece;
   }
   return undefined;

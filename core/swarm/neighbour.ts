@@ -120,6 +120,11 @@ export function noteBlock(neighbour: Neighbour, request: Request, now: Instant):
   else neighbour.depth = Math.max(1, neighbour.depth >> 1);
 }
 
+/** It was too slow to be left with a piece: it counts as slow until it gives a block in time. */
+export function noteSlow(neighbour: Neighbour): void {
+  neighbour.blockMs = Math.max(neighbour.blockMs, BRISK_MS_MAX + 1);
+}
+
 /** Forgives it the time that we took to write its block. */
 export function noteStored(neighbour: Neighbour, now: Instant): void {
   if (neighbour.storingSince === undefined) return;

@@ -106,7 +106,7 @@ export class Roster {
 
   /** Counts a corrupt piece that a peer gave alone; at the last it is banned. */
   strike(now: Instant, peer: PeerId): "warned" | "banned" {
-    const known = this.#known.get(peer);
+    const known = this.#known.get(peer) ?? this.#add(now, peer, "agent");
     if (known === undefined) return "warned";
     known.strikes += 1;
     if (known.strikes < STRIKES_MAX) return "warned";

@@ -134,11 +134,12 @@ test("whatever peers and network do, everybody who is honest and up finishes", (
         trouble(swarm, seed, plans.length);
         swarm.runUntilWhole(swarm.now + 900_000);
         for (const corrupted of swarm.corruptPieces.values()) {
-          for (const count of corrupted.values()) assert(count <= 2, `${count} corrupt pieces`);
+          // Two, and one whose last block was being written when the second was compared.
+          for (const count of corrupted.values()) assert(count <= 3, `${count} corrupt pieces`);
         }
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 150 },
   );
 });
 

@@ -19,8 +19,8 @@ export interface PeerPlan {
 
 interface Holding {
   stored: number;
-  /** Who gave corrupt blocks of it. */
-  readonly badFrom: Set<string>;
+  readonly givers: Set<string>;
+  isBad: boolean;
   isWhole: boolean;
 }
 
@@ -62,6 +62,10 @@ interface Event {
 
 const LATENCY_MS = 5;
 
+function newHolding(isWhole: boolean): Holding {
+  return { stored: 0, givers: new Set(), isBad: false, isWhole };
+}
+
 export class VirtualSwarm {
   readonly peers = new Map<string, Peer>();
   readonly disconnects: { by: string; peer: string; reason: string; at: number }[] = [];
@@ -69,7 +73,7 @@ export class VirtualSwarm {
   now = 0;
   /** A digest of all that happened, in order. */
   trace = 0x811c9dc5;
-  /** Corrupt pieces that each peer got whole, by who gave it what was corrupt of them. */
+  /** Corrupt pieces that each peer got whole of one other, since it was started. */
   readonly corruptPieces = new Map<string, Map<string, number>>();
   readonly #events: Event[] = [];
 
@@ -128,6 +132,7 @@ export class VirtualSwarm {
     peer.isUp = true;
     peer.machine = new SwarmPeer({ peer: id, role: peer.plan.role, seed });
     peer.wakeAt = Number.POSITIVE_INFINITY;
+    this.corruptPieces.delete(id);
     for (const [piece, holding] of peer.holdings) {
       if (!holding.isWhole) peer.holdings.delete(piece);
     }
@@ -136,7 +141,12 @@ export class VirtualSwarm {
 
   /** A peer gets a piece by another way. */
   mirror(id: string, piece: number): void {
-    this.#peer(id).holdings.set(piece, { stored: 0, badFrom: new Set(), isWhole: true });
+    this.#peer(id).holdings.set(piece, {
+      stored: 0,
+      givers: new Set(),
+      isBad: false,
+      isWhole: true,
+    });
     this.input(id, { kind: "piece-added", piece });
   }
 
@@ -323,11 +333,7 @@ export class VirtualSwarm {
     assert(delivery?.message.kind === "block", "store-block without a block");
     peer.arriving = undefined;
     const { piece, offset, bytes } = block;
-    const holding = peer.holdings.get(piece) ?? {
-      stored: 0,
-      badFrom: new Set<string>(),
-      isWhole: false,
-    };
+    const holding = peer.holdings.get(piece) ?? newHolding(false);
     peer.holdings.set(piece, holding);
     assert(!holding.isWhole, "a whole piece is written again");
     assert.equal(holding.stored, offset, "blocks are written in order");
@@ -336,7 +342,8 @@ export class VirtualSwarm {
     if (pipe !== undefined) pipe.isStoring = true;
     this.#after(peer, 0.5, () => {
       holding.stored += bytes;
-      if (delivery.isBad) holding.badFrom.add(from);
+      holding.givers.add(from);
+      holding.isBad ||= delivery.isBad;
       this.input(peer.plan.id, { kind: "block-stored", from, piece, offset, bytes });
       if (link === undefined || pipe === undefined) return;
       pipe.isStoring = false;
@@ -347,12 +354,13 @@ export class VirtualSwarm {
   #finish(peer: Peer, piece: number): void {
     const holding = peer.holdings.get(piece);
     assert(holding !== undefined && holding.stored === this.pieceBytes[piece]);
-    const isBad = holding.badFrom.size > 0;
-    if (isBad) peer.holdings.delete(piece);
+    if (holding.isBad) peer.holdings.delete(piece);
     else holding.isWhole = true;
-    const [giver, ...others] = holding.badFrom;
-    if (giver !== undefined && others.length === 0) this.#countCorrupt(peer.plan.id, giver);
-    this.input(peer.plan.id, { kind: isBad ? "piece-corrupt" : "piece-verified", piece });
+    const [giver, ...others] = holding.givers;
+    if (holding.isBad && giver !== undefined && others.length === 0) {
+      this.#countCorrupt(peer.plan.id, giver);
+    }
+    this.input(peer.plan.id, { kind: holding.isBad ? "piece-corrupt" : "piece-verified", piece });
   }
 
   #countCorrupt(by: string, giver: string): void {
