@@ -20,6 +20,9 @@ export type ReleaseLookup =
   | { readonly kind: "absent" }
   | { readonly kind: "ambiguous"; readonly candidates: readonly Release[] };
 
+/** What names one release for good. */
+export type ReleaseName = Pick<Release, "service" | "sha" | "createdAtMs" | "build">;
+
 /** A page of releases, newest first; no token: there are no more. */
 export interface ReleasePage {
   readonly releases: readonly Release[];
@@ -29,7 +32,7 @@ export interface ReleasePage {
 /** The rows of a new release, to be put in the transaction that ends its build. */
 export function releaseOperations(release: Release): Operation[] {
   const key = releaseKey(release);
-  const at = `${padded(release.createdAtMs)}-${release.build}`;
+  const at = releasePlace(release);
   const pointer = new TextEncoder().encode(key);
   return [
     { put: key, value: encode(release) },
@@ -38,6 +41,11 @@ export function releaseOperations(release: Release): Operation[] {
     { put: `releases-by-time/${at}`, value: pointer },
     { put: `releases-of/${release.service}/${at}`, value: pointer },
   ];
+}
+
+/** Place of a release in the order of time, unique; a page goes on from one. */
+export function releasePlace(release: Pick<Release, "createdAtMs" | "build">): string {
+  return `${padded(release.createdAtMs)}-${release.build}`;
 }
 
 /** The newest release that a SHA or release id (whole or short) names; `service` empty: any. */
@@ -122,9 +130,17 @@ export async function listReleases(
   return { releases, nextPageToken: page.more ? last : "" };
 }
 
-function releaseKey(release: Release): string {
-  const { service, sha, createdAtMs, build } = release;
-  return `releases/${service}/${sha}/${padded(createdAtMs)}-${build}`;
+/** The release that a build made; undefined where it is not in the store any more. */
+export async function releaseOfBuild(
+  store: Store,
+  made: ReleaseName,
+): Promise<Release | undefined> {
+  const [release] = await readAll(store, [releaseKey(made)]);
+  return release;
+}
+
+function releaseKey(release: ReleaseName): string {
+  return `releases/${release.service}/${release.sha}/${releasePlace(release)}`;
 }
 
 function padded(ms: number): string {

@@ -2,10 +2,10 @@
 // Every build ends by overall + detect + sweep, whatever its workers do.
 
 export interface BuildLimits {
-  /** Longest wait for a worker, anew after each loss. */
-  readonly queueMs: number;
-  /** Longest attempt; shorter where the overall limit comes first. */
-  readonly attemptMs: number;
+  /** Longest wait for a worker as a share of the overall limit; it begins anew after each loss. */
+  readonly queueShare: number;
+  /** Longest attempt as a share of the overall limit; shorter where that comes first. */
+  readonly attemptShare: number;
   /** Silence after which a worker counts as lost. */
   readonly detectMs: number;
   /** How often deadlines are looked at. */
@@ -16,10 +16,10 @@ export interface BuildLimits {
 
 /** Limits of a control plane that says nothing else. */
 export const BUILD_LIMITS: BuildLimits = {
-  // Half of the overall time: who has waited longer could not finish a build of 10 min either.
-  queueMs: 10 * 60_000,
-  // Builds take 15 min; 3 more for fetching and packing.
-  attemptMs: 18 * 60_000,
+  // 10 of 20 min: who has waited longer could not finish a build of 10 min either.
+  queueShare: 0.5,
+  // 18 of 20 min: builds take 15 min, and 3 more for fetching and packing.
+  attemptShare: 0.9,
   // 15 heartbeats of one second, 3 of the five seconds that a large cluster uses.
   detectMs: 15_000,
   sweepMs: 1_000,
@@ -40,6 +40,16 @@ export const RETRY_MS_MIN = 5_000;
 
 /** Requests attached to one build. */
 export const REQUESTERS_MAX = 1_000;
+
+/** Longest wait for a worker of a build with this overall limit. */
+export function queueMsOf(overallMs: number, limits: BuildLimits): number {
+  return Math.ceil(overallMs * limits.queueShare);
+}
+
+/** Longest attempt of a build with this overall limit. */
+export function attemptMsOf(overallMs: number, limits: BuildLimits): number {
+  return Math.ceil(overallMs * limits.attemptShare);
+}
 
 /**
  * A worker ends an attempt by itself when its time is up; the sweeper waits this much longer, so that

@@ -43,17 +43,32 @@ export const HANDED_BACK = "handed_back";
 /** Reason with which a worker says that the attempt's time was up. */
 export const ATTEMPT_TIME_UP = "attempt";
 
-/** Attaches a request; a build that has ended without success takes none. */
+/**
+ * Attaches a request; a build that has ended without success takes none. One that has succeeded only
+ * remembers who had it rolled out, so that a repeat is known.
+ */
 export function attach(row: BuildRow, requester: string, wish: ShipWish | undefined): Change {
-  if (isLive(row) ? isCancelling(row) : row.state !== "succeeded") return refused("not-attachable");
+  if (row.state === "succeeded") return attachToSucceeded(row, requester, wish);
+  if (!isLive(row) || isCancelling(row)) return refused("not-attachable");
   const isKnown = row.requesters.includes(requester);
   if (!isKnown && row.requesters.length >= REQUESTERS_MAX) return refused("too-many-requesters");
   const requesters = isKnown ? row.requesters : [...row.requesters, requester];
-  if (wish === undefined) return changed(row, { ...row, requesters });
-  const before = isLive(row) ? row.ship : undefined;
-  if (before !== undefined && !isSameWish(before.wish, wish)) return refused("other-ship");
-  const shippers = new Set([...(before?.requesters ?? []), requester]);
+  if (wish === undefined) return isKnown ? { ok: true, row } : changed(row, { ...row, requesters });
+  if (row.ship !== undefined && !isSameWish(row.ship.wish, wish)) return refused("other-ship");
+  const shippers = new Set([...(row.ship?.requesters ?? []), requester]);
   return changed(row, { ...row, requesters, ship: { wish, requesters: [...shippers] } });
+}
+
+function attachToSucceeded(
+  row: SucceededBuild,
+  requester: string,
+  wish: ShipWish | undefined,
+): Change {
+  if (wish === undefined) return { ok: true, row };
+  const before = row.ship?.requesters ?? [];
+  if (row.rollout !== "" && before.includes(requester)) return { ok: true, row };
+  const requesters = [...before, requester].slice(-REQUESTERS_MAX);
+  return changed(row, { ...row, ship: { wish, requesters } });
 }
 
 /** Hands the build to a worker: the attempt rises and fences all before. */

@@ -2,7 +2,7 @@
 // monotonic clock of one process and only while that process could have heard: what begins anew (a
 // start, an outage) gives every lease its full window again. It changes no build; it says what is due.
 import type { Instant, Machine } from "../machine.ts";
-import { attemptGraceMs, type BuildLimits } from "./build-limits.ts";
+import { attemptGraceMs, type BuildLimits, queueMsOf } from "./build-limits.ts";
 import { type BuildRow, isLive, type LeasedBuild, type QueuedBuild } from "./build-row.ts";
 
 /** Sweeps that may be late before it counts as an outage, in which nobody could be heard. */
@@ -145,7 +145,7 @@ export class DeadlineKeeper implements Machine<KeeperInput, KeeperEffect> {
   #stateMs(row: QueuedBuild | LeasedBuild): number {
     return row.state === "leased"
       ? row.attemptMs + attemptGraceMs(this.#limits)
-      : this.#limits.queueMs;
+      : queueMsOf(row.overallMs, this.#limits);
   }
 
   #giveFullWindows(now: Instant): void {

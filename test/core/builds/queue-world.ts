@@ -1,6 +1,6 @@
 // A world in virtual time for the queue's rules: rows that change one at a time as in the store, the
 // keeper of deadlines, and workers that do whatever their plans say. It decides nothing itself.
-import { BUILD_LIMITS } from "../../../core/builds/build-limits.ts";
+import { attemptMsOf, BUILD_LIMITS } from "../../../core/builds/build-limits.ts";
 import {
   type BuildRow,
   isLive,
@@ -116,7 +116,7 @@ export class QueueWorld {
     const change = lease(queued, {
       worker,
       nowMs: this.now,
-      attemptMsMax: BUILD_LIMITS.attemptMs,
+      attemptMsMax: attemptMsOf(queued.overallMs, BUILD_LIMITS),
       overallLeftMs,
     });
     if (!change.ok) return;

@@ -1,0 +1,104 @@
+// Runs the keeper of deadlines on the leader and carries out what it finds due. A change that fails is
+// found due again by the next sweep; silence while the store was away is not held against workers.
+import type { BuildLimits } from "../../core/builds/build-limits.ts";
+import { checkpoint, expire, lose } from "../../core/builds/build-transitions.ts";
+import {
+  DeadlineKeeper,
+  type KeeperEffect,
+  type KeeperInput,
+} from "../../core/builds/deadline-keeper.ts";
+import { Driver, monotonicNow } from "../../runtime/driver.ts";
+import { failpoint } from "../../runtime/failpoint.ts";
+import type { Log } from "../../runtime/log.ts";
+import { type BuildTable, FenceLostError, type PlannedChange } from "./build-table.ts";
+import type { LiveBuilds } from "./live-builds.ts";
+
+export interface DeadlineSweeperOptions {
+  readonly table: BuildTable;
+  readonly live: LiveBuilds;
+  readonly limits: BuildLimits;
+  readonly log: Log;
+  /** Another control plane has taken over; this one must end. */
+  readonly onFenceLost: () => void;
+}
+
+/** The sweeper of one leader. */
+export class DeadlineSweeper {
+  readonly #options: DeadlineSweeperOptions;
+  readonly #keeper: DeadlineKeeper;
+  readonly #driver: Driver<KeeperInput, KeeperEffect>;
+  readonly #running = new Map<string, Promise<void>>();
+  #isStoreAway = false;
+
+  constructor(options: DeadlineSweeperOptions) {
+    this.#options = options;
+    this.#keeper = new DeadlineKeeper(options.limits);
+    this.#driver = new Driver(this.#keeper, { perform: (effect) => this.#perform(effect) });
+    options.live.onRow((row) => this.#driver.input({ kind: "changed", row }));
+  }
+
+  /** A worker has spoken for this attempt. */
+  heard(build: string, attempt: number): void {
+    this.#driver.input({ kind: "heard", build, attempt });
+  }
+
+  /** What is left of a live build's overall limit; undefined: not known. */
+  overallLeftMs(build: string): number | undefined {
+    return this.#keeper.overallLeftMs(build, monotonicNow());
+  }
+
+  get liveCount(): number {
+    return this.#keeper.liveCount;
+  }
+
+  /** Ends the sweeps and waits for the changes that are under way. */
+  async stop(): Promise<void> {
+    this.#driver.stop();
+    await Promise.all(this.#running.values());
+  }
+
+  #perform(effect: KeeperEffect): void {
+    const { build } = effect;
+    if (this.#running.has(build)) return;
+    const work = this.#carryOut(effect).finally(() => this.#running.delete(build));
+    this.#running.set(build, work);
+  }
+
+  async #carryOut(effect: KeeperEffect): Promise<void> {
+    const { table, log } = this.#options;
+    const { build, attempt, kind } = effect;
+    try {
+      failpoint("controlplane.before-sweep-txn");
+      const result = await table.change(build, (row) => this.#plan(row, effect), "leader");
+      failpoint("controlplane.after-sweep-txn");
+      if (this.#isStoreAway) {
+        this.#isStoreAway = false;
+        this.#driver.input({ kind: "outage-ended" });
+      }
+      if (kind === "checkpoint" || !result.ok) return;
+      log.info({ build, attempt, kind, state: result.row.state }, "build deadline passed");
+    } catch (error) {
+      this.#isStoreAway = true;
+      if (error instanceof FenceLostError) return this.#options.onFenceLost();
+      log.warn({ err: error, build, attempt, kind }, "deadline could not be carried out yet");
+    }
+  }
+
+  #plan(row: Parameters<typeof expire>[0], effect: KeeperEffect): PlannedChange {
+    const { build, attempt } = effect;
+    const nowMs = Date.now();
+    switch (effect.kind) {
+      case "expire":
+        return expire(this.#options.live.withNews(row), attempt, effect.limit, nowMs);
+      case "lose": {
+        const overallLeftMs = this.overallLeftMs(build) ?? 0;
+        const { ranMs } = effect;
+        return lose(this.#options.live.withNews(row), attempt, { overallLeftMs, ranMs, nowMs });
+      }
+      case "checkpoint":
+        return checkpoint(row, attempt, effect.spent);
+      default:
+        throw effect satisfies never;
+    }
+  }
+}

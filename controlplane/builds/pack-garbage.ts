@@ -1,0 +1,86 @@
+// Deletes the packs of attempts that ended without a release. The mark is put by the transaction that
+// ends the attempt; the blobs go at once, and once more later, because a worker that was just fenced
+// may still have stored a segment. What fails is tried again.
+import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
+import type { Log } from "../../runtime/log.ts";
+import { packPrefix } from "../../runtime/release/pack-keys.ts";
+import { type Store, scan, type Watch } from "../../runtime/store/store.ts";
+import { GARBAGE, garbageKey } from "./build-keys.ts";
+
+/** A worker that is fenced stops with its next heartbeat, and a segment takes seconds to store. */
+const AGAIN_MS = 60_000;
+/** Wait before what failed is tried again. */
+const RETRY_MS = 30_000;
+
+export interface PackGarbageOptions {
+  readonly store: Store;
+  readonly origin: BlobStore;
+  readonly log: Log;
+}
+
+/** The collector of one leader. */
+export class PackGarbage {
+  readonly #options: PackGarbageOptions;
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #running = new Set<Promise<void>>();
+  #watch: Watch | undefined;
+  #stopped = false;
+
+  constructor(options: PackGarbageOptions) {
+    this.#options = options;
+  }
+
+  /** Goes on with the packs that are marked, and follows new marks. */
+  async start(): Promise<void> {
+    const { store } = this.#options;
+    this.#watch = await store.watch({ prefix: GARBAGE }, (events) => {
+      for (const { type, entry } of events) {
+        if (type === "put") this.#plan(entry.key.slice(GARBAGE.length), false, 0);
+      }
+    });
+    for await (const { key } of scan(store, GARBAGE)) {
+      this.#plan(key.slice(GARBAGE.length), false, 0);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#watch?.close();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    await Promise.all(this.#running);
+  }
+
+  #plan(pack: string, isLast: boolean, delayMs: number): void {
+    if (this.#stopped) return;
+    clearTimeout(this.#timers.get(pack));
+    const timer = setTimeout(() => {
+      const work = this.#collect(pack, isLast).finally(() => this.#running.delete(work));
+      this.#running.add(work);
+    }, delayMs);
+    this.#timers.set(pack, timer);
+  }
+
+  async #collect(pack: string, isLast: boolean): Promise<void> {
+    const { store, log } = this.#options;
+    try {
+      const count = await this.#deleteBlobs(pack);
+      if (count > 0) log.info({ pack, count }, "deleted the pack of an attempt without a release");
+      if (!isLast) return this.#plan(pack, true, AGAIN_MS);
+      await store.transact({ compares: [], operations: [{ delete: garbageKey(pack) }] });
+      this.#timers.delete(pack);
+    } catch (error) {
+      if (!this.#stopped) log.warn({ err: error, pack }, "pack could not be deleted yet");
+      this.#plan(pack, isLast, RETRY_MS);
+    }
+  }
+
+  async #deleteBlobs(pack: string): Promise<number> {
+    const { origin } = this.#options;
+    let count = 0;
+    for (;;) {
+      const page = await origin.list(packPrefix(pack));
+      for (const { key } of page.blobs) count += (await origin.delete(key)) ? 1 : 0;
+      if (!page.more) return count;
+    }
+  }
+}

@@ -1,0 +1,79 @@
+// The API that workers call: messages in, desks asked, messages out.
+import type { LeasedBuild } from "../../core/builds/build-row.ts";
+import { isCurrent } from "../../core/builds/build-transitions.ts";
+import type { BuildLease, WorkerServiceServer } from "../../proto/gen/millrace/v1/workers.ts";
+import { unary } from "../../runtime/grpc/handlers.ts";
+import { aborted, invalid, notFound } from "../../runtime/grpc/rpc-error.ts";
+import type { Log } from "../../runtime/log.ts";
+import type { Store } from "../../runtime/store/store.ts";
+import { inSpan } from "../../runtime/telemetry.ts";
+import type { AttemptDesk } from "./attempt-desk.ts";
+import type { BuildTable } from "./build-table.ts";
+import { type CompleteOptions, completeBuild } from "./complete-build.ts";
+import type { LeaseDesk } from "./lease-desk.ts";
+import { newestReleases } from "./release-index.ts";
+
+/** Releases that a pack may stand on: the last few are what the fleet has. */
+const BASES_MAX = 3;
+const WORKER_BYTES_MAX = 100;
+
+export interface WorkerServiceOptions {
+  readonly store: Store;
+  readonly table: BuildTable;
+  readonly leases: LeaseDesk;
+  readonly attempts: AttemptDesk;
+  readonly complete: CompleteOptions;
+  /** How often workers are told to heartbeat, milliseconds. */
+  readonly heartbeatMs: number;
+  readonly log: Log;
+}
+
+/** The handlers of WorkerService. */
+export function workerService(options: WorkerServiceOptions): WorkerServiceServer {
+  const { store, table, leases, attempts, log } = options;
+  return {
+    lease: unary(log, async ({ worker, waitMs }, { signal }) => {
+      if (worker === "" || Buffer.byteLength(worker) > WORKER_BYTES_MAX) {
+        throw invalid(`worker "${worker.slice(0, 40)}": expected 1 to ${WORKER_BYTES_MAX} bytes`);
+      }
+      const row = await leases.lease(worker, waitMs, signal);
+      return { lease: row && (await leaseMessage(options, row)) };
+    }),
+    getBase: unary(log, async ({ build, attempt, service }) => {
+      const row = await table.get(build);
+      if (row === undefined) throw notFound(`no build ${build}`);
+      if (!isCurrent(row, attempt)) throw aborted(`build ${build}: attempt ${attempt} is over`);
+      return { base: await newestReleases(store, service, BASES_MAX) };
+    }),
+    heartbeat: unary(log, (request) => attempts.heartbeat(request)),
+    appendLog: unary(log, async (request) => ({ length: await attempts.appendLog(request) })),
+    complete: unary(log, async (request) => {
+      const parent = (await table.get(request.build))?.traceparent;
+      const attributes = { "millrace.build": request.build, "millrace.attempt": request.attempt };
+      await inSpan("build.complete", { parent, attributes }, () =>
+        completeBuild(options.complete, request),
+      );
+      return {};
+    }),
+  };
+}
+
+async function leaseMessage(
+  { store, heartbeatMs }: WorkerServiceOptions,
+  row: LeasedBuild,
+): Promise<BuildLease> {
+  const { expectedService } = row;
+  return {
+    build: row.id,
+    attempt: row.attempt,
+    repository: row.repository,
+    sha: row.sha,
+    recipe: row.recipe,
+    service: expectedService,
+    heartbeatMs,
+    attemptTimeoutMs: row.attemptMs,
+    base: expectedService === "" ? [] : await newestReleases(store, expectedService, BASES_MAX),
+    traceparent: row.traceparent,
+    ship: row.ship !== undefined,
+  };
+}
