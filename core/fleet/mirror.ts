@@ -74,14 +74,14 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
   /** Pulls under way, by pack and segment; they hold their place even when the pack is dropped. */
   readonly #pulls = new Set<string>();
   readonly #progressAt = new Map<string, Instant>();
-  #relays: readonly string[];
+  /** Empty until they are told: who pulls before that would pull what is a sibling's. */
+  #relays: readonly string[] = [];
   #apart: ReadonlySet<string> = new Set();
   deadline: Instant = Number.POSITIVE_INFINITY;
 
   constructor(relayId: string, random: Random) {
     this.#relayId = relayId;
     this.#random = random;
-    this.#relays = [relayId];
   }
 
   /** How far each pack is, in the order they were told. */
@@ -212,6 +212,7 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
   /** Commands what is due for one pack; returns when something of it is due next. */
   #actOn(now: Instant, pack: MirroredPack, effects: MirrorEffect[]): Instant {
     if (!pack.looked) return this.#look(now, pack, effects);
+    if (this.#relays.length === 0) return Number.POSITIVE_INFINITY;
     let due = Number.POSITIVE_INFINITY;
     let awaitsSibling = false;
     for (const [index, segment] of pack.segments.entries()) {

@@ -193,6 +193,16 @@ test("after a restart nothing is pulled that the store has", () => {
   assert.ok(region.isWhole("p"));
 });
 
+test("nothing is pulled before the relays are known", () => {
+  const mirror = new Mirror("relay-a", seededRandom(1));
+  const effects: MirrorEffect[] = [];
+  mirror.step(0, { kind: "told", pack: "p", segments: 1, sealed: false }, effects);
+  mirror.step(0, { kind: "found", pack: "p", segments: [], sealed: false }, effects);
+  assert.deepEqual(effects, [{ kind: "look", pack: "p" }]);
+  mirror.step(0, { kind: "relays", relays: ["relay-a"], apart: [] }, effects);
+  assert.deepEqual(effects.at(-1), { kind: "pull", pack: "p", segment: 0 });
+});
+
 test("a bounded number is pulled at once, also over packs that come and go", () => {
   const told = fc.record({
     pack: fc.constantFrom("p", "q", "r"),
@@ -202,6 +212,7 @@ test("a bounded number is pulled at once, also over packs that come and go", () 
   fc.assert(
     fc.property(fc.array(told), (items) => {
       const mirror = new Mirror("relay-a", seededRandom(1));
+      mirror.step(0, { kind: "relays", relays: ["relay-a"], apart: [] }, []);
       let now = 0;
       const pulling: { pack: string; segment: number }[] = [];
       const step = (input: MirrorInput): void => {

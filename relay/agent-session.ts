@@ -1,0 +1,100 @@
+// One agent's stream: what it said of itself, and a bounded way to tell it something. Sessions of one
+// agent are ordered by start of its boot and count of its connections; what they mean is decided elsewhere.
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type { Candidate } from "../core/rollout/targets.ts";
+import type {
+  AgentHello,
+  AgentInfo,
+  ConnectAgentRequest,
+  ConnectAgentResponse,
+  ServiceStatus,
+} from "../proto/gen/millrace/v1/fleet.ts";
+import type { RpcError } from "../runtime/grpc/rpc-error.ts";
+import { unavailable } from "../runtime/grpc/rpc-error.ts";
+import { bounded } from "./wire.ts";
+
+/** Messages waiting for an agent that reads slowly: a snapshot of 200 services and 20 tables. */
+const UNSENT_MAX = 4_096;
+
+export type AgentCommand = NonNullable<ConnectAgentResponse["command"]>;
+export type AgentStream = ServerDuplexStream<ConnectAgentRequest, ConnectAgentResponse>;
+
+/** What an agent has been told in one swarm. */
+export interface SwarmPlace {
+  readonly peers: Set<string>;
+  pieces: number;
+  isSealed: boolean;
+}
+
+/** A connected agent. */
+export class AgentSession {
+  readonly candidate: Candidate;
+  readonly hello: AgentHello;
+  /** How each of its services stands. */
+  readonly services = new Map<string, ServiceStatus>();
+  /** Packs whose swarm it is in, with what it was told there. */
+  readonly swarms = new Map<string, SwarmPlace>();
+  /** Services and orders it was told of. */
+  readonly toldServices = new Set<string>();
+  readonly toldOrders = new Set<string>();
+  readonly #stream: AgentStream;
+  readonly #connectedAtMs: number;
+  #isEnded = false;
+
+  constructor(stream: AgentStream, hello: AgentHello, connectedAtMs: number) {
+    this.#stream = stream;
+    this.#connectedAtMs = connectedAtMs;
+    this.hello = hello;
+    this.candidate = { agentId: hello.agent, region: hello.region, labels: hello.labels };
+    for (const status of hello.services) this.services.set(status.service, bounded(status));
+  }
+
+  get id(): string {
+    return this.hello.agent;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  /** Sends a command; an agent that does not read is let go, and comes back to a fresh snapshot. */
+  send(command: AgentCommand): void {
+    if (this.#isEnded) return;
+    this.#stream.write({ command });
+    if (this.#stream.writableLength <= UNSENT_MAX) return;
+    this.end(unavailable(`${UNSENT_MAX} commands wait unread; connect again`));
+  }
+
+  /** Ends the stream, with a status where there is something to say. */
+  end(error?: RpcError): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    if (error === undefined) this.#stream.end();
+    else this.#stream.emit("error", { code: error.code, details: error.message });
+  }
+
+  /** Whether this session is a later one of the same agent. */
+  isAfter(other: AgentSession): boolean {
+    const [mine, theirs] = [this.hello, other.hello];
+    if (mine.boot === theirs.boot) return mine.connect > theirs.connect;
+    if (mine.startedAtMs !== theirs.startedAtMs) return mine.startedAtMs > theirs.startedAtMs;
+    return mine.boot > theirs.boot;
+  }
+
+  /** The machine as it is told to the control plane. */
+  info(relay: string): AgentInfo {
+    const { agent, region, labels, swarmAddress, version, root } = this.hello;
+    return {
+      id: agent,
+      region,
+      relay,
+      labels,
+      swarmAddress,
+      version,
+      root,
+      connectedAtMs: this.#connectedAtMs,
+      services: [...this.services.values()],
+      online: true,
+    };
+  }
+}

@@ -1,0 +1,180 @@
+// The AgentService: takes agents in and lets them go, one session each. Whoever listens is told who
+// came, what it said and who went; nothing about rollouts or packs is known here.
+
+import { status } from "@grpc/grpc-js";
+import type {
+  AgentHello,
+  AgentServiceServer,
+  ConnectAgentRequest,
+  ServiceStatus,
+  SwarmMembership,
+} from "../proto/gen/millrace/v1/fleet.ts";
+import { aborted, asServiceError, invalid, RpcError } from "../runtime/grpc/rpc-error.ts";
+import type { Log } from "../runtime/log.ts";
+import { AgentSession, type AgentStream } from "./agent-session.ts";
+import { bounded, checkHello, checkPack, checkStatus } from "./wire.ts";
+
+/** A stream that has not said hello by then is ended. */
+const HELLO_MS_MAX = 10_000;
+/** Streams that have not said hello yet. */
+const STRANGERS_MAX = 1_000;
+/** When an agent that finds no place is to come back, before jitter of as much again. */
+const FULL_COME_BACK_MS = 2_000;
+
+export interface AgentSessionsOptions {
+  readonly region: string;
+  readonly capacity: number;
+  readonly log: Log;
+  readonly onJoined: (session: AgentSession) => void;
+  readonly onStatus: (session: AgentSession, status: ServiceStatus) => void;
+  readonly onSwarm: (session: AgentSession, membership: SwarmMembership) => void;
+  readonly onGone: (session: AgentSession) => void;
+}
+
+/** All agents connected to this relay. */
+export class AgentSessions {
+  readonly #options: AgentSessionsOptions;
+  readonly #sessions = new Map<string, AgentSession>();
+  readonly #strangers = new Set<AgentStream>();
+
+  constructor(options: AgentSessionsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  get(agentId: string): AgentSession | undefined {
+    return this.#sessions.get(agentId);
+  }
+
+  all(): Iterable<AgentSession> {
+    return this.#sessions.values();
+  }
+
+  /** Handlers of the gRPC service. */
+  service(): AgentServiceServer {
+    return { connectAgent: (stream) => this.#accept(stream) };
+  }
+
+  /** Sends everybody away, to come back within about a second or go elsewhere. */
+  close(): void {
+    for (const session of this.#sessions.values()) {
+      const reconnect = { afterMs: Math.round(100 + Math.random() * 900) };
+      session.send({ $case: "reconnect", reconnect });
+      session.end();
+    }
+    for (const stream of this.#strangers) stream.end();
+  }
+
+  #accept(stream: AgentStream): void {
+    let session: AgentSession | undefined;
+    const refuse = (error: unknown): void => {
+      if (session !== undefined) session.end(asRpcError(error, this.#options.log));
+      else stream.emit("error", asServiceError(error, this.#options.log));
+    };
+    if (this.#strangers.size >= STRANGERS_MAX) {
+      refuse(new RpcError(status.UNAVAILABLE, "too many agents are connecting; come back later"));
+      return;
+    }
+    this.#strangers.add(stream);
+    const timer = setTimeout(() => {
+      refuse(new RpcError(status.DEADLINE_EXCEEDED, `no hello within ${HELLO_MS_MAX} ms`));
+    }, HELLO_MS_MAX);
+    const met = (): void => {
+      clearTimeout(timer);
+      this.#strangers.delete(stream);
+    };
+    stream.on("data", (request: ConnectAgentRequest) => {
+      try {
+        if (session === undefined) {
+          met();
+          session = this.#greet(stream, request);
+        } else if (!session.isEnded) this.#hear(session, request);
+      } catch (error) {
+        refuse(error);
+      }
+    });
+    const gone = (): void => {
+      met();
+      if (session !== undefined) this.#let(session);
+    };
+    stream.on("end", () => {
+      gone();
+      if (session === undefined) stream.end();
+      else session.end();
+    });
+    stream.on("cancelled", gone);
+    stream.on("error", gone);
+  }
+
+  #greet(stream: AgentStream, { message }: ConnectAgentRequest): AgentSession | undefined {
+    if (message?.$case !== "hello") throw invalid("the first message must be hello");
+    const { hello } = message;
+    checkHello(hello, this.#options.region);
+    const session = new AgentSession(stream, hello, Date.now());
+    const before = this.#sessions.get(hello.agent);
+    if (before === undefined && this.#sessions.size >= this.#options.capacity) {
+      const afterMs = Math.round(FULL_COME_BACK_MS * (1 + Math.random()));
+      session.send({ $case: "reconnect", reconnect: { afterMs } });
+      session.end(
+        new RpcError(status.RESOURCE_EXHAUSTED, `${this.#options.capacity} agents are connected`),
+      );
+      return undefined;
+    }
+    if (before !== undefined) this.#replace(before, session, hello);
+    this.#sessions.set(hello.agent, session);
+    this.#options.log.debug({ agent: hello.agent, boot: hello.boot }, "agent connected");
+    this.#options.onJoined(session);
+    return session;
+  }
+
+  #replace(
+    before: AgentSession,
+    session: AgentSession,
+    { agent, boot, connect }: AgentHello,
+  ): void {
+    const newer = `a newer session of agent ${agent} is connected`;
+    if (!session.isAfter(before))
+      throw aborted(`${newer}; boot ${boot}, connect ${connect} is older`);
+    this.#let(before);
+    before.end(aborted(newer));
+  }
+
+  #hear(session: AgentSession, { message }: ConnectAgentRequest): void {
+    switch (message?.$case) {
+      case "status": {
+        checkStatus(message.status);
+        const said = bounded(message.status);
+        session.services.set(said.service, said);
+        this.#options.onStatus(session, said);
+        break;
+      }
+      case "swarm":
+        checkPack(message.swarm.pack);
+        this.#options.onSwarm(session, message.swarm);
+        break;
+      case "hello":
+        throw invalid("hello may be said only once");
+      case undefined:
+        throw invalid("a message says nothing that is known here");
+      default:
+        message satisfies never;
+    }
+  }
+
+  /** Forgets a session, once. */
+  #let(session: AgentSession): void {
+    if (this.#sessions.get(session.id) !== session) return;
+    this.#sessions.delete(session.id);
+    this.#options.log.debug({ agent: session.id }, "agent gone");
+    this.#options.onGone(session);
+  }
+}
+
+function asRpcError(error: unknown, log: Log): RpcError {
+  if (error instanceof RpcError) return error;
+  const { code, details } = asServiceError(error, log);
+  return new RpcError(code as status, details as string);
+}

@@ -1,0 +1,81 @@
+// Answers to what the control plane asks of one relay's machines: counts by hash, and machines by id.
+import { isTarget, passesFilter } from "../core/rollout/targets.ts";
+import { waveHash } from "../core/rollout/wave-hash.ts";
+import {
+  type AgentAnswer,
+  AgentInfo,
+  type AgentQuery,
+  type CensusAnswer,
+  type CensusRequest,
+  ServicePhase,
+} from "../proto/gen/millrace/v1/fleet.ts";
+import { MESSAGE_BYTES_MAX } from "../runtime/grpc/limits.ts";
+import type { AgentSession } from "./agent-session.ts";
+
+/** Parts of a census window: two questions halve 2^48 hashes of 100,000 machines to single ones. */
+const CENSUS_PARTS = 256;
+/** Hashes named in a census. */
+const LOWEST_MAX = 32;
+const QUERY_LIMIT_DEFAULT = 100;
+const QUERY_LIMIT_MAX = 1_000;
+/** Machines of one message; the rest of it is room for the envelope. */
+const ANSWER_BYTES_MAX = MESSAGE_BYTES_MAX - 16 * 1024;
+/** Services told of a machine that would not fit otherwise; each may have an error of 1,000 letters. */
+const SERVICES_OF_LARGE_MAX = 50;
+
+/** Counts the machines of the window [low, high) by 256 equal parts of it. */
+export function censusOf(sessions: Iterable<AgentSession>, request: CensusRequest): CensusAnswer {
+  const { query, rollout, low, high, targets, rule } = request;
+  const partWidth = Math.max(1, Math.ceil((high - low) / CENSUS_PARTS));
+  const counts = new Array<number>(CENSUS_PARTS).fill(0);
+  const hashes: number[] = [];
+  for (const { candidate } of sessions) {
+    if (!isTarget(candidate, { labels: targets, excludedRegions: [] })) continue;
+    if (rule !== undefined && !passesFilter(candidate, rule)) continue;
+    const hash = waveHash(candidate.agentId, rollout);
+    if (hash < low || hash >= high) continue;
+    hashes.push(hash);
+    const part = Math.floor((hash - low) / partWidth);
+    counts[part] = (counts[part] as number) + 1;
+  }
+  const lowest = hashes.sort((a, b) => a - b).slice(0, LOWEST_MAX);
+  return { query, rollout, counts, lowest, total: hashes.length };
+}
+
+/** A page of machines by id, in messages that stay within the limit; the last one says so. */
+export function* agentAnswers(
+  sessions: Iterable<AgentSession>,
+  { query, prefix, after, limit, failingOnly }: AgentQuery,
+  relay: string,
+): Generator<AgentAnswer, void, void> {
+  const count = Math.min(limit || QUERY_LIMIT_DEFAULT, QUERY_LIMIT_MAX);
+  const chosen = [...sessions]
+    .filter(({ id }) => id.startsWith(prefix) && id > after)
+    .filter((session) => !failingOnly || isFailing(session))
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+    .slice(0, count);
+  let agents: AgentInfo[] = [];
+  let bytes = 0;
+  for (const session of chosen) {
+    const info = fitting(session.info(relay));
+    const size = AgentInfo.encode(info).finish().length;
+    if (bytes + size > ANSWER_BYTES_MAX) {
+      yield { query, agents, last: false };
+      agents = [];
+      bytes = 0;
+    }
+    agents.push(info);
+    bytes += size + 8;
+  }
+  yield { query, agents, last: true };
+}
+
+function isFailing(session: AgentSession): boolean {
+  const statuses = [...session.services.values()];
+  return statuses.some(({ phase }) => phase === ServicePhase.SERVICE_PHASE_FAILED);
+}
+
+function fitting(info: AgentInfo): AgentInfo {
+  if (AgentInfo.encode(info).finish().length <= ANSWER_BYTES_MAX) return info;
+  return { ...info, services: info.services.slice(0, SERVICES_OF_LARGE_MAX) };
+}

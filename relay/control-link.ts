@@ -1,0 +1,151 @@
+// The relay's stream to the control plane: hello first, then reports up and commands down. It comes
+// back with full-jitter waits, to the next address each time, and carries out nothing itself.
+
+import {
+  type ConnectRelayRequest,
+  type ConnectRelayResponse,
+  type RelayHello,
+  RelayServiceClient,
+} from "../proto/gen/millrace/v1/fleet.ts";
+import { monotonicNow } from "../runtime/driver.ts";
+import { connect } from "../runtime/grpc/client.ts";
+import type { Log } from "../runtime/log.ts";
+import { BackOff, pause } from "../runtime/program/back-off.ts";
+import type { CommandGate } from "./command-gate.ts";
+
+const BACK_OFF_MS_FIRST = 100;
+const BACK_OFF_MS_LAST = 5_000;
+/** Commands held while no heartbeat has come: a snapshot of 8 packs for 1,000 services, and more. */
+const HELD_MAX = 20_000;
+/** Messages waiting for a slow control plane; a report replaces the ones before it anyway. */
+const UNSENT_MAX = 64;
+
+export type Command = NonNullable<ConnectRelayResponse["command"]>;
+type Message = NonNullable<ConnectRelayRequest["message"]>;
+type Stream = ReturnType<InstanceType<typeof RelayServiceClient>["connectRelay"]>;
+
+export interface ControlLinkOptions {
+  readonly addresses: readonly string[];
+  readonly hello: () => RelayHello;
+  readonly gate: CommandGate;
+  readonly log: Log;
+  /** A new stream begins; what it says first is a snapshot. */
+  readonly onBegin: () => void;
+  /** The leader lives until `gate.ledUntil`. */
+  readonly onLed: () => void;
+  /** A command that may be obeyed. */
+  readonly onCommand: (command: Command) => void;
+}
+
+/** Keeps one stream to the control plane. */
+export class ControlLink {
+  readonly #options: ControlLinkOptions;
+  readonly #backOff = new BackOff(BACK_OFF_MS_FIRST, BACK_OFF_MS_LAST);
+  readonly #stopped = new AbortController();
+  readonly #running: Promise<void>;
+  #stream: Stream | undefined;
+  /** A heartbeat has been taken on this stream. */
+  #isUp = false;
+  #held: Command[] = [];
+  #comeBackMs: number | undefined;
+
+  constructor(options: ControlLinkOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  /** Whether a leader has spoken on the stream. */
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  /** Sends where a leader listens; false where none does or it is too slow. */
+  send(message: Message): boolean {
+    const stream = this.#stream;
+    if (stream === undefined || !this.#isUp || stream.writableLength > UNSENT_MAX) return false;
+    stream.write({ message });
+    return true;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    this.#stream?.end();
+    this.#stream?.cancel();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    for (let turn = 0; !this.#stopped.signal.aborted; turn += 1) {
+      const { addresses } = this.#options;
+      await this.#session(addresses[turn % addresses.length] as string);
+      const waitMs = this.#comeBackMs ?? this.#backOff.next();
+      this.#comeBackMs = undefined;
+      await pause(waitMs, this.#stopped.signal);
+    }
+  }
+
+  /** One stream from its beginning to its end. */
+  async #session(address: string): Promise<void> {
+    const { log, hello, onBegin } = this.#options;
+    const client = connect(RelayServiceClient, address);
+    const stream = client.connectRelay();
+    const ended = new Promise<string>((resolve) => {
+      stream.on("error", (error) => resolve(error.message));
+      stream.on("end", () => resolve("ended by the control plane"));
+    });
+    stream.on("data", (response: ConnectRelayResponse) => this.#take(response.command));
+    this.#stream = stream;
+    onBegin();
+    stream.write({ message: { $case: "hello", hello: hello() } });
+    const reason = await ended;
+    if (this.#isUp) log.warn({ address, reason }, "lost the control plane");
+    else log.debug({ address, reason }, "control plane not reached");
+    stream.cancel();
+    client.close();
+    this.#stream = undefined;
+    this.#isUp = false;
+    this.#held = [];
+  }
+
+  #take(command: Command | undefined): void {
+    if (command === undefined || this.#stopped.signal.aborted) return;
+    if (command.$case === "reconnect") {
+      this.#comeBackMs = command.reconnect.afterMs;
+      this.#leave("told to come back later");
+    } else if (command.$case === "heartbeat") {
+      this.#hear(command.heartbeat);
+    } else if (this.#isUp && this.#options.gate.isLed(monotonicNow())) {
+      this.#obey(command);
+    } else if (this.#held.length < HELD_MAX) {
+      // From a leader that may have lost its place; its next heartbeat tells.
+      this.#held.push(command);
+    } else this.#leave("too many commands and no heartbeat");
+  }
+
+  #hear(heartbeat: Extract<Command, { $case: "heartbeat" }>["heartbeat"]): void {
+    const { gate, log, onLed } = this.#options;
+    if (!gate.hear(monotonicNow(), heartbeat)) {
+      log.warn({ epoch: heartbeat.epoch, highest: gate.epoch }, "refused a leader of old");
+      this.#leave("its leader is of an old epoch");
+      return;
+    }
+    if (!this.#isUp) log.info({ epoch: heartbeat.epoch }, "follows a leader");
+    this.#isUp = true;
+    this.#backOff.reset();
+    onLed();
+    const held = this.#held;
+    this.#held = [];
+    for (const command of held) this.#obey(command);
+  }
+
+  #obey(command: Command): void {
+    const { gate, log, onCommand } = this.#options;
+    if (gate.accepts(command)) onCommand(command);
+    else log.warn({ command: command.$case, highest: gate.epoch }, "refused an old command");
+  }
+
+  #leave(reason: string): void {
+    this.#options.log.debug({ reason }, "leaves the control plane's stream");
+    this.#stream?.cancel();
+  }
+}

@@ -1,0 +1,113 @@
+// The relay program: reads its flags, opens its stores and listeners, and runs until it is told to stop.
+// Failpoints: relay.after-segment-stored, relay.before-permit, relay.after-permit.
+import { randomBytes } from "node:crypto";
+import { Command, InvalidArgumentError } from "commander";
+import { AgentServiceService, RosterServiceService } from "../proto/gen/millrace/v1/fleet.ts";
+import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
+import { startGrpcServer } from "../runtime/grpc/server.ts";
+import { formatAddress, listenAddress, parseAddress } from "../runtime/listen-address.ts";
+import { crashOnUnhandled, createLog } from "../runtime/log.ts";
+import { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import { keptId } from "../runtime/program/kept-id.ts";
+import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { lockRoot } from "../runtime/program/root-lock.ts";
+import { startTelemetry } from "../runtime/telemetry.ts";
+import { VERSION } from "../runtime/version.ts";
+import { Relay } from "./relay.ts";
+
+/** Agents of one relay, by default: a region of 20,000 on one of two, should the other be gone. */
+const CAPACITY_DEFAULT = 20_000;
+
+interface Flags {
+  readonly controlplane: string;
+  readonly region: string;
+  readonly root: string;
+  readonly origin: string;
+  readonly regionStore: string;
+  readonly listen: string;
+  readonly swarmListen: string;
+  readonly capacity: number;
+  readonly metricsPort?: number;
+  readonly insecure: boolean;
+}
+
+const flags = new Command("millrace relay")
+  .description("Serve a region: mirror packs, seed them, forward commands, sum up reports.")
+  .version(VERSION)
+  .requiredOption("--controlplane <host:port,...>", "control planes to connect to")
+  .requiredOption("--region <name>", "region that it serves")
+  .requiredOption("--root <dir>", "folder for its own state")
+  .requiredOption("--origin <url>", "blob store that builds write to, as file:PATH")
+  .requiredOption("--region-store <url>", "blob store of the region, as file:PATH")
+  .option("--listen <host:port>", "where agents connect; port 0: a free one", "127.0.0.1:7080")
+  .option("--swarm-listen <host:port>", "where peers connect; port 0: a free one", "127.0.0.1:7081")
+  .option("--capacity <n>", "agents it takes at most", wholeNumber, CAPACITY_DEFAULT)
+  .option("--metrics-port <n>", "serve Prometheus metrics on this port of loopback", wholeNumber)
+  .option("--insecure", "listen on other than loopback addresses, without authentication", false)
+  .parse()
+  .opts<Flags>();
+
+const log = createLog("relay", { region: flags.region });
+crashOnUnhandled(log);
+try {
+  await run();
+} catch (error) {
+  process.stderr.write(`millrace relay: ${(error as Error).message}\n`);
+  process.exit(1);
+}
+
+async function run(): Promise<void> {
+  const controlplane = flags.controlplane
+    .split(",")
+    .map((each) => formatAddress(parseAddress(each)));
+  const address = listenAddress(flags.listen, flags.insecure);
+  const swarm = listenAddress(flags.swarmListen, flags.insecure);
+  const unlock = lockRoot(flags.root);
+  const relayId = keptId(flags.root, "relay");
+  const telemetry = await startTelemetry({
+    program: "relay",
+    metricsPort: flags.metricsPort,
+    attributes: { "millrace.region": flags.region, "service.instance.id": relayId },
+  });
+  const origin = await openBlobStore(flags.origin);
+  const regionStore = await openBlobStore(flags.regionStore);
+  const node = await SwarmNode.listen({ peerId: relayId, role: "relay", ...swarm, log });
+  const { region, root, capacity } = flags;
+  const boot = randomBytes(8).toString("hex");
+  const relay = new Relay({
+    relayId,
+    boot,
+    region,
+    root,
+    capacity,
+    origin,
+    regionStore,
+    node,
+    log,
+  });
+  const server = await startGrpcServer({
+    address,
+    services: [
+      { definition: AgentServiceService, implementation: relay.agentService() },
+      { definition: RosterServiceService, implementation: relay.rosterService() },
+    ],
+    log,
+  });
+  const listening = formatAddress(server.address);
+  await relay.begin(controlplane, listening);
+  const ready = { program: "relay", id: relayId, address: listening, swarm: node.address };
+  printReady({ ...ready, metrics: telemetry.metricsPort });
+  stopOnSignal(log, async () => {
+    await relay.stop();
+    await server.close();
+    await node.close();
+    await Promise.all([origin.close(), regionStore.close()]);
+    await telemetry.stop();
+    unlock();
+  });
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("give a whole number");
+  return Number(text);
+}

@@ -1,0 +1,296 @@
+// Carries out what core/fleet/mirror.ts commands: copies segments and seals, looks at the region's
+// store, and opens and closes a room for each pack. What packs there are is kept on disk.
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { Mirror, type MirrorEffect, type MirrorInput } from "../core/fleet/mirror.ts";
+import { isWhole } from "../core/fleet/mirror-pack.ts";
+import type { PackProgress, PackReplica } from "../proto/gen/millrace/v1/fleet.ts";
+import type { BlobStore } from "../runtime/blobs/blob-store.ts";
+import { Driver } from "../runtime/driver.ts";
+import { failpoint } from "../runtime/failpoint.ts";
+import type { Log } from "../runtime/log.ts";
+import type { Introduction } from "../runtime/peer/swarm.ts";
+import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import { readJson, writeJson } from "../runtime/program/json-file.ts";
+import { packPrefix, sealKey, segmentKey } from "../runtime/release/pack-keys.ts";
+import { counter } from "../runtime/telemetry.ts";
+import { type Copy, copySeal, copySegment } from "./copy-segment.ts";
+import { PackRoom } from "./pack-room.ts";
+
+/** How long the list of packs may be behind on disk: a restart hears it again from the leader. */
+const KEEP_DELAY_MS = 500;
+/** How long siblings may stay unknown, the control plane being away, before all is pulled alone. */
+const ALONE_MS = 5_000;
+/** Characters of an error in a report. */
+const ERROR_MAX = 500;
+
+export interface MirroringOptions {
+  readonly relayId: string;
+  readonly root: string;
+  readonly origin: BlobStore;
+  readonly region: BlobStore;
+  readonly node: SwarmNode;
+  readonly log: Log;
+  /** More of a pack's rows are known, or that they are all. */
+  readonly onRows: (room: PackRoom) => void;
+  /** Something that a report tells has changed. */
+  readonly onChange: () => void;
+}
+
+/** Mirrors all packs that the region needs. */
+export class Mirroring {
+  readonly #options: MirroringOptions;
+  readonly #mirror: Mirror;
+  readonly #driver: Driver<MirrorInput, MirrorEffect>;
+  readonly #rooms = new Map<string, PackRoom>();
+  readonly #roomErrors = new Map<string, string>();
+  readonly #dropping = new Map<string, Promise<void>>();
+  /** What was told of a pack while its former blobs were still being deleted. */
+  readonly #afterDrop = new Map<string, PackProgress>();
+  readonly #progress = new Map<string, PackProgress>();
+  readonly #bytes = counter("millrace.relay.mirrored", "Bytes copied from the origin", "By");
+  #apart: readonly Introduction[] = [];
+  readonly #aloneTimer: NodeJS.Timeout;
+  #keepTimer: NodeJS.Timeout | undefined;
+  #isStopped = false;
+
+  constructor(options: MirroringOptions) {
+    this.#options = options;
+    this.#mirror = new Mirror(options.relayId, Math.random);
+    this.#driver = new Driver(this.#mirror, { perform: (effect) => this.#perform(effect) });
+    this.#aloneTimer = setTimeout(() => this.siblings([options.relayId], []), ALONE_MS);
+    rmSync(this.#spool, { recursive: true, force: true });
+  }
+
+  /** Goes on with the packs that were known before a restart. */
+  resume(): void {
+    for (const progress of readJson<PackProgress[]>(this.#keptPath) ?? []) this.told(progress);
+  }
+
+  room(pack: string): PackRoom | undefined {
+    return this.#rooms.get(pack);
+  }
+
+  /** Ids of all packs. */
+  get packs(): Iterable<string> {
+    return this.#progress.keys();
+  }
+
+  /** Takes what the origin has of a pack, or that nobody needs it any more. */
+  told(progress: PackProgress): void {
+    const { pack, segments, sealed, dropped } = progress;
+    if (dropped) {
+      this.drop(pack);
+      return;
+    }
+    this.#keep(() => this.#progress.set(pack, progress));
+    if (this.#dropping.has(pack)) {
+      this.#afterDrop.set(pack, progress);
+      return;
+    }
+    const room = this.#rooms.get(pack) ?? this.#open(pack);
+    room.told(segments, sealed);
+    this.#driver.input({ kind: "told", pack, segments, sealed });
+  }
+
+  /** Deletes a pack here. */
+  drop(pack: string): void {
+    this.#afterDrop.delete(pack);
+    if (this.#progress.has(pack)) this.#keep(() => this.#progress.delete(pack));
+    this.#driver.input({ kind: "dropped", pack });
+  }
+
+  /** Takes the live relays of the region; `apart` have a region store of their own. */
+  siblings(relays: readonly string[], apart: readonly Introduction[]): void {
+    clearTimeout(this.#aloneTimer);
+    this.#apart = apart;
+    for (const room of this.#rooms.values()) room.introduce(apart);
+    this.#driver.input({ kind: "relays", relays, apart: apart.map(({ peerId }) => peerId) });
+  }
+
+  /** How much of each pack the region's store holds. */
+  replicas(): PackReplica[] {
+    return [...this.#mirror.packs().values()].map((pack) => {
+      const error = [...pack.errors.values(), this.#roomErrors.get(pack.id) ?? ""][0] ?? "";
+      return {
+        pack: pack.id,
+        segments: pack.stored,
+        whole: isWhole(pack),
+        bytes: this.#rooms.get(pack.id)?.storedBytes ?? 0,
+        error: error.slice(0, ERROR_MAX),
+      };
+    });
+  }
+
+  /** Bytes of pieces sent to peers, over the packs that are here. */
+  get sentBytes(): number {
+    return [...this.#rooms.values()].reduce((sum, { swarm }) => sum + swarm.bytes.sent, 0);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#driver.stop();
+    clearTimeout(this.#keepTimer);
+    clearTimeout(this.#aloneTimer);
+    writeJson(this.#keptPath, [...this.#progress.values()]);
+    await Promise.all([...this.#rooms.values()].map((room) => room.leave()));
+    await Promise.all(this.#dropping.values());
+  }
+
+  get #spool(): string {
+    return join(this.#options.root, "spool");
+  }
+
+  get #keptPath(): string {
+    return join(this.#options.root, "packs.json");
+  }
+
+  #open(pack: string): PackRoom {
+    const { origin, region, node, log, onRows, onChange } = this.#options;
+    const room = new PackRoom({
+      pack,
+      origin,
+      region,
+      log,
+      spool: this.#spool,
+      join: (id, store) => node.join(id, store, []),
+      onRows: () => {
+        this.#roomErrors.delete(pack);
+        onRows(room);
+        onChange();
+      },
+      onSpooled: (segment) => this.#driver.input({ kind: "stored", pack, segment, by: "swarm" }),
+      onError: (error) => {
+        this.#roomErrors.set(pack, error);
+        onChange();
+      },
+    });
+    room.introduce(this.#apart);
+    this.#rooms.set(pack, room);
+    return room;
+  }
+
+  #perform(effect: MirrorEffect): void {
+    const room = this.#rooms.get(effect.pack);
+    if (room === undefined) return;
+    switch (effect.kind) {
+      case "pull":
+        room.work(this.#pull(room, effect.segment));
+        break;
+      case "look":
+        room.work(this.#look(room));
+        break;
+      case "copy-seal":
+        room.work(this.#copySeal(room));
+        break;
+      case "fetch":
+        room.fetch(effect.segment);
+        break;
+      case "serve":
+        room.stored(effect.segment);
+        this.#options.onChange();
+        break;
+      case "drop":
+        this.#dropRoom(room);
+        break;
+      default:
+        effect satisfies never;
+    }
+  }
+
+  async #pull(room: PackRoom, segment: number): Promise<void> {
+    const { pack } = room;
+    try {
+      const outcome = await copySegment(this.#copy(room), segment);
+      if (outcome === "stored") failpoint("relay.after-segment-stored");
+      this.#options.log.debug({ pack, segment, outcome }, "mirrored a segment");
+      this.#driver.input({ kind: "stored", pack, segment, by: "pull" });
+    } catch (error) {
+      this.#failed(room, segment, segmentKey(pack, segment), error as Error);
+    }
+  }
+
+  async #look(room: PackRoom): Promise<void> {
+    const { pack } = room;
+    try {
+      const { blobs } = await this.#options.region.list(packPrefix(pack));
+      const names = blobs.map(({ key }) => key.slice(packPrefix(pack).length));
+      const segments = names
+        .filter((name) => /^s-\d{6}$/.test(name))
+        .map((name) => Number(name.slice(2)));
+      const sealed = blobs.some(({ key }) => key === sealKey(pack));
+      this.#driver.input({ kind: "found", pack, segments, sealed });
+    } catch (error) {
+      this.#failed(room, "look", packPrefix(pack), error as Error);
+    }
+  }
+
+  async #copySeal(room: PackRoom): Promise<void> {
+    const { pack } = room;
+    const segments = this.#mirror.packs().get(pack)?.segments.length ?? 0;
+    await room.whenKnown(segments);
+    try {
+      await copySeal(this.#copy(room), room.footers);
+      this.#options.log.info({ pack, segments }, "mirrored a whole pack");
+      this.#driver.input({ kind: "seal-stored", pack });
+      this.#options.onChange();
+    } catch (error) {
+      this.#failed(room, "seal", sealKey(pack), error as Error);
+    }
+  }
+
+  #copy({ pack, signal }: PackRoom): Copy {
+    const { origin, region } = this.#options;
+    const onBytes = (bytes: number): void => this.#bytes.add(bytes);
+    return { source: origin, target: region, pack, signal, onBytes };
+  }
+
+  #failed(
+    { pack, signal }: PackRoom,
+    segment: number | "seal" | "look",
+    key: string,
+    error: Error,
+  ): void {
+    if (!signal.aborted)
+      this.#options.log.warn({ err: error, key }, "mirroring failed, will retry");
+    this.#driver.input({ kind: "failed", pack, segment, error: error.message });
+    this.#options.onChange();
+  }
+
+  #dropRoom(room: PackRoom): void {
+    const { pack } = room;
+    this.#rooms.delete(pack);
+    this.#roomErrors.delete(pack);
+    const dropping = this.#delete(room).finally(() => {
+      this.#dropping.delete(pack);
+      const next = this.#afterDrop.get(pack);
+      this.#afterDrop.delete(pack);
+      if (next !== undefined && !this.#isStopped) this.told(next);
+    });
+    this.#dropping.set(pack, dropping);
+    this.#options.onChange();
+  }
+
+  /** Deletes the seal first, so that a part of a pack never looks whole. */
+  async #delete(room: PackRoom): Promise<void> {
+    const { region, log } = this.#options;
+    await room.leave();
+    try {
+      await region.delete(sealKey(room.pack));
+      const { blobs } = await region.list(packPrefix(room.pack));
+      for (const { key } of blobs) await region.delete(key);
+      log.info({ pack: room.pack, blobs: blobs.length }, "dropped a pack");
+    } catch (error) {
+      log.warn({ err: error, pack: room.pack }, "could not delete a pack; it is left behind");
+    }
+  }
+
+  /** Changes the list of packs and has it written soon. */
+  #keep(change: () => void): void {
+    change();
+    this.#keepTimer ??= setTimeout(() => {
+      this.#keepTimer = undefined;
+      writeJson(this.#keptPath, [...this.#progress.values()]);
+    }, KEEP_DELAY_MS);
+  }
+}

@@ -1,0 +1,295 @@
+// One relay: wires the agents' sessions, the permit desks, the mirror and the roster to the control
+// plane's stream, and says which command goes where. What each of them does stands in its own file.
+import { Roster } from "../core/fleet/roster.ts";
+import type {
+  AgentServiceServer,
+  PackProgress,
+  RosterServiceServer,
+  SnapshotEnd,
+} from "../proto/gen/millrace/v1/fleet.ts";
+import type { BlobStore } from "../runtime/blobs/blob-store.ts";
+import type { Log } from "../runtime/log.ts";
+import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import { gauge } from "../runtime/telemetry.ts";
+import { VERSION } from "../runtime/version.ts";
+import { tellAssignments, tellOrder, tellOrderEnded, tellSnapshot } from "./agent-commands.ts";
+import type { AgentSession } from "./agent-session.ts";
+import { AgentSessions } from "./agent-sessions.ts";
+import { agentAnswers, censusOf } from "./answers.ts";
+import { AssignmentBook } from "./assignment-book.ts";
+import { CommandGate } from "./command-gate.ts";
+import { type Command, ControlLink } from "./control-link.ts";
+import { Mirroring } from "./mirroring.ts";
+import { PermitDesks } from "./permit-desks.ts";
+import { PermitJournal } from "./permit-journal.ts";
+import { RegionMates } from "./region-mates.ts";
+import { ReportPace, reportOf } from "./report.ts";
+import { RosterLinks } from "./roster-links.ts";
+import { SwarmDirectory } from "./swarm-directory.ts";
+
+export interface RelayOptions {
+  readonly relayId: string;
+  /** Random at each start. */
+  readonly boot: string;
+  readonly region: string;
+  readonly root: string;
+  readonly capacity: number;
+  readonly origin: BlobStore;
+  readonly regionStore: BlobStore;
+  readonly node: SwarmNode;
+  readonly log: Log;
+}
+
+/** What the control plane's snapshot has named so far. */
+interface Named {
+  readonly services: Set<string>;
+  readonly orders: Set<string>;
+  readonly packs: Set<string>;
+}
+
+/** A region's relay; `begin` starts it once its server listens. */
+export class Relay {
+  readonly #options: RelayOptions;
+  readonly #gate: CommandGate;
+  readonly #book: AssignmentBook;
+  readonly #sessions: AgentSessions;
+  readonly #desks: PermitDesks;
+  readonly #roster: Roster;
+  readonly #links: RosterLinks;
+  readonly #directory: SwarmDirectory;
+  readonly #mirroring: Mirroring;
+  readonly #mates: RegionMates;
+  readonly #pace: ReportPace;
+  #control: ControlLink | undefined;
+  #named: Named | undefined;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    const { relayId, region, root, capacity, log, node } = options;
+    this.#pace = new ReportPace(() => this.#report());
+    const onChange = (): void => this.#pace.changed();
+    this.#gate = new CommandGate(root);
+    this.#book = new AssignmentBook(root);
+    this.#roster = new Roster(relayId, Math.random);
+    this.#links = new RosterLinks({ relayId, roster: this.#roster, log });
+    this.#sessions = new AgentSessions({
+      region,
+      capacity,
+      log,
+      onJoined: (session) => this.#joined(session),
+      onStatus: (session, { service }) => {
+        this.#desks.heard(session, service);
+        onChange();
+      },
+      onSwarm: (session, membership) => this.#directory.heard(session, membership),
+      onGone: (session) => this.#gone(session),
+    });
+    this.#desks = new PermitDesks({
+      relayId,
+      book: this.#book,
+      sessions: this.#sessions,
+      journal: new PermitJournal(root),
+      onChange,
+    });
+    this.#mirroring = new Mirroring({
+      relayId,
+      root,
+      origin: options.origin,
+      region: options.regionStore,
+      node,
+      log,
+      onRows: (room) => this.#directory.rowsKnown(room),
+      onChange,
+    });
+    this.#mates = new RegionMates({
+      relayId,
+      swarmAddress: node.address,
+      region: options.regionStore,
+      log,
+      onChange: (relays, apart) => this.#mirroring.siblings(relays, apart),
+    });
+    this.#directory = new SwarmDirectory({
+      roster: this.#roster,
+      room: (pack) => this.#mirroring.room(pack),
+      relays: () => this.#mates.neighbours,
+      onMember: (pack, session, joined) => this.#member(pack, session, joined),
+    });
+    gauge("millrace.relay.agents", "Agents connected", () => this.#sessions.size);
+    gauge("millrace.relay.sent", "Bytes sent to peers", () => this.#mirroring.sentBytes, "By");
+  }
+
+  agentService(): AgentServiceServer {
+    return this.#sessions.service();
+  }
+
+  rosterService(): RosterServiceServer {
+    return this.#links.service();
+  }
+
+  /** Goes on with what was kept on disk, and connects to the control plane. */
+  async begin(controlplane: readonly string[], address: string): Promise<void> {
+    const { relayId, boot, region, capacity, node, log } = this.#options;
+    await this.#mates.mark();
+    for (const [service, kept] of this.#book.services) this.#desks.assigned(service, kept);
+    this.#mirroring.resume();
+    this.#control = new ControlLink({
+      addresses: controlplane,
+      gate: this.#gate,
+      log,
+      hello: () => ({
+        relay: relayId,
+        region,
+        boot,
+        address,
+        swarmAddress: node.address,
+        capacity,
+        version: VERSION,
+        epoch: this.#gate.epoch,
+      }),
+      onBegin: () => {
+        this.#named = { services: new Set(), orders: new Set(), packs: new Set() };
+      },
+      onLed: () => {
+        this.#desks.led(this.#gate.epoch, this.#gate.ledUntil);
+        this.#pace.changed();
+      },
+      onCommand: (command) => this.#obey(command),
+    });
+  }
+
+  /** Sends the agents away and ends everything that `begin` began. */
+  async stop(): Promise<void> {
+    this.#sessions.close();
+    this.#pace.stop();
+    this.#links.stop();
+    await this.#control?.stop();
+    await this.#mirroring.stop();
+    this.#desks.stop();
+  }
+
+  #joined(session: AgentSession): void {
+    const { relayId, region, node } = this.#options;
+    const welcome = {
+      relay: relayId,
+      region,
+      swarmAddress: node.address,
+      relays: [...this.#mates.others],
+    };
+    session.send({ $case: "welcome", welcome });
+    tellSnapshot(session, this.#book, this.#gate.epoch);
+    this.#desks.joined(session);
+    this.#pace.changed();
+  }
+
+  #gone(session: AgentSession): void {
+    this.#directory.gone(session);
+    this.#desks.gone(session);
+    this.#pace.changed();
+  }
+
+  #member(pack: string, session: AgentSession, joined: boolean): void {
+    const membership = {
+      pack,
+      member: { peerId: session.id, address: session.hello.swarmAddress },
+    };
+    if (joined) this.#roster.join(membership);
+    else this.#roster.leave(pack, session.id);
+    this.#links.changed(membership, joined);
+  }
+
+  #report(): boolean {
+    const report = reportOf({
+      agents: this.#sessions.size,
+      replicas: this.#mirroring.replicas(),
+      desks: this.#desks.all(),
+      epoch: this.#gate.epoch,
+      refused: this.#gate.refused,
+    });
+    return this.#control?.send({ $case: "report", report }) ?? false;
+  }
+
+  #obey(command: Command): void {
+    switch (command.$case) {
+      case "assignments":
+        this.#named?.services.add(command.assignments.service);
+        if (!this.#book.assign(command.assignments)) break;
+        this.#desks.assigned(command.assignments.service, command.assignments);
+        for (const session of this.#sessions.all()) tellAssignments(session, command.assignments);
+        break;
+      case "order":
+        this.#named?.orders.add(command.order.id);
+        this.#book.order(command.order);
+        for (const session of this.#sessions.all()) tellOrder(session, command.order);
+        break;
+      case "orderEnded":
+        this.#endOrder(command.orderEnded.id, command.orderEnded.pack, command.orderEnded.keep);
+        break;
+      case "pack":
+        this.#mirror(command.pack);
+        break;
+      case "quota":
+        this.#desks.granted(command.quota);
+        break;
+      case "census": {
+        const census = censusOf(this.#sessions.all(), command.census);
+        this.#control?.send({ $case: "census", census });
+        return;
+      }
+      case "agents": {
+        const answers = agentAnswers(this.#sessions.all(), command.agents, this.#options.relayId);
+        for (const agents of answers) this.#control?.send({ $case: "agents", agents });
+        return;
+      }
+      case "siblings":
+        void this.#mates.told(command.siblings.relays);
+        this.#links.siblings(this.#mates.others);
+        break;
+      case "snapshotEnd":
+        this.#endSnapshot(command.snapshotEnd);
+        break;
+      case "heartbeat":
+      case "reconnect":
+        break;
+      default:
+        command satisfies never;
+    }
+    this.#pace.changed();
+  }
+
+  #mirror(progress: PackProgress): void {
+    if (!progress.dropped) this.#named?.packs.add(progress.pack);
+    this.#mirroring.told(progress);
+  }
+
+  #endOrder(id: string, pack: string, keep: boolean): void {
+    this.#book.endOrder(id);
+    for (const session of this.#sessions.all()) tellOrderEnded(session, { id, pack, keep });
+  }
+
+  /** Forgets what the snapshot has not named, and lets agents that waited for it know that it is whole. */
+  #endSnapshot({ epoch }: SnapshotEnd): void {
+    const named = this.#named;
+    if (named === undefined) return;
+    this.#named = undefined;
+    for (const [service, { revision }] of [...this.#book.services]) {
+      if (named.services.has(service)) continue;
+      this.#book.remove(service);
+      this.#desks.assigned(service, undefined);
+      const nothing = { service, assignments: [], epoch, revision: revision + 1 };
+      for (const session of this.#sessions.all()) tellAssignments(session, nothing);
+    }
+    for (const { id, pack } of [...this.#book.orders.values()]) {
+      if (!named.orders.has(id)) this.#endOrder(id, pack, named.packs.has(pack));
+    }
+    for (const pack of [...this.#mirroring.packs]) {
+      if (!named.packs.has(pack)) this.#mirroring.drop(pack);
+    }
+    this.#desks.snapshotEnded();
+    const isFirst = !this.#book.isComplete;
+    this.#book.complete();
+    if (!isFirst) return;
+    for (const session of this.#sessions.all()) {
+      session.send({ $case: "snapshotEnd", snapshotEnd: { epoch } });
+    }
+  }
+}

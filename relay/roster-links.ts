@@ -1,0 +1,189 @@
+// Streams between the relays of a region, over which they tell each other who is in which swarm: the
+// relay with the lower id dials, and comes back with full-jitter waits. What is said, and how often, is
+// decided by core/fleet/roster-outbox.ts.
+import type { Membership, Roster } from "../core/fleet/roster.ts";
+import { RosterOutbox } from "../core/fleet/roster-outbox.ts";
+import {
+  type RelayInfo,
+  RosterServiceClient,
+  type RosterServiceServer,
+  type ShareRosterRequest,
+  type SwarmMember,
+} from "../proto/gen/millrace/v1/fleet.ts";
+import { monotonicNow } from "../runtime/driver.ts";
+import { connect } from "../runtime/grpc/client.ts";
+import type { Log } from "../runtime/log.ts";
+import { BackOff } from "../runtime/program/back-off.ts";
+
+const BACK_OFF_MS_FIRST = 100;
+const BACK_OFF_MS_LAST = 5_000;
+
+type Share = ShareRosterRequest;
+
+/** What both ends of a stream have in common. */
+interface Stream {
+  write(message: Share): boolean;
+  end(): void;
+  on(event: "data", listener: (message: Share) => void): unknown;
+  on(event: "end" | "error" | "cancelled", listener: () => void): unknown;
+}
+
+export interface RosterLinksOptions {
+  readonly relayId: string;
+  readonly roster: Roster;
+  readonly log: Log;
+}
+
+/** Keeps a stream to every sibling. */
+export class RosterLinks {
+  readonly #options: RosterLinksOptions;
+  readonly #open = new Set<RosterLink>();
+  readonly #dialling = new Map<string, AbortController>();
+  #siblings = new Set<string>();
+
+  constructor(options: RosterLinksOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the other live relays of the region; what others said of their agents is forgotten. */
+  siblings(relays: readonly RelayInfo[]): void {
+    const { relayId, roster } = this.#options;
+    const ids = new Set(relays.map(({ id }) => id));
+    for (const gone of [...this.#siblings].filter((id) => !ids.has(id))) {
+      roster.forget(gone);
+      this.#dialling.get(gone)?.abort();
+      this.#dialling.delete(gone);
+    }
+    this.#siblings = ids;
+    for (const { id, address } of relays) {
+      if (relayId >= id || this.#dialling.has(id)) continue;
+      const stop = new AbortController();
+      this.#dialling.set(id, stop);
+      void this.#dial(id, address, stop.signal);
+    }
+  }
+
+  /** An own agent has joined or left a swarm. */
+  changed(membership: Membership, joined: boolean): void {
+    for (const link of this.#open) link.changed(membership, joined);
+  }
+
+  /** Handlers of the gRPC service. */
+  service(): RosterServiceServer {
+    return {
+      shareRoster: (stream) => {
+        this.#keep(stream).then(
+          () => stream.end(),
+          (error: unknown) => this.#options.log.warn({ err: error }, "roster stream failed"),
+        );
+      },
+    };
+  }
+
+  stop(): void {
+    for (const stop of this.#dialling.values()) stop.abort();
+    for (const link of this.#open) link.end();
+  }
+
+  async #dial(id: string, address: string, signal: AbortSignal): Promise<void> {
+    const backOff = new BackOff(BACK_OFF_MS_FIRST, BACK_OFF_MS_LAST);
+    while (!signal.aborted) {
+      const client = connect(RosterServiceClient, address);
+      const stream = client.shareRoster();
+      const cancel = (): void => stream.cancel();
+      signal.addEventListener("abort", cancel);
+      const heard = await this.#keep(stream);
+      signal.removeEventListener("abort", cancel);
+      client.close();
+      if (heard) backOff.reset();
+      this.#options.log.debug({ sibling: id, heard }, "roster stream ended");
+      await backOff.wait(signal);
+    }
+  }
+
+  /** Uses a stream until it ends; true where the other side has spoken. */
+  #keep(stream: Stream): Promise<boolean> {
+    const { relayId, roster } = this.#options;
+    const link = new RosterLink(stream, relayId, roster);
+    this.#open.add(link);
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#open.delete(link);
+        link.end();
+        resolve(link.hasHeard);
+      };
+      stream.on("data", (share) => link.heard(share));
+      stream.on("end", done);
+      stream.on("error", done);
+      stream.on("cancelled", done);
+    });
+  }
+}
+
+/** One stream to one sibling. */
+class RosterLink {
+  readonly #stream: Stream;
+  readonly #relayId: string;
+  readonly #roster: Roster;
+  readonly #outbox: RosterOutbox;
+  #timer: NodeJS.Timeout | undefined;
+  #hasEnded = false;
+  hasHeard = false;
+
+  constructor(stream: Stream, relayId: string, roster: Roster) {
+    this.#stream = stream;
+    this.#relayId = relayId;
+    this.#roster = roster;
+    this.#outbox = new RosterOutbox(roster.own());
+    this.#speak();
+  }
+
+  changed(membership: Membership, joined: boolean): void {
+    this.#outbox.changed(membership, joined);
+    this.#arm();
+  }
+
+  heard({ relay, full, joined, left }: Share): void {
+    this.hasHeard = true;
+    if (relay === this.#relayId) return;
+    if (full) this.#roster.forget(relay);
+    for (const { pack, peer } of left) {
+      if (peer !== undefined) this.#roster.leave(pack, peer.peer, relay);
+    }
+    for (const { pack, peer } of joined) {
+      if (peer === undefined) continue;
+      this.#roster.join({ pack, member: { peerId: peer.peer, address: peer.address } }, relay);
+    }
+  }
+
+  end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    clearTimeout(this.#timer);
+    this.#stream.end();
+  }
+
+  #speak(): void {
+    this.#timer = undefined;
+    for (const { full, joined, left } of this.#outbox.take(monotonicNow())) {
+      this.#stream.write({
+        relay: this.#relayId,
+        full,
+        joined: joined.map(memberOf),
+        left: left.map(memberOf),
+        packs: [],
+      });
+    }
+    this.#arm();
+  }
+
+  #arm(): void {
+    const { dueAt } = this.#outbox;
+    if (this.#hasEnded || this.#timer !== undefined || dueAt === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(() => this.#speak(), Math.max(0, Math.ceil(dueAt - monotonicNow())));
+  }
+}
+
+function memberOf({ pack, member }: Membership): SwarmMember {
+  return { pack, peer: { peer: member.peerId, address: member.address, relay: false } };
+}
