@@ -30,6 +30,7 @@ export class DiskPieceStore implements PieceStore {
   readonly #unfinished = new Map<number, Unfinished>();
   /** Reads and writes under way. */
   readonly #working = new Set<Promise<unknown>>();
+  #closing: Promise<void> | undefined;
 
   /** Opens the store in a directory, made if need be; hashes the pieces noted there. */
   static async open(directory: string): Promise<DiskPieceStore> {
@@ -130,7 +131,12 @@ export class DiskPieceStore implements PieceStore {
     await this.#work(this.#readAt((this.#starts[piece] ?? 0) + offset, target));
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await Promise.allSettled(this.#working);
     this.#tableFile.close();
     this.#journal.close();

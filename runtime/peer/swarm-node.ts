@@ -47,6 +47,7 @@ export class SwarmNode {
   readonly #swarms = new Map<string, JoinedSwarm>();
   readonly #connections = new Set<Connection>();
   readonly #ticker: NodeJS.Timeout;
+  #closing: Promise<void> | undefined;
 
   /** Rejects when the address cannot be listened on. */
   static async listen(options: SwarmNodeOptions): Promise<SwarmNode> {
@@ -95,7 +96,12 @@ export class SwarmNode {
   }
 
   /** Leaves all swarms and stops listening. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     clearInterval(this.#ticker);
     const closed = once(this.#server, "close");
     this.#server.close();

@@ -8,6 +8,8 @@ import { join } from "node:path";
 /** A mounted disk; `remove` unmounts it, whatever is on it. */
 export interface SmallDisk {
   readonly path: string;
+  /** Gives it another size. */
+  resize(kibibytes: number): void;
   remove(): void;
 }
 
@@ -18,6 +20,7 @@ export function mountSmallDisk(kibibytes: number, files = 1000): SmallDisk {
   execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path]);
   return {
     path,
+    resize: (to) => execFileSync("mount", ["-o", `remount,size=${to}k`, path]),
     remove: () => {
       execFileSync("umount", ["-l", path]);
       rmdirSync(path);

@@ -1,0 +1,144 @@
+// A few real peers on loopback in this process, each with a disk store of its own, for tests of the
+// swarm over TCP; and a proxy that flips a byte on its way.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { PeerRole } from "../../core/swarm/message.ts";
+import { DiskPieceStore } from "../../runtime/peer/disk-piece-store.ts";
+import type { PieceStore } from "../../runtime/peer/piece-store.ts";
+import type { Introduction, Swarm } from "../../runtime/peer/swarm.ts";
+import { SwarmNode } from "../../runtime/peer/swarm-node.ts";
+import { put } from "./piece-store-contract.ts";
+import type { SamplePieces } from "./sample-pieces.ts";
+
+export const PACK = "b-0123456789abcdef.1";
+
+export interface FleetPeer {
+  readonly introduction: Introduction;
+  readonly node: SwarmNode;
+  readonly swarm: Swarm;
+  readonly store: PieceStore;
+}
+
+/** Peers that know the same pack; `close` ends and removes everything. */
+export class PeerFleet {
+  readonly #sample: SamplePieces;
+  readonly #directory = mkdtempSync(join(tmpdir(), "millrace-peers-"));
+  readonly #peers: FleetPeer[] = [];
+  readonly #proxies: FlippingProxy[] = [];
+
+  constructor(sample: SamplePieces) {
+    this.#sample = sample;
+  }
+
+  /** Starts a peer that has the rows, and when it `seeds` all pieces. */
+  async start(
+    peerId: string,
+    options: { role?: PeerRole; seeds?: boolean; directory?: string; now?: () => number } = {},
+  ): Promise<FleetPeer> {
+    const role = options.role ?? "agent";
+    const directory = join(options.directory ?? this.#directory, peerId);
+    const store = await DiskPieceStore.open(directory);
+    if (store.pieceCount === 0) store.extend(this.#sample.rows);
+    if (options.seeds) {
+      for (const [piece, content] of this.#sample.pieces.entries())
+        await put(store, piece, content);
+    }
+    const { now } = options;
+    const node = await SwarmNode.listen({ peerId, role, host: "127.0.0.1", port: 0, now });
+    const swarm = node.join(PACK, store, "all");
+    const introduction = { peerId, address: node.address, role };
+    const peer = { introduction, node, swarm, store };
+    this.#peers.push(peer);
+    return peer;
+  }
+
+  /** A proxy in front of a peer, which flips a bit of one byte, so far into what the peer sends. */
+  async flip(peer: FleetPeer, atByte: number): Promise<Introduction> {
+    const proxy = await FlippingProxy.listen(peer.node.address, atByte);
+    this.#proxies.push(proxy);
+    return { ...peer.introduction, address: proxy.address };
+  }
+
+  /** Bytes that were flipped so far. */
+  get flips(): number {
+    return this.#proxies.filter((proxy) => proxy.hasFlipped).length;
+  }
+
+  /** Resolves when a peer has every piece, and they are what they should be. */
+  async whole(peer: FleetPeer): Promise<void> {
+    const { pieces } = this.#sample;
+    await peer.swarm.whenHas([...pieces.keys()]);
+    for (const [piece, content] of pieces.entries()) {
+      const target = Buffer.alloc(content.length);
+      await peer.store.read(piece, 0, target);
+      assert(target.equals(content), `piece ${piece} of ${peer.introduction.peerId}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const peer of this.#peers) {
+      await peer.node.close();
+      await peer.store.close();
+      assert.equal(peer.node.buffersTaken, 0, `buffers of ${peer.introduction.peerId} are missing`);
+    }
+    for (const proxy of this.#proxies) await proxy.close();
+    rmSync(this.#directory, { recursive: true });
+  }
+}
+
+/** Passes bytes on, but flips a bit of one of those that come back from the target, once. */
+class FlippingProxy {
+  readonly address: string;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  hasFlipped = false;
+
+  static async listen(target: string, atByte: number): Promise<FlippingProxy> {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return new FlippingProxy(server, target, atByte);
+  }
+
+  private constructor(server: Server, target: string, atByte: number) {
+    this.#server = server;
+    this.address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const [host, port] = target.split(":");
+    let passed = 0;
+    server.on("connection", (near) => {
+      const far = connect(Number(port), host);
+      far.on("data", (bytes: Buffer) => {
+        const place = atByte - passed;
+        if (place >= 0 && place < bytes.length) {
+          bytes[place] = (bytes[place] ?? 0) ^ 1;
+          this.hasFlipped = true;
+        }
+        passed += bytes.length;
+        near.write(bytes);
+      });
+      near.on("data", (bytes: Buffer) => far.write(bytes));
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        this.#sockets.add(one);
+        one.on("error", () => {});
+        one.on("close", () => {
+          this.#sockets.delete(one);
+          other.destroy();
+        });
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+}

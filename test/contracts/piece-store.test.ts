@@ -1,0 +1,116 @@
+// The disk piece store: the contract, what bit rot and torn files do to it, and a full disk.
+import assert from "node:assert/strict";
+import { mkdtempSync, truncateSync } from "node:fs";
+import { open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { DiskPieceStore } from "../../runtime/peer/disk-piece-store.ts";
+import { PieceStoreFull } from "../../runtime/peer/piece-store.ts";
+import { pieceStoreContract, put } from "./piece-store-contract.ts";
+import { samplePieces } from "./sample-pieces.ts";
+import { mountSmallDisk } from "./small-disk.ts";
+
+pieceStoreContract("disk", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "millrace-pieces-"));
+  return {
+    open: () => DiskPieceStore.open(directory),
+    remove: () => rm(directory, { recursive: true }),
+  };
+});
+
+const { pieces, rows } = samplePieces([100_000, 200_000, 300_000]);
+
+async function withDirectory(run: (directory: string) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "millrace-pieces-"));
+  try {
+    await run(directory);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+async function filled(directory: string): Promise<void> {
+  const store = await DiskPieceStore.open(directory);
+  store.extend(rows);
+  for (const [piece, content] of pieces.entries()) await put(store, piece, content);
+  await store.close();
+}
+
+test("disk: a byte that rotted on disk costs its piece at open, no other", () =>
+  withDirectory(async (directory) => {
+    await filled(directory);
+    const file = await open(join(directory, "pieces"), "r+");
+    await file.write(Buffer.from([(pieces[1]?.[5] ?? 0) ^ 1]), 0, 1, 100_005);
+    await file.close();
+    const store = await DiskPieceStore.open(directory);
+    assert.deepEqual(
+      [0, 1, 2].map((piece) => store.has(piece)),
+      [true, false, true],
+    );
+    assert.equal(await put(store, 1, pieces[1] as Buffer), "verified");
+    await store.close();
+    const again = await DiskPieceStore.open(directory);
+    assert(again.has(1));
+    await again.close();
+  }));
+
+test("disk: pieces cut off by a crash are dropped at open", () =>
+  withDirectory(async (directory) => {
+    await filled(directory);
+    truncateSync(join(directory, "pieces"), 350_000);
+    const store = await DiskPieceStore.open(directory);
+    assert.deepEqual(
+      [0, 1, 2].map((piece) => store.has(piece)),
+      [true, true, false],
+    );
+    await store.close();
+  }));
+
+test("disk: a torn table or journal ends where it is torn", () =>
+  withDirectory(async (directory) => {
+    await filled(directory);
+    const table = await readFile(join(directory, "table"));
+    table[2 * 48 + 10] = (table[2 * 48 + 10] ?? 0) ^ 1;
+    await writeFile(join(directory, "table"), table);
+    const { size } = await stat(join(directory, "journal"));
+    truncateSync(join(directory, "journal"), size - 1);
+    const store = await DiskPieceStore.open(directory);
+    assert.equal(store.pieceCount, 2);
+    store.extend(rows.subarray(2 * 44));
+    assert.deepEqual(
+      [0, 1, 2].map((piece) => store.has(piece)),
+      [true, true, false],
+    );
+    await put(store, 2, pieces[2] as Buffer);
+    await store.close();
+    const again = await DiskPieceStore.open(directory);
+    assert.deepEqual(
+      [0, 1, 2].map((piece) => again.has(piece)),
+      [true, true, true],
+    );
+    await again.close();
+  }));
+
+test("disk: a full disk is a typed error, and the block can be written once there is room", async () => {
+  const disk = mountSmallDisk(700);
+  try {
+    const large = samplePieces([500_000, 500_000]);
+    const store = await DiskPieceStore.open(join(disk.path, "store"));
+    store.extend(large.rows);
+    assert.equal(await put(store, 0, large.pieces[0] as Buffer), "verified");
+    await assert.rejects(put(store, 1, large.pieces[1] as Buffer), PieceStoreFull);
+    assert(store.has(0));
+    const received = store.received(1);
+    assert(received < 500_000);
+    disk.resize(2048);
+    const rest = large.pieces[1] as Buffer;
+    for (let at = received; at < rest.length; at += 100_000) {
+      await store.write(1, at, rest.subarray(at, at + 100_000));
+    }
+    assert.equal(await store.finish(1), "verified");
+    await store.close();
+  } finally {
+    disk.remove();
+  }
+});
