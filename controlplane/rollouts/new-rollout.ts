@@ -1,0 +1,89 @@
+// The rows of a rollout that begins, as part of a transaction: at once where the service has none open,
+// else behind the others. Used by operators' starts and by builds that are shipped.
+import { randomBytes } from "node:crypto";
+import { newRolloutRow } from "../../core/rollout/rollout-row.ts";
+import type { Release, RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
+import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
+import { assignmentsKey, parseAssignments, settledRelease } from "./assignment-list.ts";
+import {
+  activeKey,
+  BY_TIME_PREFIX,
+  encodeRollout,
+  ofServicePrefix,
+  type RolloutRecord,
+  rolloutKey,
+  timeName,
+  waitingKey,
+} from "./rollout-record.ts";
+
+export interface NewRollout {
+  readonly release: Release;
+  readonly policy: RolloutPolicy;
+  readonly excludedRegions: readonly string[];
+  readonly supersede: boolean;
+  readonly build: string;
+  readonly traceparent: string;
+}
+
+export interface PreparedRows {
+  readonly record: RolloutRecord;
+  readonly compares: readonly Compare[];
+  readonly operations: readonly Operation[];
+  /** Rises whenever the service's rollouts or assignments change. */
+  readonly revision: number;
+}
+
+/** Reads how the service stands and prepares the rows; the compares hold that it has not moved since. */
+export async function prepareRows(store: Store, start: NewRollout): Promise<PreparedRows> {
+  const { service } = start.release;
+  const { active, assignments, revision } = await standing(store, service);
+  const rule = { targets: start.policy.targets, excludedRegions: start.excludedRegions };
+  const createdAtMs = Date.now();
+  const record: RolloutRecord = {
+    ...start,
+    id: `r-${randomBytes(8).toString("hex")}`,
+    service,
+    previous: settledRelease(parseAssignments(assignments), rule),
+    createdAtMs,
+    updatedAtMs: createdAtMs,
+    endedAtMs: 0,
+    row: newRolloutRow(active !== undefined),
+    regions: [],
+    failing: [],
+  };
+  const id = new TextEncoder().encode(record.id);
+  const operations: Operation[] = [
+    { put: rolloutKey(record.id), value: encodeRollout(record) },
+    { put: `${BY_TIME_PREFIX}${timeName(record)}`, value: id },
+    { put: `${ofServicePrefix(service)}${timeName(record)}`, value: id },
+    // Written also where another is active, so that its end notices who waits behind it.
+    { put: activeKey(service), value: active?.value ?? id },
+  ];
+  if (active !== undefined) operations.push({ put: waitingKey(record), value: id });
+  const compares = [
+    compareOf(activeKey(service), active),
+    compareOf(assignmentsKey(service), assignments),
+  ];
+  return { record, compares, operations, revision };
+}
+
+/** How a service stands, with the revision that plans are compared by. */
+export async function standing(
+  store: Store,
+  service: string,
+): Promise<{
+  readonly active: Entry | undefined;
+  readonly assignments: Entry | undefined;
+  readonly revision: number;
+}> {
+  const [active, assignments] = await Promise.all([
+    store.get(activeKey(service)),
+    store.get(assignmentsKey(service)),
+  ]);
+  const revision = Math.max(active?.modRevision ?? 0, assignments?.modRevision ?? 0);
+  return { active, assignments, revision };
+}
+
+function compareOf(key: string, entry: Entry | undefined): Compare {
+  return entry === undefined ? { key, is: "absent" } : { key, modRevision: entry.modRevision };
+}

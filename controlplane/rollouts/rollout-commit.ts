@@ -1,0 +1,99 @@
+// Writes what a rollout has decided: its row, the service's assignments where they change, and, at its
+// end, who of the service is next; in one transaction under the leader's epoch.
+
+import { isFinal } from "../../core/rollout/lifecycle.ts";
+import type { AssignPhase } from "../../core/rollout/rollout-facts.ts";
+import type { ServiceAssignments } from "../../proto/gen/millrace/v1/fleet.ts";
+import { failpoint } from "../../runtime/failpoint.ts";
+import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
+import type { Fence } from "../fence.ts";
+import {
+  assignmentsKey,
+  encodeAssignments,
+  parseAssignments,
+  revised,
+  toWire,
+} from "./assignment-list.ts";
+import {
+  activeKey,
+  encodeRollout,
+  type RolloutRecord,
+  rolloutKey,
+  WAITING_PREFIX,
+  waitingKey,
+} from "./rollout-record.ts";
+
+/** Another leader's epoch is in the store; nothing may be decided here any more. */
+export class FencedError extends Error {
+  override readonly name = "FencedError";
+}
+
+export interface Committed {
+  /** Store revision that the service's assignments are at. */
+  readonly revision: number;
+  /** They changed; undefined: as before. */
+  readonly assignments: ServiceAssignments | undefined;
+}
+
+interface Change {
+  readonly compares: readonly Compare[];
+  readonly operations: readonly Operation[];
+}
+
+const NOTHING: Change = { compares: [], operations: [] };
+
+/** Commits; throws FencedError where another leader has taken over, and what the store throws. */
+export async function commitRollout(
+  store: Store,
+  fence: Fence,
+  record: RolloutRecord,
+  phases: readonly AssignPhase[],
+): Promise<Committed> {
+  for (;;) {
+    const { service } = record;
+    const entry = await store.get(assignmentsKey(service));
+    const before = parseAssignments(entry);
+    const list = phases.reduce((so, phase) => revised(so, record, phase), before);
+    const value = encodeAssignments(list);
+    const isChanged = phases.length > 0 && !isSame(entry, value);
+    const operations: Operation[] = [{ put: rolloutKey(record.id), value: encodeRollout(record) }];
+    if (isChanged) operations.push({ put: assignmentsKey(service), value });
+    const end = isFinal(record.row.state) ? await endOf(store, record) : NOTHING;
+    operations.push(...end.operations);
+    failpoint("controlplane.before-rollout-txn");
+    const compares = [fence.compare, ...end.compares];
+    const result = await store.transact({ compares, operations });
+    if (!result.committed) {
+      if (isFenced(fence, result.current[0]))
+        throw new FencedError("another leader has taken over");
+      continue;
+    }
+    failpoint("controlplane.after-rollout-txn");
+    const revision = isChanged ? result.revision : (entry?.modRevision ?? 0);
+    const assignments = isChanged ? toWire(service, list, fence.epoch, revision) : undefined;
+    return { revision, assignments };
+  }
+}
+
+function isSame(entry: Entry | undefined, value: Uint8Array): boolean {
+  return entry !== undefined && Buffer.compare(entry.value, value) === 0;
+}
+
+function isFenced({ compare }: Fence, epoch: Entry | undefined): boolean {
+  return "modRevision" in compare && epoch?.modRevision !== compare.modRevision;
+}
+
+/** Who is next, and the rows that say so. Whoever comes meanwhile changes the active row. */
+async function endOf(store: Store, record: RolloutRecord): Promise<Change> {
+  const { service, id } = record;
+  const active = await store.get(activeKey(service));
+  const compares = [{ key: activeKey(service), modRevision: active?.modRevision ?? 0 }];
+  if (active === undefined || new TextDecoder().decode(active.value) !== id) {
+    return { compares, operations: [{ delete: waitingKey(record) }] };
+  }
+  const waiting = await store.range({ prefix: `${WAITING_PREFIX}${service}/`, limit: 1 });
+  const [first] = waiting.entries;
+  if (first === undefined) return { compares, operations: [{ delete: activeKey(service) }] };
+  const operations = [{ put: activeKey(service), value: first.value }, { delete: first.key }];
+  return { compares, operations };
+}

@@ -1,0 +1,186 @@
+// All open rollouts of this leader: loads them at start, hands them what relays say, and sees to it that
+// of each service one runs and the others wait in order, or give way to a newer one.
+import type { CensusAnswer, RelayReport } from "../../proto/gen/millrace/v1/fleet.ts";
+import { scan } from "../../runtime/store/store.ts";
+import type { RelayListener, RelaySession } from "../fleet/relay-hub.ts";
+import {
+  assignmentsKey,
+  parseAssignments,
+  SERVICES_PREFIX,
+  settledRelease,
+  toWire,
+} from "./assignment-list.ts";
+import { type LiveProgress, tallyOf } from "./live-progress.ts";
+import { OpenRollout, type OpenRolloutOptions } from "./open-rollout.ts";
+import {
+  ACTIVE_PREFIX,
+  activeKey,
+  parseRollout,
+  type RolloutRecord,
+  rolloutKey,
+  timeName,
+  WAITING_PREFIX,
+} from "./rollout-record.ts";
+
+/** Ended rollouts whose live counts are still followed: agents go on saying what they got. */
+const FOLLOWED_MAX = 50;
+
+export type RolloutEngineOptions = Omit<OpenRolloutOptions, "onChange" | "onEnded">;
+
+export class RolloutEngine implements RelayListener {
+  readonly #options: RolloutEngineOptions;
+  readonly #open = new Map<string, OpenRollout>();
+  readonly #followed = new Map<string, LiveProgress>();
+  readonly #watchers = new Set<(id: string) => void>();
+  #isStopped = false;
+
+  constructor(options: RolloutEngineOptions) {
+    this.#options = options;
+    options.fleet.hub.listen(this);
+    options.fleet.onReplication(() => {
+      for (const rollout of this.#open.values()) rollout.replicationChanged();
+    });
+  }
+
+  /** Takes up what is open, under this leader's epoch. */
+  async load(): Promise<void> {
+    const { store, fence, fleet } = this.#options;
+    for await (const entry of scan(store, SERVICES_PREFIX)) {
+      const service = entry.key.slice(SERVICES_PREFIX.length).split("/")[0] as string;
+      if (entry.key !== assignmentsKey(service)) continue;
+      const list = parseAssignments(entry);
+      fleet.hub.assign(toWire(service, list, fence.epoch, entry.modRevision));
+    }
+    const ids: string[] = [];
+    for (const prefix of [ACTIVE_PREFIX, WAITING_PREFIX]) {
+      for await (const entry of scan(store, prefix))
+        ids.push(new TextDecoder().decode(entry.value));
+    }
+    for (const id of ids) await this.open(id);
+  }
+
+  /** Open rollouts, newest first. */
+  get all(): readonly OpenRollout[] {
+    return [...this.#open.values()].sort((a, b) =>
+      timeName(a.record) < timeName(b.record) ? 1 : -1,
+    );
+  }
+
+  get(id: string): OpenRollout | undefined {
+    return this.#open.get(id);
+  }
+
+  /** Live counts of a rollout, open or ended not long ago. */
+  progress(id: string): LiveProgress | undefined {
+    return this.#open.get(id)?.progress ?? this.#followed.get(id);
+  }
+
+  /** Calls back with the id of each rollout that changes; returns how to end that. */
+  watch(changed: (id: string) => void): () => void {
+    this.#watchers.add(changed);
+    return () => void this.#watchers.delete(changed);
+  }
+
+  /** Takes up a rollout that is written down; one that is open already stays as it is. */
+  async open(id: string): Promise<void> {
+    const record = await this.#read(id);
+    if (record === undefined || this.#isStopped || this.#open.has(id)) return;
+    this.#run(record);
+    if (record.supersede) {
+      for (const other of this.#open.values()) {
+        const isOlder = timeName(other.record) < timeName(record);
+        if (other.record.service === record.service && isOlder) other.input({ kind: "superseded" });
+      }
+    }
+    await this.#turn(record.service);
+  }
+
+  relayJoined({ relay, region, boot }: RelaySession): void {
+    for (const rollout of this.#open.values()) {
+      rollout.input({ kind: "relay-joined", relay, region, boot });
+      rollout.replicationChanged();
+    }
+  }
+
+  relayLost({ relay }: RelaySession): void {
+    for (const progress of this.#followed.values()) progress.lost(relay);
+    for (const rollout of this.#open.values()) {
+      rollout.progress.lost(relay);
+      rollout.input({ kind: "relay-lost", relay });
+    }
+  }
+
+  relayReported({ relay, region }: RelaySession, report: RelayReport): void {
+    for (const tally of report.rollouts) {
+      this.progress(tally.rollout)?.heard(relay, region, tally);
+      const input = { kind: "relay-reported", relay, tally: tallyOf(tally) } as const;
+      this.#open.get(tally.rollout)?.input(input);
+      this.#changed(tally.rollout);
+    }
+  }
+
+  censusAnswered({ relay }: RelaySession, answer: CensusAnswer): void {
+    const { rollout, query, counts, lowest, total } = answer;
+    const count = { counts, lowest, total };
+    this.#open.get(rollout)?.input({ kind: "census-answered", relay, query, count });
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const rollout of this.#open.values()) rollout.stop();
+  }
+
+  #run(record: RolloutRecord): OpenRollout {
+    const { release, excludedRegions } = record;
+    this.#options.fleet.hub.expect(record.id, { release, excludedRegions });
+    const rollout = new OpenRollout(
+      {
+        ...this.#options,
+        onChange: (id) => this.#changed(id),
+        onEnded: (ended) => this.#ended(ended),
+      },
+      record,
+    );
+    this.#open.set(record.id, rollout);
+    rollout.start();
+    return rollout;
+  }
+
+  #ended({ record, progress }: OpenRollout): void {
+    this.#open.delete(record.id);
+    this.#followed.set(record.id, progress);
+    for (const id of this.#followed.keys()) {
+      if (this.#followed.size <= FOLLOWED_MAX) break;
+      this.#followed.delete(id);
+    }
+    this.#options.fleet.hub.expect(record.id, undefined);
+    this.#changed(record.id);
+    this.#turn(record.service).catch(this.#options.onBroken);
+  }
+
+  /** Starts the rollout whose turn it is, with what it would go back to as of now. */
+  async #turn(service: string): Promise<void> {
+    const { store } = this.#options;
+    const active = await store.get(activeKey(service));
+    const id = active && new TextDecoder().decode(active.value);
+    const waiting = id === undefined ? undefined : this.#open.get(id);
+    if (waiting?.record.row.state !== "waiting" || this.#isStopped) return;
+    const { record } = waiting;
+    const list = parseAssignments(await store.get(assignmentsKey(service)));
+    const { excludedRegions, policy } = record;
+    const previous = settledRelease(list, { targets: policy.targets, excludedRegions });
+    await waiting.flushed();
+    if (this.#open.get(record.id) !== waiting || this.#isStopped) return;
+    waiting.stop();
+    this.#run({ ...waiting.record, previous }).input({ kind: "turn-came" });
+  }
+
+  async #read(id: string): Promise<RolloutRecord | undefined> {
+    const entry = await this.#options.store.get(rolloutKey(id));
+    return entry && parseRollout(entry);
+  }
+
+  #changed(id: string): void {
+    for (const changed of this.#watchers) changed(id);
+  }
+}

@@ -1,0 +1,135 @@
+// Finds rollouts by what people call them: their id, a SHA or release, a service. What is open is read
+// from this leader's memory, what has ended from the store.
+import type { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
+import type { ListRolloutsResponse, Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { notFound } from "../../runtime/grpc/rpc-error.ts";
+import type { Store } from "../../runtime/store/store.ts";
+import { findRelease } from "../builds/release-index.ts";
+import type { Fleet } from "../fleet/fleet.ts";
+import type { RolloutEngine } from "./rollout-engine.ts";
+import { BY_TIME_PREFIX, ofServicePrefix, parseRollout, rolloutKey } from "./rollout-record.ts";
+import { rolloutToWire, type Seen } from "./rollout-wire.ts";
+
+/** Rollouts of a service that are looked through for a release. */
+const SEARCHED_MAX = 1_000;
+/** A glance shows so many open ones and so many that have ended. */
+const GLANCE_OPEN_MAX = 20;
+const GLANCE_ENDED_MAX = 5;
+/** A page is read in steps of so many where most are left out. */
+const READ_MAX = 200;
+
+const ROLLOUT_ID = /^r-[0-9a-f]{16}$/;
+
+export interface RolloutReaderOptions {
+  readonly store: Store;
+  readonly fleet: Fleet;
+  readonly engine: RolloutEngine;
+}
+
+export class RolloutReader {
+  readonly #store: Store;
+  readonly #fleet: Fleet;
+  readonly #engine: RolloutEngine;
+
+  constructor({ store, fleet, engine }: RolloutReaderOptions) {
+    this.#store = store;
+    this.#fleet = fleet;
+    this.#engine = engine;
+  }
+
+  /** As the API shows it; NOT_FOUND. */
+  async get(id: string): Promise<Rollout> {
+    return this.#wire(await this.seen(id));
+  }
+
+  /** By rollout id, or the newest of a service, SHA or release; NOT_FOUND. */
+  async seen(name: string): Promise<Seen> {
+    const id = ROLLOUT_ID.test(name) ? name : await this.#newest(name);
+    const seen = id === undefined ? undefined : await this.#read(id);
+    if (seen === undefined) throw notFound(`no rollout "${name}"`);
+    return seen;
+  }
+
+  async list(request: {
+    readonly service: string;
+    readonly openOnly: boolean;
+    readonly limit: number;
+    readonly pageToken: string;
+  }): Promise<ListRolloutsResponse> {
+    const { service, openOnly, limit } = request;
+    const prefix = service === "" ? BY_TIME_PREFIX : ofServicePrefix(service);
+    const found: Rollout[] = [];
+    let after = request.pageToken;
+    for (;;) {
+      const page = await this.#store.range({
+        prefix,
+        descending: true,
+        limit: READ_MAX,
+        ...(after === "" ? {} : { after: `${prefix}${after}` }),
+      });
+      for (const [index, entry] of page.entries.entries()) {
+        const seen = await this.#read(new TextDecoder().decode(entry.value));
+        after = entry.key.slice(prefix.length);
+        if (seen === undefined || (openOnly && seen.record.endedAtMs !== 0)) continue;
+        found.push(this.#wire(seen));
+        const isLast = !page.more && index === page.entries.length - 1;
+        if (found.length < limit) continue;
+        return { rollouts: found, nextPageToken: isLast ? "" : after };
+      }
+      if (!page.more) return { rollouts: found, nextPageToken: "" };
+    }
+  }
+
+  /** Open ones and those that ended last. */
+  async glance(): Promise<Pick<GetStatusResponse, "rollouts" | "recent">> {
+    const open = this.#engine.all.slice(0, GLANCE_OPEN_MAX);
+    const rollouts = await Promise.all(open.map(({ record }) => this.get(record.id)));
+    const recent: Rollout[] = [];
+    const page = await this.#store.range({
+      prefix: BY_TIME_PREFIX,
+      descending: true,
+      limit: READ_MAX,
+    });
+    for (const entry of page.entries) {
+      if (recent.length === GLANCE_ENDED_MAX) break;
+      const seen = await this.#read(new TextDecoder().decode(entry.value));
+      if (seen !== undefined && seen.record.endedAtMs !== 0) recent.push(this.#wire(seen));
+    }
+    return { rollouts, recent };
+  }
+
+  async #newest(name: string): Promise<string | undefined> {
+    const ofService = await this.#store.range({
+      prefix: ofServicePrefix(name),
+      descending: true,
+      limit: 1,
+    });
+    const [newest] = ofService.entries;
+    if (newest !== undefined) return new TextDecoder().decode(newest.value);
+    const lookup = await findRelease(this.#store, name);
+    if (lookup.kind !== "found") return undefined;
+    const { service, release } = lookup.release;
+    const page = await this.#store.range({
+      prefix: ofServicePrefix(service),
+      descending: true,
+      limit: SEARCHED_MAX,
+    });
+    for (const entry of page.entries) {
+      const id = new TextDecoder().decode(entry.value);
+      const seen = await this.#read(id);
+      if (seen?.record.release.release === release) return id;
+    }
+    return undefined;
+  }
+
+  async #read(id: string): Promise<Seen | undefined> {
+    const entry = await this.#store.get(rolloutKey(id));
+    if (entry === undefined) return undefined;
+    const record = this.#engine.get(id)?.record ?? parseRollout(entry);
+    return { record, revision: entry.modRevision, progress: this.#engine.progress(id) };
+  }
+
+  #wire(seen: Seen): Rollout {
+    return rolloutToWire(seen, this.#fleet.hub, this.#fleet.tracker);
+  }
+}

@@ -1,0 +1,152 @@
+// A rollout as a row of the store, and the keys it is found by. Times here are wall-clock milliseconds
+// that are only shown; what the machine needs to go on is in `row`.
+import { z } from "zod";
+import type { RolloutPlan, RolloutRow } from "../../core/rollout/rollout-row.ts";
+import { Release, RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
+import { FailingAgent, RegionProgress } from "../../proto/gen/millrace/v1/rollouts.ts";
+import type { Entry } from "../../runtime/store/store.ts";
+
+/** Where a recipe says nothing of how long a machine may take to become healthy. */
+const HEALTH_WITHIN_MS_DEFAULT = 30_000;
+/** Where it says nothing of how long an old process may take to end. */
+const DRAIN_MS_DEFAULT = 10_000;
+/** Beside draining and health: stopping, starting, and the report's way. Relays allow the same. */
+const ANSWER_GRACE_MS = 10_000;
+/** Digits of unix milliseconds in keys, so that they sort. */
+const TIME_DIGITS = 15;
+
+export interface RolloutRecord {
+  readonly id: string;
+  readonly service: string;
+  readonly release: Release;
+  /** What the service ran before; undefined: nothing. */
+  readonly previous: Release | undefined;
+  /** Build that it follows; empty: none. */
+  readonly build: string;
+  readonly policy: RolloutPolicy;
+  readonly excludedRegions: readonly string[];
+  /** It takes the place of rollouts before it instead of waiting. */
+  readonly supersede: boolean;
+  readonly traceparent: string;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+  /** 0: not yet. */
+  readonly endedAtMs: number;
+  readonly row: RolloutRow;
+  /** As last heard before it ended. */
+  readonly regions: readonly RegionProgress[];
+  readonly failing: readonly FailingAgent[];
+}
+
+const count = z.number().int().nonnegative();
+const Row = z.object({
+  state: z.enum([
+    "waiting",
+    "replicating",
+    "activating",
+    "baking",
+    "rolling_back",
+    "succeeded",
+    "rolled_back",
+    "aborted",
+    "failed",
+  ]),
+  reason: z.string(),
+  message: z.string(),
+  paused: z.boolean(),
+  wave: count,
+  waves: z.array(
+    z.object({
+      size: count,
+      threshold: count,
+      planned: count.optional(),
+      matching: count,
+      activeBefore: count,
+      permitted: count,
+      healthy: count,
+      failed: count,
+    }),
+  ),
+  ledgers: z.array(z.object({ relay: z.string(), boot: z.string(), epoch: count, quota: count })),
+  settled: z.object({ succeeded: count, failed: count }),
+});
+const Stored = z.object({
+  id: z.string().regex(/^r-[0-9a-f]{16}$/),
+  service: z.string().min(1),
+  release: z.unknown(),
+  previous: z.unknown(),
+  build: z.string(),
+  policy: z.unknown(),
+  excludedRegions: z.array(z.string()),
+  supersede: z.boolean(),
+  traceparent: z.string(),
+  createdAtMs: count,
+  updatedAtMs: count,
+  endedAtMs: count,
+  row: Row,
+  regions: z.array(z.unknown()),
+  failing: z.array(z.unknown()),
+});
+
+export const ROLLOUTS_PREFIX = "rollouts/";
+export const ACTIVE_PREFIX = "rollouts-active/";
+export const WAITING_PREFIX = "rollouts-waiting/";
+export const BY_TIME_PREFIX = "rollouts-by-time/";
+
+export const rolloutKey = (id: string): string => `${ROLLOUTS_PREFIX}${id}`;
+export const activeKey = (service: string): string => `${ACTIVE_PREFIX}${service}`;
+export const ofServicePrefix = (service: string): string => `rollouts-of/${service}/`;
+export const idempotencyKey = (key: string): string => `rollouts-by-key/${encodeURIComponent(key)}`;
+
+/** Sorts rollouts by their beginning. */
+export function timeName({ createdAtMs, id }: Pick<RolloutRecord, "createdAtMs" | "id">): string {
+  return `${String(createdAtMs).padStart(TIME_DIGITS, "0")}-${id}`;
+}
+
+export function waitingKey(record: Pick<RolloutRecord, "service" | "createdAtMs" | "id">): string {
+  return `${WAITING_PREFIX}${record.service}/${timeName(record)}`;
+}
+
+export function encodeRollout(record: RolloutRecord): Uint8Array {
+  const json = {
+    ...record,
+    release: Release.toJSON(record.release),
+    previous: record.previous && Release.toJSON(record.previous),
+    policy: RolloutPolicy.toJSON(record.policy),
+    regions: record.regions.map((region) => RegionProgress.toJSON(region)),
+    failing: record.failing.map((agent) => FailingAgent.toJSON(agent)),
+  };
+  return new TextEncoder().encode(JSON.stringify(json));
+}
+
+/** Throws where the row is not a rollout's. */
+export function parseRollout(entry: Entry): RolloutRecord {
+  const stored = Stored.parse(JSON.parse(new TextDecoder().decode(entry.value)));
+  return {
+    ...stored,
+    release: Release.fromJSON(stored.release),
+    previous: stored.previous === undefined ? undefined : Release.fromJSON(stored.previous),
+    policy: RolloutPolicy.fromJSON(stored.policy),
+    row: { ...stored.row, waves: stored.row.waves.map((w) => ({ ...w, planned: w.planned })) },
+    regions: stored.regions.map((region) => RegionProgress.fromJSON(region)),
+    failing: stored.failing.map((agent) => FailingAgent.fromJSON(agent)),
+  };
+}
+
+/** What the machine is asked to do. */
+export function planOf(record: RolloutRecord): RolloutPlan {
+  const { id, release, policy, excludedRegions, previous } = record;
+  const withinMs = release.activation?.health?.withinMs || HEALTH_WITHIN_MS_DEFAULT;
+  const drainMs = release.activation?.drainMs || DRAIN_MS_DEFAULT;
+  return {
+    id,
+    waves: policy.waves,
+    failuresPercent: policy.failuresPercent,
+    maxUnavailablePercent: policy.maxUnavailablePercent,
+    sampleMin: policy.sampleMin,
+    targets: policy.targets,
+    excludedRegions,
+    answerMs: withinMs + drainMs + ANSWER_GRACE_MS,
+    hasFallback: previous !== undefined,
+  };
+}

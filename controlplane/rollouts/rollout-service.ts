@@ -1,0 +1,148 @@
+// RolloutService: checks what is asked, and hands it on. An operator's word is answered when what follows
+// from it is written down.
+
+import { isFinal } from "../../core/rollout/lifecycle.ts";
+import type { RolloutState } from "../../core/rollout/rollout-row.ts";
+import type {
+  Rollout,
+  RolloutServiceServer,
+  WatchRolloutResponse,
+} from "../../proto/gen/millrace/v1/rollouts.ts";
+import { serverStream, unary } from "../../runtime/grpc/handlers.ts";
+import { failedPrecondition, invalid } from "../../runtime/grpc/rpc-error.ts";
+import type { Log } from "../../runtime/log.ts";
+import { newTraceparent } from "../../runtime/telemetry.ts";
+import type { RolloutEngine } from "./rollout-engine.ts";
+import type { RolloutPlanner } from "./rollout-planner.ts";
+import type { RolloutReader } from "./rollout-reader.ts";
+import type { RolloutStarter } from "./rollout-starter.ts";
+
+const LIST_DEFAULT = 50;
+const LIST_MAX = 500;
+/** A follower gets at most two states a second. */
+const WATCH_MS = 500;
+
+type Order = "paused" | "resumed" | "aborted" | "rolled-back-by-hand";
+
+export interface RolloutServiceOptions {
+  readonly engine: RolloutEngine;
+  readonly reader: RolloutReader;
+  readonly starter: RolloutStarter;
+  readonly planner: RolloutPlanner;
+  readonly log: Log;
+}
+
+export function createRolloutService(options: RolloutServiceOptions): RolloutServiceServer {
+  const { engine, reader, starter, planner, log } = options;
+  const tell = (id: string, order: Order) => tellOpen(options, id, order);
+  return {
+    planRollout: unary(log, (request) => planner.plan(request)),
+    startRollout: unary(log, async (request) => ({
+      rollout: await reader.get(await starter.start(request)),
+    })),
+    getRollout: unary(log, async ({ id }) => ({ rollout: await reader.get(id) })),
+    listRollouts: unary(log, async (request) => {
+      const limit = request.limit || LIST_DEFAULT;
+      if (limit > LIST_MAX) throw invalid(`limit ${limit}: at most ${LIST_MAX}`);
+      return reader.list({ ...request, limit });
+    }),
+    watchRollout: serverStream(log, ({ id }, { signal }) => watch(engine, reader, id, signal)),
+    pauseRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "paused") })),
+    resumeRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "resumed") })),
+    abortRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "aborted") })),
+    rollBack: unary(log, async ({ id }) => ({ rollout: await rollBack(options, id) })),
+  };
+}
+
+/** Tells an open rollout what its operator wants; FAILED_PRECONDITION where it cannot be done. */
+async function tellOpen(
+  { engine, reader }: RolloutServiceOptions,
+  name: string,
+  order: Order,
+): Promise<Rollout> {
+  const { id, state } = await find(engine, reader, name);
+  const open = engine.get(id);
+  if (open === undefined) throw failedPrecondition(`rollout ${id} has ended: ${state}`);
+  if (state === "rolling_back" && order !== "rolled-back-by-hand") {
+    throw failedPrecondition(`rollout ${id} is rolling back, and ends when all machines are back`);
+  }
+  open.input({ kind: order });
+  await open.flushed();
+  return reader.get(id);
+}
+
+/** Open: its machines go back. Ended: a rollout to the release before it. */
+async function rollBack(options: RolloutServiceOptions, name: string): Promise<Rollout> {
+  const { engine, reader, starter } = options;
+  const { id } = await find(engine, reader, name);
+  if (engine.get(id) !== undefined) return tellOpen(options, id, "rolled-back-by-hand");
+  const { record } = await reader.seen(id);
+  if (record.previous === undefined) {
+    throw failedPrecondition(`rollout ${id} had no release before it to go back to`);
+  }
+  const { policy, excludedRegions, previous: release } = record;
+  const traceparent = newTraceparent();
+  const start = { release, policy, excludedRegions, supersede: true, build: "", traceparent };
+  return reader.get(await starter.commit(start, "", 0));
+}
+
+/** By id, or a service's open rollout, or its newest. */
+async function find(
+  engine: RolloutEngine,
+  reader: RolloutReader,
+  name: string,
+): Promise<{ readonly id: string; readonly state: RolloutState }> {
+  const running = engine.all.find(
+    ({ record }) => record.service === name && record.row.state !== "waiting",
+  );
+  const { record } = running ?? (await reader.seen(name));
+  return { id: record.id, state: record.row.state };
+}
+
+async function* watch(
+  engine: RolloutEngine,
+  reader: RolloutReader,
+  id: string,
+  signal: AbortSignal,
+): AsyncGenerator<WatchRolloutResponse> {
+  const first = await reader.seen(id);
+  let isChanged = true;
+  let wake = (): void => {};
+  const note = (changed: string): void => {
+    if (changed !== first.record.id) return;
+    isChanged = true;
+    wake();
+  };
+  const unwatch = engine.watch(note);
+  signal.addEventListener("abort", () => wake(), { once: true });
+  try {
+    while (!signal.aborted) {
+      if (isChanged) {
+        isChanged = false;
+        const { record } = await reader.seen(first.record.id);
+        yield { rollout: await reader.get(record.id) };
+        // Ended, and written down: what is followed after that is nobody's to wait for.
+        if (isFinal(record.row.state) && engine.get(record.id) === undefined) return;
+        await pause(WATCH_MS, signal);
+      } else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  } finally {
+    unwatch();
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}

@@ -1,0 +1,74 @@
+// Starts rollouts for operators: once per idempotency key, and only where the service still stands as
+// the plan saw it.
+
+import type { StartRolloutRequest } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { aborted, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
+import type { Compare, Operation, Store } from "../../runtime/store/store.ts";
+import { newTraceparent } from "../../runtime/telemetry.ts";
+import { requireRelease } from "../builds/release-index.ts";
+import type { Fence } from "../fence.ts";
+import { type NewRollout, prepareRows } from "./new-rollout.ts";
+import type { RolloutEngine } from "./rollout-engine.ts";
+import { checkedPolicy, checkRegions } from "./rollout-policy.ts";
+import { idempotencyKey } from "./rollout-record.ts";
+
+/** Others may change the service at the same time; each of them gets its turn long before this. */
+const ATTEMPTS_MAX = 16;
+const KEY_LENGTH_MAX = 200;
+
+export interface RolloutStarterOptions {
+  readonly store: Store;
+  readonly fence: Fence;
+  readonly engine: RolloutEngine;
+}
+
+export class RolloutStarter {
+  readonly #options: RolloutStarterOptions;
+
+  constructor(options: RolloutStarterOptions) {
+    this.#options = options;
+  }
+
+  /** The id of the rollout, new or of the same key; ABORTED where the plan's revision has passed. */
+  async start(request: StartRolloutRequest): Promise<string> {
+    const { idempotencyKey: key, revision, supersede } = request;
+    if (key.length > KEY_LENGTH_MAX) {
+      throw invalid(`idempotency_key has ${key.length} characters, at most ${KEY_LENGTH_MAX}`);
+    }
+    checkRegions("excluded_regions", request.excludedRegions);
+    const release = await requireRelease(this.#options.store, request.release, request.service);
+    const policy = checkedPolicy(request.policy ?? release.rollout);
+    const { excludedRegions } = request;
+    const traceparent = newTraceparent();
+    const start = { release, policy, excludedRegions, supersede, build: "", traceparent };
+    return this.commit(start, key, revision);
+  }
+
+  /** The same for a release that is known; `key` empty: always a new one; `revision` 0: any. */
+  async commit(start: NewRollout, key: string, revision: number): Promise<string> {
+    const { store, fence, engine } = this.#options;
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const known = key === "" ? undefined : await store.get(idempotencyKey(key));
+      if (known !== undefined) return new TextDecoder().decode(known.value);
+      const prepared = await prepareRows(store, start);
+      if (revision !== 0 && prepared.revision !== revision) {
+        throw aborted(
+          `service ${start.release.service} is at revision ${prepared.revision}, ` +
+            `the plan was made at ${revision}: plan again`,
+        );
+      }
+      const { id } = prepared.record;
+      const compares: Compare[] = [fence.compare, ...prepared.compares];
+      const operations: Operation[] = [...prepared.operations];
+      if (key !== "") {
+        compares.push({ key: idempotencyKey(key), is: "absent" });
+        operations.push({ put: idempotencyKey(key), value: new TextEncoder().encode(id) });
+      }
+      const result = await store.transact({ compares, operations });
+      if (!result.committed) continue;
+      await engine.open(id);
+      return id;
+    }
+    throw unavailable(`service ${start.release.service} is being changed by others; try again`);
+  }
+}
