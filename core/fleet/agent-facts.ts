@@ -88,7 +88,7 @@ export type Input =
 export type Effect =
   /** Write it durably before any later effect is performed. */
   | { readonly kind: "persist"; readonly journal: Journal }
-  | { readonly kind: "stage"; readonly release: ReleaseId }
+  | { readonly kind: "stage"; readonly release: ReleaseId; readonly rollout: string }
   | { readonly kind: "unstage"; readonly release: ReleaseId }
   /** Answered by `performed` with the same number; a check under way is given up for a later step. */
   | { readonly kind: "perform"; readonly number: number; readonly step: Step }

@@ -26,7 +26,7 @@ import {
   withoutLost,
 } from "./agent-journal.ts";
 import { permitFault, unreadiness } from "./agent-permit.ts";
-import { reportOf } from "./agent-report.ts";
+import { reportOf, sameReport } from "./agent-report.ts";
 import { Restarts } from "./agent-restarts.ts";
 import { Staging } from "./agent-staging.ts";
 import { type Step, sharePort, stepsOf } from "./agent-switch.ts";
@@ -207,7 +207,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
     if (this.#switches.mustWait(now)) return;
     const release = goal.release?.release;
     if (release !== undefined && !this.#onDisk.has(release)) {
-      this.#staging.want(now, release, !isPaused, effects);
+      this.#staging.want(now, { release, rollout: goal.rollout }, !isPaused, effects);
       return;
     }
     this.#staging.giveUp(effects);
@@ -396,8 +396,4 @@ export class ServiceMachine implements Machine<Input, Effect> {
     this.#reported = status;
     effects.push({ kind: "report", status });
   }
-}
-
-function sameReport(a: ServiceReport, b: ServiceReport): boolean {
-  return (Object.keys(a) as (keyof ServiceReport)[]).every((key) => a[key] === b[key]);
 }

@@ -61,3 +61,8 @@ function phaseOf(standing: Standing, outcome: string | undefined): ServicePhase 
 }
 
 const idle = (runs: boolean): ServicePhase => (runs ? "active" : "stopped");
+
+/** Whether there is nothing new in it. */
+export function sameReport(a: ServiceReport, b: ServiceReport): boolean {
+  return (Object.keys(a) as (keyof ServiceReport)[]).every((key) => a[key] === b[key]);
+}

@@ -5,6 +5,12 @@ import type { Effect, ReleaseId } from "./agent-facts.ts";
 
 export type StagingPhase = "fetch" | "stage";
 
+/** A release and the rollout that brings it. */
+export interface Wanted {
+  readonly release: ReleaseId;
+  readonly rollout: string;
+}
+
 /** At most one release at a time. */
 export class Staging {
   readonly #attempts = new Attempts(STAGING_BACKOFF);
@@ -25,12 +31,12 @@ export class Staging {
   }
 
   /** Has this release staged and no other; does not begin where it may not, or not yet. */
-  want(now: Instant, release: ReleaseId, mayBegin: boolean, effects: Effect[]): void {
+  want(now: Instant, { release, rollout }: Wanted, mayBegin: boolean, effects: Effect[]): void {
     if (this.#current?.release === release) return;
     this.giveUp(effects);
     if (!mayBegin || this.#attempts.mustWait(now)) return;
     this.#current = { release, phase: "fetch" };
-    effects.push({ kind: "stage", release });
+    effects.push({ kind: "stage", release, rollout });
   }
 
   giveUp(effects: Effect[]): void {

@@ -1,0 +1,102 @@
+// The program `millrace agent`: on every machine, it brings the releases it is told to disk, runs them,
+// and goes back where one fails. Failpoints (runtime/failpoint.ts): agent.after-fetch, agent.mid-stage,
+// agent.after-stage, agent.before-start, agent.after-start, agent.before-switch, agent.after-switch,
+// agent.before-drain, agent.after-drain, agent.mid-revert.
+import { resolve } from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+import { formatAddress, listenAddress, parseAddress } from "../runtime/listen-address.ts";
+import { crashOnUnhandled, createLog } from "../runtime/log.ts";
+import { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import { keptId } from "../runtime/program/kept-id.ts";
+import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { lockRoot } from "../runtime/program/root-lock.ts";
+import { startTelemetry } from "../runtime/telemetry.ts";
+import { Agent } from "./agent.ts";
+
+/** Pieces kept for others: enough for a release of 512 MiB, or the newest part of many small ones. */
+const PIECE_CACHE_BYTES = 512 * 1024 * 1024;
+const LABELS_MAX = 64;
+
+interface Flags {
+  readonly join: readonly string[];
+  readonly region: string;
+  readonly root: string;
+  readonly label: Readonly<Record<string, string>>;
+  readonly listen: string;
+  readonly pieceCache: number;
+  readonly keep: number;
+  readonly insecure: boolean;
+  readonly stopServices: boolean;
+  readonly metricsPort?: number;
+}
+
+const flags = new Command("millrace agent")
+  .description("Keeps this machine running what the control plane says.")
+  .requiredOption("--join <host:port,...>", "control planes or relays to begin with", addresses)
+  .requiredOption("--region <name>", "region this machine is in")
+  .requiredOption("--root <folder>", "folder for releases and state; made where missing")
+  .option("--label <name=value>", "label of this machine; may be repeated", label, {})
+  .option("--listen <host:port|none>", "where peers reach it; port 0: a free one", "127.0.0.1:0")
+  .option("--piece-cache <bytes>", "pieces kept for other machines", whole, PIECE_CACHE_BYTES)
+  .option("--keep <n>", "releases kept of each service", whole, 3)
+  .option("--insecure", "listen on other than loopback addresses, with no authentication", false)
+  .option("--stop-services", "stop the services when the agent is stopped", false)
+  .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", whole)
+  .parse()
+  .opts<Flags>();
+
+const root = resolve(flags.root);
+const unlock = lockRoot(root);
+const agentId = keptId(root, "agent");
+const log = createLog("agent", { agent: agentId });
+crashOnUnhandled(log);
+const telemetry = await startTelemetry({
+  program: "agent",
+  ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
+  attributes: { "millrace.agent": agentId, "millrace.region": flags.region },
+});
+const isReachable = flags.listen !== "none";
+const { host, port } = listenAddress(isReachable ? flags.listen : "127.0.0.1:0", flags.insecure);
+const node = await SwarmNode.listen({ peerId: agentId, role: "agent", host, port, log });
+const agent = new Agent({
+  root,
+  candidate: { agentId, region: flags.region, labels: flags.label },
+  join: flags.join,
+  node,
+  swarmAddress: isReachable ? node.address : "",
+  pieceCacheBytes: flags.pieceCache,
+  keepReleases: flags.keep,
+  log,
+});
+await agent.start();
+stopOnSignal(log, async () => {
+  await agent.stop(flags.stopServices);
+  await telemetry.stop();
+  unlock();
+});
+printReady({
+  program: "agent",
+  id: agentId,
+  ...(isReachable && { swarm: node.address }),
+  metrics: telemetry.metricsPort,
+});
+
+function addresses(text: string): string[] {
+  return text.split(",").map((address) => formatAddress(parseAddress(address)));
+}
+
+function label(text: string, before: Record<string, string>): Record<string, string> {
+  const at = text.indexOf("=");
+  if (at <= 0) throw new InvalidArgumentError(`"${text}": expected name=value`);
+  const labels = { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+  if (Object.keys(labels).length > LABELS_MAX) {
+    throw new InvalidArgumentError(`more than ${LABELS_MAX} labels`);
+  }
+  return labels;
+}
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new InvalidArgumentError(`"${text}": expected a whole number`);
+}

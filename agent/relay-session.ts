@@ -1,0 +1,160 @@
+// The agent's one stream to a relay of its region: finds one, says hello, hands over what comes, and
+// goes to another when it is lost. It loses nothing by that: hello carries all there is to say, and
+// the relay's snapshot all there is to hear.
+import { status as Code, type ServiceError } from "@grpc/grpc-js";
+import { type KnownRelay, relayOrder } from "../core/fleet/agent-relay-choice.ts";
+import {
+  type AgentHello,
+  AgentServiceClient,
+  type ConnectAgentRequest,
+  type ConnectAgentResponse,
+  FleetServiceClient,
+} from "../proto/gen/millrace/v1/fleet.ts";
+import { call, connect } from "../runtime/grpc/client.ts";
+import type { Log } from "../runtime/log.ts";
+import { BackOff, pause } from "../runtime/program/back-off.ts";
+
+/** Full-jitter back-off: 100,000 agents that lose their relays at once come back over 10 s. */
+const RETRY_MS_FIRST = 100;
+const RETRY_MS_LAST = 10_000;
+/** A relay that takes the stream but does not welcome us is as good as gone. */
+const WELCOME_MS_MAX = 10_000;
+const LOCATE_MS_MAX = 5_000;
+
+export type RelayCommand = NonNullable<ConnectAgentResponse["command"]>;
+
+export interface RelaySessionOptions {
+  readonly agentId: string;
+  readonly region: string;
+  /** Addresses of control planes or relays. */
+  readonly join: readonly string[];
+  /** Relays that an earlier life knew. */
+  readonly known: readonly KnownRelay[];
+  readonly hello: (connect: number) => AgentHello;
+  readonly onCommand: (command: RelayCommand) => void;
+  /** The relays of the region are these. */
+  readonly onRelays: (relays: readonly KnownRelay[]) => void;
+  readonly log: Log;
+}
+
+type Stream = ReturnType<AgentServiceClient["connectAgent"]>;
+
+export class RelaySession {
+  readonly #options: RelaySessionOptions;
+  readonly #closing = new AbortController();
+  readonly #backOff = new BackOff(RETRY_MS_FIRST, RETRY_MS_LAST);
+  readonly #failed = new Set<string>();
+  #relays: readonly KnownRelay[];
+  #stream: Stream | undefined;
+  #connects = 0;
+  #comeBackMs: number | undefined;
+
+  constructor(options: RelaySessionOptions) {
+    this.#options = options;
+    this.#relays = options.known;
+  }
+
+  /** Stays connected until `close`. */
+  async run(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      const relay = await this.#next();
+      if (relay !== undefined) await this.#serve(relay);
+      if (this.#comeBackMs === undefined) await this.#backOff.wait(signal);
+      else await pause(this.#comeBackMs, signal);
+      this.#comeBackMs = undefined;
+    }
+  }
+
+  /** Says something, if a relay listens now. */
+  send(message: NonNullable<ConnectAgentRequest["message"]>): void {
+    this.#stream?.write({ message });
+  }
+
+  close(): void {
+    this.#closing.abort();
+    this.#stream?.end();
+  }
+
+  async #next(): Promise<KnownRelay | undefined> {
+    const { agentId, join, log } = this.#options;
+    const located = await this.#locate();
+    if (located.length > 0) this.#relays = located;
+    const [first] = relayOrder(agentId, this.#relays, this.#failed);
+    if (first === undefined) log.warn({ join }, "no relay of the region is known");
+    // Where all have failed, all may be tried again.
+    if (first !== undefined && this.#failed.has(first.address)) this.#failed.clear();
+    return first;
+  }
+
+  /** Asks each address to join for the relays; one that cannot say is taken for a relay itself. */
+  async #locate(): Promise<readonly KnownRelay[]> {
+    const { join, region, log } = this.#options;
+    for (const address of join) {
+      const client = connect(FleetServiceClient, address);
+      try {
+        const request = { region };
+        const options = { deadlineMs: LOCATE_MS_MAX, signal: this.#closing.signal };
+        const { relays } = await call(client, client.locateRelays, request, options);
+        if (relays.length > 0) return relays;
+      } catch (error) {
+        const { code, details } = error as ServiceError;
+        if (code === Code.UNIMPLEMENTED) {
+          return [{ id: address, address, agents: 0, capacity: 0 }];
+        }
+        log.debug({ address, code, details }, "relays could not be asked for");
+      } finally {
+        client.close();
+      }
+    }
+    return [];
+  }
+
+  async #serve(relay: KnownRelay): Promise<void> {
+    const { hello, log } = this.#options;
+    const client = connect(AgentServiceClient, relay.address);
+    const stream = client.connectAgent();
+    this.#connects += 1;
+    const timer = setTimeout(() => stream.cancel(), WELCOME_MS_MAX);
+    try {
+      stream.write({ message: { $case: "hello", hello: hello(this.#connects) } });
+      const reason = await new Promise<string>((resolve) => {
+        stream.on("data", ({ command }: ConnectAgentResponse) => {
+          if (command?.$case === "welcome") {
+            clearTimeout(timer);
+            this.#welcomed(stream, relay);
+          }
+          if (command !== undefined) this.#hear(command, stream);
+        });
+        stream.on("error", (error: ServiceError) => resolve(error.details));
+        stream.on("end", () => resolve("the relay ended the stream"));
+      });
+      this.#failed.add(relay.address);
+      log.info({ relay: relay.address, reason }, "relay lost");
+    } finally {
+      clearTimeout(timer);
+      this.#stream = undefined;
+      client.close();
+    }
+  }
+
+  #welcomed(stream: Stream, relay: KnownRelay): void {
+    this.#stream = stream;
+    this.#failed.clear();
+    this.#backOff.reset();
+    this.#options.log.info({ relay: relay.address }, "connected to a relay");
+  }
+
+  #hear(command: RelayCommand, stream: Stream): void {
+    if (command.$case === "welcome" && command.welcome.relays.length > 0) {
+      this.#relays = command.welcome.relays;
+      this.#options.onRelays(this.#relays);
+    }
+    if (command.$case === "reconnect") {
+      this.#comeBackMs = command.reconnect.afterMs;
+      stream.end();
+      return;
+    }
+    this.#options.onCommand(command);
+  }
+}

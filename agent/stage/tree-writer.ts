@@ -1,0 +1,138 @@
+// Writes a release's entries into a folder that is fresh and ours: nothing there is followed or
+// overwritten. Entries come sorted by path, so each folder is made once, when it is first needed. Three
+// system calls a small file, made at once: a promise for each would take longer than the call.
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fdatasync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  write,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { ReleaseEntry } from "../../core/release/entry.ts";
+
+const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+/** Mode of a folder that stands for itself only by what is in it. */
+const FOLDER_MODE = 0o755;
+/** Longer writes are left to another thread, so that the network is served meanwhile. */
+const SYNC_BYTES_MAX = 256 * 1024;
+
+const writeAsync = promisify(write);
+const datasync = promisify(fdatasync);
+
+export interface TreeWriterOptions {
+  /** Made here; must not exist. */
+  readonly root: string;
+  /** Flush each file and folder; otherwise the caller flushes all at once. */
+  readonly flushEach: boolean;
+}
+
+export class TreeWriter {
+  readonly #root: string;
+  readonly #flushEach: boolean;
+  readonly #umask = process.umask();
+  readonly #folders: string[] = [];
+  /** Parts of the folder that the last entry was in. */
+  #inside: readonly string[] = [];
+  #fd = -1;
+
+  constructor(options: TreeWriterOptions) {
+    this.#root = options.root;
+    this.#flushEach = options.flushEach;
+    mkdirSync(this.#root, FOLDER_MODE);
+    this.#folders.push(this.#root);
+  }
+
+  /** Begins an entry; a file's bytes follow by `write`, and `end`. */
+  begin(entry: ReleaseEntry): void {
+    const path = this.#enter(entry.path);
+    switch (entry.kind) {
+      case "file":
+        this.#fd = openSync(path, CREATE, entry.mode);
+        if (this.#isMasked(entry.mode)) fchmodSync(this.#fd, entry.mode);
+        return;
+      case "symlink":
+        symlinkSync(entry.target, path);
+        return;
+      case "directory":
+        mkdirSync(path, entry.mode);
+        if (this.#isMasked(entry.mode)) chmodSync(path, entry.mode);
+        return;
+      default:
+        entry.kind satisfies never;
+    }
+  }
+
+  /** Appends to the file; wait for a promise before the bytes are used again. */
+  write(bytes: Uint8Array): Promise<void> | undefined {
+    if (bytes.length > SYNC_BYTES_MAX) return this.#writeLong(bytes);
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at, bytes.length - at);
+    return undefined;
+  }
+
+  /** Ends the file. */
+  end(): Promise<void> | undefined {
+    if (this.#fd === -1) return undefined;
+    if (this.#flushEach) return this.#flushFile();
+    this.abort();
+    return undefined;
+  }
+
+  /** Makes the names durable too, where each entry is flushed. */
+  finish(): void {
+    if (!this.#flushEach) return;
+    for (const path of this.#folders) {
+      const folder = openSync(path, constants.O_RDONLY);
+      fsyncSync(folder);
+      closeSync(folder);
+    }
+  }
+
+  /** Closes what is open. */
+  abort(): void {
+    if (this.#fd !== -1) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  async #writeLong(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesWritten } = await writeAsync(this.#fd, bytes, at, bytes.length - at);
+      at += bytesWritten;
+    }
+  }
+
+  async #flushFile(): Promise<void> {
+    await datasync(this.#fd);
+    this.abort();
+  }
+
+  #isMasked(mode: number): boolean {
+    return (mode & this.#umask) !== 0;
+  }
+
+  /** Makes the folders that an entry is in, and gives its path on disk. */
+  #enter(path: string): string {
+    const end = path.lastIndexOf("/");
+    if (end === -1) {
+      this.#inside = [];
+      return join(this.#root, path);
+    }
+    const parts = path.slice(0, end).split("/");
+    let common = 0;
+    while (common < this.#inside.length && parts[common] === this.#inside[common]) common += 1;
+    for (let depth = common; depth < parts.length; depth += 1) {
+      const folder = join(this.#root, ...parts.slice(0, depth + 1));
+      mkdirSync(folder, FOLDER_MODE);
+      if (this.#flushEach) this.#folders.push(folder);
+    }
+    this.#inside = parts;
+    return `${this.#root}/${path}`;
+  }
+}

@@ -1,0 +1,217 @@
+// The packs on this machine's disk: opened when somebody needs them, kept for other machines of the
+// region while the budget lasts, the oldest dropped first. What is fetched into them, and why, is said
+// by those who take them.
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Log } from "../../runtime/log.ts";
+import type { Introduction } from "../../runtime/peer/swarm.ts";
+import type { SwarmNode } from "../../runtime/peer/swarm-node.ts";
+import { ShelvedPack } from "./shelved-pack.ts";
+
+/** Between two looks at the budget and at swarms that do not move. */
+const LOOK_MS = 5_000;
+/** A pack that others still fetch from is kept over the budget for so long at most. */
+const OVER_BUDGET_MS_MAX = 300_000;
+/** A pack's id, as the control plane makes them; also a safe folder name. */
+const PACK_ID = /^b-[0-9a-f]{16}\.[0-9]{1,9}$/;
+
+export interface PackShelfOptions {
+  /** Holds one folder a pack. */
+  readonly folder: string;
+  readonly node: SwarmNode;
+  /** Encoded bytes of packs that nobody here needs. */
+  readonly budgetBytes: number;
+  readonly log: Log;
+  /** Tells the relay that we joined or left a swarm, or lack neighbours there. */
+  readonly announce: (pack: string, joined: boolean, hungry: boolean) => void;
+}
+
+interface Place {
+  readonly opened: Promise<ShelvedPack>;
+  /** Set once it is open. */
+  open: ShelvedPack | undefined;
+  users: number;
+  /** Not dropped before; for pieces that will be needed soon. */
+  holdUntil: number;
+  lastUsedAt: number;
+  /** At the last look. */
+  sent: number;
+  have: number;
+}
+
+export class PackShelf {
+  readonly #options: PackShelfOptions;
+  readonly #places = new Map<string, Place>();
+  readonly #timer: NodeJS.Timeout;
+  #isClosing = false;
+
+  constructor(options: PackShelfOptions) {
+    this.#options = options;
+    mkdirSync(options.folder, { recursive: true });
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  /** Opens what an earlier life left, so that others can fetch it. */
+  reopen(): void {
+    for (const name of readdirSync(this.#options.folder)) {
+      if (PACK_ID.test(name)) this.#place(name);
+    }
+  }
+
+  /** Opens a pack for somebody; `release` ends the use. Rejects for a bad id or a failing disk. */
+  async take(pack: string): Promise<ShelvedPack> {
+    if (!PACK_ID.test(pack)) throw new Error(`${JSON.stringify(pack)} is no pack id`);
+    const place = this.#place(pack);
+    place.users += 1;
+    try {
+      return await place.opened;
+    } catch (error) {
+      place.users -= 1;
+      throw error;
+    }
+  }
+
+  /** Ends a use; the pieces stay for `holdMs` at least, then while the budget lasts. */
+  release(pack: string, holdMs = 0): void {
+    const place = this.#places.get(pack);
+    if (place === undefined) return;
+    place.users -= 1;
+    place.lastUsedAt = performance.now();
+    place.holdUntil = Math.max(place.holdUntil, place.lastUsedAt + holdMs);
+  }
+
+  /** Drops a pack and its pieces whoever uses it: they are of no use to anyone. */
+  async drop(pack: string): Promise<void> {
+    const place = this.#places.get(pack);
+    if (place === undefined) return;
+    this.#places.delete(pack);
+    this.#options.announce(pack, false, false);
+    const open = await place.opened.catch(() => undefined);
+    if (open !== undefined) await open.remove();
+    this.#options.log.info({ pack }, "pack dropped");
+  }
+
+  /** Closes a pack and opens it again, which finds pieces that have rotted. The users take it anew. */
+  async verify(pack: string): Promise<void> {
+    const place = this.#places.get(pack);
+    if (place === undefined) return;
+    this.#places.delete(pack);
+    await (await place.opened).close();
+    const { users } = place;
+    const again = this.#place(pack);
+    again.users = users;
+    await again.opened;
+  }
+
+  /** Makes room at once: drops whatever nobody needs now. */
+  async makeRoom(): Promise<void> {
+    const idle = [...this.#places].filter(([, place]) => place.users === 0);
+    for (const [pack] of idle) await this.drop(pack);
+  }
+
+  addRows(pack: string, first: number, rows: Uint8Array): void {
+    this.#with(pack, (open) => open.addRows(first, rows));
+  }
+
+  introduce(pack: string, peers: readonly Introduction[]): void {
+    this.#with(pack, (open) => open.swarm.introduce(peers));
+  }
+
+  /** Tells a relay that knows nothing of us which swarms we are in. */
+  announceAll(): void {
+    for (const [pack, place] of this.#places) {
+      if (place.open !== undefined) this.#options.announce(pack, true, isHungry(place.open));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    clearInterval(this.#timer);
+    const places = [...this.#places.values()];
+    this.#places.clear();
+    await Promise.allSettled(places.map(async (place) => (await place.opened).close()));
+  }
+
+  #place(pack: string): Place {
+    const known = this.#places.get(pack);
+    if (known !== undefined) return known;
+    const folder = join(this.#options.folder, pack);
+    const place: Place = {
+      opened: ShelvedPack.open(pack, folder, this.#options.node),
+      open: undefined,
+      users: 0,
+      holdUntil: 0,
+      lastUsedAt: performance.now(),
+      sent: 0,
+      have: 0,
+    };
+    this.#places.set(pack, place);
+    place.opened.then(
+      (open) => {
+        place.open = open;
+        if (this.#places.get(pack) === place) this.#options.announce(pack, true, false);
+      },
+      (error: unknown) => {
+        this.#options.log.warn({ pack, err: error }, "pack cannot be opened");
+        if (this.#places.get(pack) === place) this.#places.delete(pack);
+      },
+    );
+    return place;
+  }
+
+  #with(pack: string, use: (open: ShelvedPack) => void): void {
+    const place = this.#places.get(pack);
+    if (place === undefined) return;
+    place.opened.then(
+      (open) => {
+        if (this.#places.get(pack) !== place) return;
+        try {
+          use(open);
+        } catch (error) {
+          this.#options.log.warn({ pack, err: error }, "the relay told something unusable");
+        }
+      },
+      () => {},
+    );
+  }
+
+  #look(): void {
+    if (this.#isClosing) return;
+    for (const [pack, place] of this.#places) {
+      if (place.open === undefined) continue;
+      const { have } = place.open.swarm.progress();
+      if (isHungry(place.open) && have === place.have) this.#options.announce(pack, true, true);
+      place.have = have;
+    }
+    this.#keepBudget();
+  }
+
+  #keepBudget(): void {
+    const now = performance.now();
+    const unused = [...this.#places].filter(([, { users, open }]) => users === 0 && open);
+    let bytes = 0;
+    for (const [, place] of unused) bytes += place.open?.bytesHeld ?? 0;
+    unused.sort(([, a], [, b]) => a.lastUsedAt - b.lastUsedAt);
+    for (const [pack, place] of unused) {
+      if (bytes <= this.#options.budgetBytes) return;
+      if (now < place.holdUntil || this.#isBusy(place, now)) continue;
+      bytes -= place.open?.bytesHeld ?? 0;
+      this.drop(pack).catch((error: unknown) => {
+        this.#options.log.warn({ pack, err: error }, "pack cannot be dropped");
+      });
+    }
+  }
+
+  /** Whether others fetched from it since the last look, and not for too long already. */
+  #isBusy(place: Place, now: number): boolean {
+    const { sent } = place.open?.swarm.bytes ?? { sent: 0 };
+    const isSending = sent > place.sent;
+    place.sent = sent;
+    return isSending && now - place.lastUsedAt < OVER_BUDGET_MS_MAX;
+  }
+}
+
+function isHungry(open: ShelvedPack): boolean {
+  const { bytesHave, bytesWanted } = open.swarm.progress();
+  return bytesHave < bytesWanted;
+}
