@@ -30,7 +30,10 @@ export function encodePiece(plain: Uint8Array, level: number): EncodedPiece {
   const worth =
     encoded.length < plain.length * STORED_SHARE_MIN &&
     plain.length <= encoded.length * PIECE_RATIO_MAX;
-  return worth ? { encoded, codec: "zstd" } : { encoded: plain, codec: "stored" };
+  if (worth) return { encoded, codec: "zstd" };
+  // Frees megabytes at once that a thread's garbage collector is slow to see. Only zstd's own buffer.
+  if (encoded.buffer.byteLength >= plain.length + GROWTH_BYTES) encoded.buffer.transfer(0);
+  return { encoded: plain, codec: "stored" };
 }
 
 /** Whether the encoded bytes are the piece of that row. */

@@ -22,6 +22,7 @@ export class PackThreads {
       taskQueue: new FixedQueue(),
       // Waiting on atomics, a thread would never turn its event loop, which frees native buffers.
       atomics: "disabled",
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
       recordTiming: false,
     });
   }
