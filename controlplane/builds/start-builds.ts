@@ -1,7 +1,11 @@
 // Puts the queue together and starts it: table, sweeper, desks and the services on top. The order matters:
 // all listeners are there before the first row is told.
 import type { BuildLimits } from "../../core/builds/build-limits.ts";
-import { BuildServiceService, ReleaseServiceService } from "../../proto/gen/millrace/v1/builds.ts";
+import {
+  type Build,
+  BuildServiceService,
+  ReleaseServiceService,
+} from "../../proto/gen/millrace/v1/builds.ts";
 import { WorkerServiceService } from "../../proto/gen/millrace/v1/workers.ts";
 import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import type { GrpcServerOptions } from "../../runtime/grpc/server.ts";
@@ -11,6 +15,7 @@ import { counter, gauge } from "../../runtime/telemetry.ts";
 import type { Fence } from "../fence.ts";
 import { AttemptDesk } from "./attempt-desk.ts";
 import { BuildLogs } from "./build-logs.ts";
+import { buildMessage } from "./build-message.ts";
 import { buildService } from "./build-service.ts";
 import { BuildTable } from "./build-table.ts";
 import { DeadlineSweeper } from "./deadline-sweeper.ts";
@@ -21,7 +26,11 @@ import type { PackFeed } from "./pack-feed.ts";
 import { PackGarbage } from "./pack-garbage.ts";
 import { releaseService } from "./release-service.ts";
 import type { ShipChain } from "./ship-chain.ts";
+import { WorkerRoster } from "./worker-roster.ts";
 import { workerService } from "./worker-service.ts";
+
+/** Live builds shown at a glance. */
+const GLANCE_MAX = 20;
 
 export interface BuildsOptions {
   readonly store: Store;
@@ -40,6 +49,8 @@ export interface BuildsOptions {
 /** A running queue. */
 export interface Builds {
   readonly services: GrpcServerOptions["services"];
+  /** Live builds, newest first, and the number of workers: what people see at a glance. */
+  overview(): Promise<{ readonly builds: Build[]; readonly workers: number }>;
   /** Sends waiting workers and watchers away; call it before the server closes. */
   close(): void;
   /** Ends sweeps and what is under way; call it after the server has closed. */
@@ -59,6 +70,7 @@ export async function startBuilds(options: BuildsOptions): Promise<Builds> {
   const leases = new LeaseDesk({ table, live, limits, overallLeftMs });
   const attempts = new AttemptDesk({ table, live, logs, sweeper, orders });
   const complete = { table, live, logs, origin, ship, log };
+  const roster = new WorkerRoster();
   const garbage = new PackGarbage({ store, origin, log });
   count(live, sweeper);
   await live.start(store, table);
@@ -77,12 +89,18 @@ export async function startBuilds(options: BuildsOptions): Promise<Builds> {
           table,
           leases,
           attempts,
+          roster,
           complete,
           heartbeatMs,
           log,
         }),
       },
     ],
+    overview: async () => {
+      const page = await table.page({ service: "", states: ["queued", "leased"] }, "", GLANCE_MAX);
+      const builds = page.rows.map((row) => buildMessage(live.withNews(row)));
+      return { builds, workers: roster.count };
+    },
     close: () => live.close(),
     stop: async () => {
       live.stop();

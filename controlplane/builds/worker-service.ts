@@ -12,6 +12,7 @@ import type { BuildTable } from "./build-table.ts";
 import { type CompleteOptions, completeBuild } from "./complete-build.ts";
 import type { LeaseDesk } from "./lease-desk.ts";
 import { newestReleases } from "./release-index.ts";
+import type { WorkerRoster } from "./worker-roster.ts";
 
 /** Releases that a pack may stand on: the last few are what the fleet has. */
 const BASES_MAX = 3;
@@ -22,6 +23,7 @@ export interface WorkerServiceOptions {
   readonly table: BuildTable;
   readonly leases: LeaseDesk;
   readonly attempts: AttemptDesk;
+  readonly roster: WorkerRoster;
   readonly complete: CompleteOptions;
   /** How often workers are told to heartbeat, milliseconds. */
   readonly heartbeatMs: number;
@@ -30,13 +32,13 @@ export interface WorkerServiceOptions {
 
 /** The handlers of WorkerService. */
 export function workerService(options: WorkerServiceOptions): WorkerServiceServer {
-  const { store, table, leases, attempts, log } = options;
+  const { store, table, leases, attempts, roster, log } = options;
   return {
     lease: unary(log, async ({ worker, waitMs }, { signal }) => {
       if (worker === "" || Buffer.byteLength(worker) > WORKER_BYTES_MAX) {
         throw invalid(`worker "${worker.slice(0, 40)}": expected 1 to ${WORKER_BYTES_MAX} bytes`);
       }
-      const row = await leases.lease(worker, waitMs, signal);
+      const row = await roster.whileWaiting(worker, () => leases.lease(worker, waitMs, signal));
       return { lease: row && (await leaseMessage(options, row)) };
     }),
     getBase: unary(log, async ({ build, attempt, service }) => {
@@ -45,7 +47,10 @@ export function workerService(options: WorkerServiceOptions): WorkerServiceServe
       if (!isCurrent(row, attempt)) throw aborted(`build ${build}: attempt ${attempt} is over`);
       return { base: await newestReleases(store, service, BASES_MAX) };
     }),
-    heartbeat: unary(log, (request) => attempts.heartbeat(request)),
+    heartbeat: unary(log, (request) => {
+      roster.seen(request.worker);
+      return attempts.heartbeat(request);
+    }),
     appendLog: unary(log, async (request) => ({ length: await attempts.appendLog(request) })),
     complete: unary(log, async (request) => {
       const parent = (await table.get(request.build))?.traceparent;

@@ -1,0 +1,222 @@
+// A queue to test: the real store, origin and gRPC server in this process, a client for each service, and
+// what was told to the fleet. Rollouts are rows of their own here: what follows a build is not tested.
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Metadata } from "@grpc/grpc-js";
+import type { PackFeed } from "../../controlplane/builds/pack-feed.ts";
+import type { ShipChain } from "../../controlplane/builds/ship-chain.ts";
+import { startBuilds } from "../../controlplane/builds/start-builds.ts";
+import { raiseEpoch } from "../../controlplane/fence.ts";
+import { BUILD_LIMITS, type BuildLimits } from "../../core/builds/build-limits.ts";
+import {
+  BuildServiceClient,
+  ReleaseServiceClient,
+  type SubmitBuildRequest,
+  type SubmitBuildResponse,
+} from "../../proto/gen/millrace/v1/builds.ts";
+import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
+import { type BuildLease, WorkerServiceClient } from "../../proto/gen/millrace/v1/workers.ts";
+import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
+import { call, connect } from "../../runtime/grpc/client.ts";
+import { startGrpcServer } from "../../runtime/grpc/server.ts";
+import { formatAddress } from "../../runtime/listen-address.ts";
+import { createLog } from "../../runtime/log.ts";
+import { packageRoot } from "../../runtime/package-root.ts";
+import { sealKey } from "../../runtime/release/pack-keys.ts";
+import { encodeSeal, makeSeal } from "../../runtime/release/seal.ts";
+import { openStore } from "../../runtime/store/open-store.ts";
+
+const log = createLog("test", {});
+log.level = process.env["MILLRACE_LOG"] ?? "error";
+
+/** Makes a folder for one test and says how to remove it. */
+export function scratch(): { readonly root: string; readonly remove: () => void } {
+  const root = mkdtempSync(join(tmpdir(), "millrace-queue-"));
+  return { root, remove: () => rmSync(root, { recursive: true, force: true }) };
+}
+
+/** Starts a queue on what lies under `root`. */
+export async function startQueue(root: string, limits: Partial<BuildLimits> = {}) {
+  const store = await openStore(`sqlite:${join(root, "store.db")}`);
+  const origin = await openBlobStore(`file:${join(root, "origin")}`);
+  const fence = await raiseEpoch(store);
+  const fleet: string[] = [];
+  const builds = await startBuilds({
+    store,
+    origin,
+    fence,
+    ship: shipChain,
+    packs: packFeed(fleet),
+    limits: { ...BUILD_LIMITS, ...limits },
+    heartbeatMs: 1_000,
+    log,
+    onFenceLost: () => assert(false, "the fence is lost"),
+  });
+  const server = await startGrpcServer({
+    address: { host: "127.0.0.1", port: 0 },
+    services: builds.services,
+    protoRoot: new URL("proto", packageRoot()).pathname,
+    log,
+  });
+  const clients = connectAll(formatAddress(server.address));
+  const stop = async (): Promise<void> => {
+    clients.close();
+    builds.close();
+    await server.close();
+    await builds.stop();
+    await store.close();
+    await origin.close();
+  };
+  return { ...clients, store, origin, fleet, address: formatAddress(server.address), stop };
+}
+
+export type Queue = Awaited<ReturnType<typeof startQueue>>;
+
+/** The three clients of a control plane. */
+export function connectAll(address: string) {
+  const builds = connect(BuildServiceClient, address);
+  const releases = connect(ReleaseServiceClient, address);
+  const workers = connect(WorkerServiceClient, address);
+  const close = (): void => {
+    for (const client of [builds, releases, workers]) client.close();
+  };
+  return { builds, releases, workers, close };
+}
+
+export type Clients = Pick<Queue, "builds" | "releases" | "workers">;
+
+/** Submits a build of a commit that nobody has to look up. */
+export function submit(
+  { builds }: Clients,
+  request: Partial<SubmitBuildRequest> = {},
+  metadata?: Metadata,
+): Promise<SubmitBuildResponse> {
+  const whole: SubmitBuildRequest = {
+    repository: "https://git.invalid/hello",
+    ref: randomBytes(20).toString("hex"),
+    recipe: "",
+    service: "",
+    rebuild: false,
+    ship: undefined,
+    requester: "",
+    overallTimeoutMs: 0,
+    ...request,
+  };
+  return call(builds, builds.submitBuild, whole, metadata === undefined ? {} : { metadata });
+}
+
+/** Leases a build; fails where there is none within `waitMs`. */
+export async function leaseOne({ workers }: Clients, worker = "w1", waitMs = 5_000) {
+  const { lease } = await call(workers, workers.lease, { worker, waitMs, version: "" });
+  assert(lease !== undefined, `no build for ${worker}`);
+  return lease;
+}
+
+/** Says that the attempt goes on. */
+export function beat({ workers }: Clients, lease: BuildLease, more: object = {}) {
+  return call(workers, workers.heartbeat, {
+    worker: "w1",
+    build: lease.build,
+    attempt: lease.attempt,
+    phase: "run",
+    service: "",
+    segments: 0,
+    outputBytes: 0,
+    packedBytes: 0,
+    targets: {},
+    ...more,
+  });
+}
+
+/** Appends text to the attempt's log. */
+export async function logText(
+  { workers }: Clients,
+  lease: BuildLease,
+  offset: number,
+  text: string,
+): Promise<number> {
+  const { build, attempt } = lease;
+  const data = Buffer.from(text);
+  const request = { worker: "w1", build, attempt, offset, data };
+  return (await call(workers, workers.appendLog, request)).length;
+}
+
+/** Ends the attempt with a release whose pack is sealed at the origin. */
+export async function succeed(queue: Queue, lease: BuildLease, service = "hello") {
+  const release = await sealedRelease(queue, lease, service);
+  await complete(queue, lease, { $case: "release", release });
+  return release;
+}
+
+/** Reports an outcome. */
+export function complete(
+  { workers }: Clients,
+  { build, attempt }: BuildLease,
+  outcome: Parameters<WorkerServiceClient["complete"]>[0]["outcome"],
+) {
+  return call(workers, workers.complete, { worker: "w1", build, attempt, outcome });
+}
+
+/** Seals the attempt's pack, an empty one, and returns a release that stands on it. */
+export async function sealedRelease(
+  { origin }: Pick<Queue, "origin">,
+  lease: BuildLease,
+  service: string,
+): Promise<Release> {
+  const pack = `${lease.build}.${lease.attempt}`;
+  const seal = makeSeal(pack, [], new Uint8Array());
+  await origin.put(sealKey(pack), encodeSeal(seal));
+  const ref = { pack, pieces: 0, bytes: 0, tableDigest: seal.tableDigest, segments: 0 };
+  return {
+    release: randomBytes(32).toString("hex"),
+    service,
+    sha: lease.sha,
+    build: lease.build,
+    createdAtMs: 0,
+    bytes: 7,
+    entries: 1,
+    chunks: 1,
+    packedBytes: 7,
+    layout: { version: 1, packs: [ref], manifest: undefined, table: undefined, deltaPacks: [] },
+    activation: undefined,
+    rollout: undefined,
+    singleFile: false,
+  };
+}
+
+/** Polls until `read` gives something; the limit is for a test that will fail. */
+export async function eventually<Value>(
+  what: string,
+  read: () => Promise<Value | undefined | false>,
+): Promise<Value> {
+  const end = performance.now() + 20_000;
+  for (;;) {
+    const value = await read();
+    if (value !== undefined && value !== false) return value;
+    assert(performance.now() < end, `waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+const shipChain: ShipChain = {
+  async prepare({ buildId, release }) {
+    const rolloutId = `r-${randomBytes(8).toString("hex")}`;
+    const value = Buffer.from(`${buildId} ${release.release}`);
+    return { rolloutId, compares: [], operations: [{ put: `rollouts/${rolloutId}`, value }] };
+  },
+  started: () => {},
+};
+
+function packFeed(told: string[]): PackFeed {
+  return {
+    orderBegun: ({ pack, service }) => told.push(`begun ${pack} "${service}"`),
+    packGrew: (pack, segments) => told.push(`grew ${pack} ${segments}`),
+    orderEnded: (pack, kept) => told.push(`ended ${pack} ${kept ? "kept" : "dropped"}`),
+  };
+}
+
+function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Error(message);
+}

@@ -1,0 +1,258 @@
+// The queue over real gRPC on the real store and origin, with workers that are scripted here.
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { Metadata, status } from "@grpc/grpc-js";
+import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
+import { call } from "../../runtime/grpc/client.ts";
+import {
+  beat,
+  complete,
+  eventually,
+  leaseOne,
+  logText,
+  scratch,
+  sealedRelease,
+  startQueue,
+  submit,
+  succeed,
+} from "./queue-system.ts";
+
+const { root, remove } = scratch();
+const queue = await startQueue(root, { detectMs: 1_500, sweepMs: 100 });
+after(async () => {
+  await queue.stop();
+  remove();
+});
+
+const SHIP = { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false };
+const failure = (reason: string) =>
+  ({ $case: "failure", failure: { reason, message: `it was ${reason}` } }) as const;
+const get = async (id: string) => (await call(queue.builds, queue.builds.getBuild, { id })).build!;
+const withCode = (code: status) => (error: { code?: number }) => error.code === code;
+
+test("equal requests at once are one build, until it fails", async () => {
+  const ref = "a".repeat(40);
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, (_, i) => submit(queue, { ref, requester: `q${i % 4}` })),
+  );
+  assert.equal(new Set(answers.map((answer) => answer.build!.id)).size, 1);
+  assert.equal(answers.filter((answer) => !answer.attached).length, 1);
+  assert.equal((await get(answers[0]!.build!.id)).requesters, 4);
+  const lease = await leaseOne(queue);
+  await complete(queue, lease, failure("command"));
+  const anew = await submit(queue, { ref });
+  assert.ok(!anew.attached && anew.build!.id !== lease.build);
+  await succeed(queue, await leaseOne(queue));
+  const done = await submit(queue, { ref });
+  assert.ok(done.attached && done.build!.state === BuildState.BUILD_STATE_SUCCEEDED);
+  const forced = await submit(queue, { ref, rebuild: true, requester: "f" });
+  const again = await submit(queue, { ref, rebuild: true, requester: "f" });
+  assert.ok(!forced.attached && again.attached && again.build!.id === forced.build!.id);
+  await complete(queue, await leaseOne(queue), failure("command"));
+});
+
+test("a worker that vanishes loses the build to the next, and is refused from then on", async () => {
+  const { build } = await submit(queue);
+  const first = await leaseOne(queue, "w1");
+  const late = await sealedRelease(queue, first, "hello");
+  const second = await leaseOne(queue, "w2", 20_000);
+  assert.deepEqual([first.build, second.build], [build!.id, build!.id]);
+  assert.deepEqual([first.attempt, second.attempt], [1, 2]);
+  await assert.rejects(beat(queue, first), withCode(status.ABORTED));
+  await assert.rejects(logText(queue, first, 0, "late"), withCode(status.ABORTED));
+  await assert.rejects(
+    complete(queue, first, { $case: "release", release: late }),
+    withCode(status.ABORTED),
+  );
+  const release = await succeed(queue, second);
+  assert.equal((await get(build!.id)).release, release.release);
+  await eventually("the lost attempt's pack to be deleted", async () => {
+    const page = await queue.origin.list(`packs/${first.build}.`);
+    return page.blobs.every(({ key }) => key.startsWith(`packs/${second.build}.2/`));
+  });
+});
+
+test("a heartbeat keeps the lease, tells progress, and brings the cancellation", async () => {
+  const { build, requester } = await submit(queue, { requester: "one" });
+  const lease = await leaseOne(queue);
+  for (let i = 0; i < 8; i += 1) {
+    await beat(queue, lease, { service: "hello", outputBytes: i, phase: "pack" });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  const seen = await get(build!.id);
+  assert.deepEqual([seen.attempt, seen.phase, seen.outputBytes], [1, "pack", 7]);
+  assert.equal(seen.service, "hello");
+  const { builds } = queue;
+  await submit(queue, { ref: build!.sha, requester: "two" });
+  const one = await call(builds, builds.cancelBuild, { id: build!.id, requester });
+  assert.ok(one.detached);
+  const two = await call(builds, builds.cancelBuild, { id: build!.id, requester: "two" });
+  assert.ok(!two.detached);
+  assert.ok((await beat(queue, lease)).cancelled);
+  const anew = await submit(queue, { ref: build!.sha });
+  assert.ok(!anew.attached, "a build that is being cancelled is not shared");
+  await complete(queue, lease, { $case: "cancelled", cancelled: true });
+  assert.equal((await get(build!.id)).state, BuildState.BUILD_STATE_CANCELLED);
+  assert.ok((await beat(queue, lease)).cancelled, "whoever asks late hears the same");
+  await call(builds, builds.cancelBuild, { id: anew.build!.id, requester: "" });
+});
+
+test("the log of all attempts is followed from any offset, each byte once", async () => {
+  const { build } = await submit(queue);
+  const first = await leaseOne(queue);
+  assert.equal(await logText(queue, first, 0, "hello "), 6);
+  assert.equal(await logText(queue, first, 0, "hello "), 6, "a repeat");
+  assert.equal(await logText(queue, first, 3, "lo world"), 11, "a repeat that says more");
+  await assert.rejects(logText(queue, first, 99, "gap"), withCode(status.FAILED_PRECONDITION));
+  const request = { id: build!.id, attempt: 0, offset: 4, follow: true };
+  const stream = queue.builds.tailLog(request);
+  const read: string[] = [];
+  const ended = (async () => {
+    for await (const run of stream) read.push(`${run.attempt}@${run.offset}:${run.data}`);
+  })();
+  const second = await leaseOne(queue, "w2", 20_000);
+  await logText(queue, second, 0, "again");
+  await succeed(queue, second);
+  await ended;
+  assert.deepEqual(joined(read), ["1@4:o world", "2@0:again"]);
+  assert.equal((await get(build!.id)).logBytes, 5);
+  const big = await call(queue.builds, queue.builds.getBuild, { id: build!.sha.slice(0, 12) });
+  assert.equal(big.build!.id, build!.id, "a short SHA names the build");
+});
+
+test("an end is accepted twice when it is the same, and never another one", async () => {
+  await submit(queue);
+  const lease = await leaseOne(queue);
+  const release = await succeed(queue, lease);
+  await complete(queue, lease, { $case: "release", release });
+  await assert.rejects(complete(queue, lease, failure("command")), withCode(status.ABORTED));
+  const { releases } = queue;
+  const found = await call(releases, releases.getRelease, { id: lease.sha, service: "" });
+  assert.equal(found.release!.release, release.release);
+  const short = { id: release.release.slice(0, 10), service: "hello" };
+  assert.equal((await call(releases, releases.getRelease, short)).release!.sha, lease.sha);
+});
+
+test("a release without its sealed pack is not believed", async () => {
+  await submit(queue);
+  const lease = await leaseOne(queue);
+  const release = await sealedRelease(queue, lease, "hello");
+  await queue.origin.delete(`packs/${lease.build}.1/seal`);
+  const refused = complete(queue, lease, { $case: "release", release });
+  await assert.rejects(refused, withCode(status.FAILED_PRECONDITION));
+  const foreign = { ...release, sha: "f".repeat(40) };
+  await assert.rejects(
+    complete(queue, lease, { $case: "release", release: foreign }),
+    withCode(status.INVALID_ARGUMENT),
+  );
+  await complete(queue, lease, failure("output"));
+});
+
+test("a build to be shipped is told to the fleet while it grows, and starts a rollout", async () => {
+  const { build } = await submit(queue, { ship: SHIP });
+  const lease = await leaseOne(queue);
+  assert.ok(lease.ship);
+  await beat(queue, lease, { service: "hello", segments: 2 });
+  await beat(queue, lease, { service: "hello", segments: 1 });
+  await succeed(queue, lease);
+  const pack = `${lease.build}.1`;
+  const told = await eventually("the end of the order", async () => {
+    const facts = queue.fleet.filter((fact) => fact.includes(pack));
+    return facts.some((fact) => fact.startsWith("ended")) && facts;
+  });
+  assert.deepEqual(told, [
+    `begun ${pack} ""`,
+    `begun ${pack} "hello"`,
+    `grew ${pack} 2`,
+    `ended ${pack} kept`,
+  ]);
+  const { rollout } = await get(build!.id);
+  assert.ok(await queue.store.get(`rollouts/${rollout}`));
+  const repeated = { ref: build!.sha, ship: SHIP, requester: "later" };
+  const shipped = await submit(queue, repeated);
+  assert.notEqual(shipped.build!.rollout, rollout, "a succeeded build is shipped at once");
+  assert.equal((await submit(queue, repeated)).build!.rollout, shipped.build!.rollout);
+});
+
+test("a watcher sees each state until the end", async () => {
+  const { build } = await submit(queue);
+  const states: string[] = [];
+  const fail = (lease: Awaited<ReturnType<typeof leaseOne>>) =>
+    complete(queue, lease, failure("command"));
+  const watched = (async () => {
+    for await (const { build: now } of queue.builds.watchBuild({ id: build!.id })) {
+      if (states.at(-1) !== String(now!.state)) states.push(String(now!.state));
+      if (now!.state === BuildState.BUILD_STATE_QUEUED) await fail(await leaseOne(queue));
+    }
+  })();
+  await watched;
+  assert.equal(states[0], String(BuildState.BUILD_STATE_QUEUED));
+  assert.equal(states.at(-1), String(BuildState.BUILD_STATE_FAILED));
+});
+
+test("the trace of the request reaches the worker", async () => {
+  const metadata = new Metadata();
+  const traceparent = `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`;
+  metadata.set("traceparent", traceparent);
+  await submit(queue, {}, metadata);
+  const lease = await leaseOne(queue);
+  assert.equal(lease.traceparent.slice(0, 35), traceparent.slice(0, 35));
+  await complete(queue, lease, failure("command"));
+});
+
+test("a worker that asks to wait is given the next build; one that has gone is not", async () => {
+  const gone = new AbortController();
+  const { workers } = queue;
+  const request = { worker: "gone", waitMs: 20_000, version: "" };
+  const left = call(workers, workers.lease, request, { signal: gone.signal, deadlineMs: 30_000 });
+  // A call on the same connection comes after it.
+  await call(workers, workers.lease, { ...request, worker: "after", waitMs: 1 });
+  gone.abort();
+  await assert.rejects(left, withCode(status.CANCELLED));
+  const waiting = leaseOne(queue, "waits", 20_000);
+  const { build } = await submit(queue);
+  const lease = await waiting;
+  assert.deepEqual([lease.build, lease.attempt], [build!.id, 1]);
+  await complete(queue, lease, failure("command"));
+});
+
+test("a thousand builds are paged through, newest first, none twice", async () => {
+  const ids: string[] = [];
+  for (let i = 0; i < 1_200; i += 100) {
+    const some = Array.from({ length: 100 }, () => submit(queue, { service: "paged" }));
+    ids.push(...(await Promise.all(some)).map((answer) => answer.build!.id));
+  }
+  for (const filter of [
+    { service: "paged", states: [] },
+    { service: "", states: [BuildState.BUILD_STATE_QUEUED] },
+  ]) {
+    const seen: string[] = [];
+    let pageToken = "";
+    let newest = Number.POSITIVE_INFINITY;
+    do {
+      const page = await call(queue.builds, queue.builds.listBuilds, {
+        ...filter,
+        limit: 500,
+        pageToken,
+      });
+      for (const build of page.builds) {
+        assert.ok(build.createdAtMs <= newest);
+        newest = build.createdAtMs;
+        seen.push(build.id);
+      }
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    assert.deepEqual(seen.toSorted(), ids.toSorted());
+  }
+});
+
+function joined(runs: readonly string[]): string[] {
+  const texts = new Map<string, string>();
+  for (const run of runs) {
+    const [attempt, rest] = run.split("@") as [string, string];
+    const before = texts.get(attempt);
+    const text = rest.slice(rest.indexOf(":") + 1);
+    texts.set(attempt, before === undefined ? rest : `${before}${text}`);
+  }
+  return [...texts].map(([attempt, text]) => `${attempt}@${text}`);
+}
