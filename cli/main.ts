@@ -2,9 +2,10 @@
 // and an exit code. Programs are not loaded but take this process's place.
 import { homedir } from "node:os";
 import { join } from "node:path";
-import type { Command } from "commander";
+import type { Command, Option } from "commander";
 import { VERSION } from "../runtime/version.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
+import { controlPlaneAddress } from "./remote/control-plane.ts";
 import { asCommandError, isServiceError } from "./remote/failure.ts";
 import { PROGRAMS, type Program, programPath } from "./up/program-path.ts";
 
@@ -115,10 +116,19 @@ async function main(args: readonly string[]): Promise<void> {
 
 async function run(command: Command, args: readonly string[]): Promise<void> {
   try {
-    await command.exitOverride().parseAsync(args, { from: "user" });
+    command.exitOverride().configureHelp({ optionDescription });
+    await command.parseAsync(args, { from: "user" });
   } catch (error) {
     process.exitCode = explain(error, command);
   }
+}
+
+/** A default is worth a word unless it is "not given". */
+function optionDescription(option: Option): string {
+  const value: unknown = option.defaultValue;
+  const isNothing = value === undefined || value === false || option.negate;
+  if (isNothing || (Array.isArray(value) && value.length === 0)) return option.description;
+  return `${option.description} (default: ${value})`;
 }
 
 /** Prints what went wrong and gives the exit code that fits; bugs crash. */
@@ -127,8 +137,9 @@ function explain(error: unknown, command: Command): number {
     const { exitCode } = error as Error & { exitCode: number };
     return exitCode === 0 ? EXIT.done : EXIT.usage;
   }
-  const address = command.opts<{ addr?: string }>().addr ?? "the control plane";
-  const shown = isServiceError(error) ? asCommandError(error, address) : error;
+  const shown = isServiceError(error)
+    ? asCommandError(error, controlPlaneAddress(command.opts<{ addr?: string }>().addr))
+    : error;
   if (!(shown instanceof CommandError)) throw error;
   if (shown.message !== "") console.error(`${command.name()}: ${shown.message}`);
   return shown.exitCode;

@@ -8,7 +8,7 @@ import { waitSignal } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
 import { followBuild, reportBuild, submit } from "../ship/ship-flow.ts";
 import { readSource } from "../ship/source.ts";
-import { type BuildFlags, buildFlags, print } from "./ship.ts";
+import { type BuildFlags, buildFlags, buildRequest, print } from "./ship.ts";
 
 /** The command. */
 export function buildCommand(): Command {
@@ -24,16 +24,7 @@ async function build(place: string, flags: BuildFlags): Promise<void> {
   let id = "";
   const signal = waitSignal(flags, () => `Follow it with: millrace builds ${id}`);
   try {
-    const submitted = await submit(plane, {
-      repository: source.repository,
-      ref: source.ref,
-      recipe: source.recipe,
-      service: flags.service ?? source.service ?? "",
-      rebuild: flags.rebuild,
-      ship: undefined,
-      requester: "",
-      overallTimeoutMs: 0,
-    });
+    const submitted = await submit(plane, buildRequest(source, flags, undefined), signal);
     id = submitted.build.id;
     if (submitted.attached) progress.say(`build ${id} of this commit was there already`);
     if (!flags.wait) return print(flags, reportBuild(submitted.build), `build ${id} is queued`);

@@ -6,7 +6,7 @@ import { call } from "../../runtime/grpc/client.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { formatBytes, formatTable, shortId } from "../output/format.ts";
 import { openProgress } from "../output/progress.ts";
-import { type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
+import { collect, type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { type ControlPlane, openControlPlane } from "../remote/control-plane.ts";
 import { followRollout, reportRollout } from "../ship/ship-flow.ts";
 import { print } from "./ship.ts";
@@ -30,10 +30,6 @@ export function deployCommand(): Command {
     .option("--supersede", "end an open rollout of the service instead of waiting behind it", false)
     .option("--exclude-region <name>", "leave a region out; repeatable", collect, [])
     .action(deploy);
-}
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
 }
 
 async function deploy(release: string, flags: Flags): Promise<void> {

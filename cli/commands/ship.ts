@@ -1,11 +1,15 @@
 // `millrace ship`: build a repository, roll the result out, wait for the end of both.
 import { Command } from "commander";
-import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
+import {
+  BuildState,
+  type ShipRequest,
+  type SubmitBuildRequest,
+} from "../../proto/gen/millrace/v1/builds.ts";
 import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { EXIT } from "../exit-codes.ts";
 import { openProgress } from "../output/progress.ts";
 import { printFailedLog } from "../remote/build-log.ts";
-import { type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
+import { collect, type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
 import {
   followBuild,
@@ -15,11 +19,12 @@ import {
   type ShipReport,
   submit,
 } from "../ship/ship-flow.ts";
-import { readSource, type SourceFlags } from "../ship/source.ts";
+import { readSource, type Source, type SourceFlags } from "../ship/source.ts";
 
 export interface BuildFlags extends WaitFlags, SourceFlags {
   readonly service?: string;
   readonly rebuild: boolean;
+  readonly requester?: string;
 }
 
 interface ShipFlags extends BuildFlags {
@@ -43,35 +48,24 @@ export function buildFlags(command: Command): Command {
     .option("--ref <ref>", "branch, tag or SHA (default: HEAD)")
     .option("--recipe <file>", "recipe for a repository that has no millrace.yaml")
     .option("--service <name>", "the service that the recipe must be of")
-    .option("--rebuild", "build again though this commit was built", false);
-}
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
+    .option("--rebuild", "build again though this commit was built", false)
+    .option("--requester <id>", "who asks; `millrace cancel --requester` lets go for it alone");
 }
 
 async function ship(place: string, flags: ShipFlags): Promise<void> {
   const source = await readSource(place, flags);
   const plane = openControlPlane(flags.addr);
   const progress = await openProgress(flags.json);
-  let following = "";
+  let following = "builds";
   const signal = waitSignal(flags, () => `Follow it with: millrace ${following}`);
   try {
-    const { build, attached } = await submit(plane, {
-      repository: source.repository,
-      ref: source.ref,
-      recipe: source.recipe,
-      service: flags.service ?? source.service ?? "",
-      rebuild: flags.rebuild,
-      ship: {
-        targets: {},
-        overrideTargets: false,
-        excludedRegions: flags.excludeRegion,
-        supersede: flags.supersede,
-      },
-      requester: "",
-      overallTimeoutMs: 0,
+    const request = buildRequest(source, flags, {
+      targets: {},
+      overrideTargets: false,
+      excludedRegions: flags.excludeRegion,
+      supersede: flags.supersede,
     });
+    const { build, attached } = await submit(plane, request, signal);
     following = `builds ${build.id}`;
     if (attached) progress.say(`build ${build.id} of this commit was there already`);
     if (!flags.wait) return print(flags, reportBuild(build), `build ${build.id} is queued`);
@@ -92,6 +86,24 @@ async function ship(place: string, flags: ShipFlags): Promise<void> {
     progress.end();
     plane.close();
   }
+}
+
+/** What is asked of the control plane; `ship` undefined: roll nothing out. */
+export function buildRequest(
+  source: Source,
+  flags: BuildFlags,
+  ship: ShipRequest | undefined,
+): SubmitBuildRequest {
+  return {
+    repository: source.repository,
+    ref: source.ref,
+    recipe: source.recipe,
+    service: flags.service ?? source.service ?? "",
+    rebuild: flags.rebuild,
+    ship,
+    requester: flags.requester ?? "",
+    overallTimeoutMs: 0,
+  };
 }
 
 /** Prints a report as JSON, or a sentence for people. */

@@ -3,6 +3,8 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { processStartTime } from "../../runtime/program/process-start.ts";
+import { collect, count } from "../remote/command-options.ts";
+import { aborted, interruption } from "../up/interruption.ts";
 import { startSystem } from "../up/system.ts";
 import { regionNames, type SystemOptions } from "../up/system-plan.ts";
 import { announceUp } from "../up/up-state.ts";
@@ -24,23 +26,19 @@ export function upCommand(): Command {
   return new Command("up")
     .description("Run the whole system on this machine, every program a process of its own.")
     .option("--regions <n|names>", "how many regions, or their names: eu,us", "3")
-    .option("--agents <n>", "agents in each region", Number, 4)
-    .option("--relays <n>", "relays in each region", Number, 1)
-    .option("--workers <n>", "workers", Number, 1)
+    .option("--agents <n>", "agents in each region", count(0), 4)
+    .option("--relays <n>", "relays in each region", count(1), 1)
+    .option("--workers <n>", "workers", count(0), 1)
     .option(
       "--root <folder>",
       "folder that everything is kept in",
       join(homedir(), ".millrace", "up"),
     )
-    .option("--port <n>", "port of the control plane; 0: a free one", Number, 7070)
+    .option("--port <n>", "port of the control plane; 0: a free one", count(0), 7070)
     .option("--label <k=v>", "a label for every agent; repeatable", collect, [])
     .option("--metrics", "serve Prometheus metrics, each program on a free port", false)
     .option("--json", "print one JSON object when it is up, nothing else", false)
     .action(run);
-}
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
 }
 
 async function run(flags: Flags): Promise<void> {
@@ -57,14 +55,11 @@ async function run(flags: Flags): Promise<void> {
   const say = (text: string): void => {
     if (!flags.json) console.log(text);
   };
-  const interrupted = new Promise<void>((done) => {
-    process.once("SIGINT", () => done());
-    process.once("SIGTERM", () => done());
-  });
-  const count = options.regions.length * options.agents;
-  say(`starting ${options.regions.length} regions with ${count} agents below ${options.root} ...`);
+  const interrupted = interruption();
+  const agents = options.regions.length * options.agents;
+  say(`starting ${options.regions.length} regions with ${agents} agents below ${options.root} ...`);
   const startedAt = performance.now();
-  const system = await startSystem(options, say);
+  const system = await startSystem(options, say, interrupted);
   const startTime = processStartTime(process.pid) ?? 0;
   announceUp({ address: system.address, root: options.root, pid: process.pid, startTime });
   const seconds = Number(((performance.now() - startedAt) / 1_000).toFixed(1));
@@ -80,8 +75,9 @@ async function run(flags: Flags): Promise<void> {
     }
     console.log(NEXT);
   }
-  await interrupted;
+  await aborted(interrupted);
   say("stopping ...");
+  process.once("SIGINT", () => system.kill());
   await system.stop();
 }
 

@@ -14,15 +14,19 @@ export const TARGET_MS = 30 * 60_000;
 /** "build b-12 of hello at 0123456789ab: leased, packing, 24 MB, 20 MB of it new". */
 export function describeBuild(build: Build): string {
   const service = build.service === "" ? "" : ` of ${build.service}`;
-  const phase =
-    build.phase === "" || build.endedAtMs !== 0 ? "" : `, ${PHASES[build.phase] ?? build.phase}`;
   const sizes =
     build.outputBytes === 0
       ? ""
       : `, ${formatBytes(build.outputBytes)}, ${formatBytes(build.packedBytes)} of it new`;
   const why = build.message === "" ? "" : `: ${build.message}`;
   const state = buildStateName(build.state);
-  return `build ${build.id}${service} at ${shortId(build.sha)}: ${state}${phase}${sizes}${why}`;
+  return `build ${build.id}${service} at ${shortId(build.sha)}: ${state}${describePhase(build)}${sizes}${why}`;
+}
+
+/** ", packing" while a build runs; empty where it does not. */
+export function describePhase(build: Build): string {
+  const isRunning = build.phase !== "" && build.endedAtMs === 0;
+  return isRunning ? `, ${PHASES[build.phase] ?? build.phase}` : "";
 }
 
 const PHASES: Readonly<Record<string, string>> = {

@@ -1,4 +1,4 @@
-// Numbers for people: bytes, shares, short ids, and tables with aligned columns.
+// Numbers for people: bytes, ages, times of day, short ids, and columns that are aligned.
 
 const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
 
@@ -41,4 +41,23 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
         .trimEnd(),
     )
     .join("\n");
+}
+
+/** Lines of "name  value", values aligned; a field with an empty value is left out. */
+export function formatFields(fields: readonly (readonly [string, string])[]): string {
+  const shown = fields.filter(([, value]) => value !== "");
+  const width = Math.max(0, ...shown.map(([name]) => name.length));
+  return shown.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+}
+
+/** A time of day: "2026-03-01 12:00:05 UTC"; "-" for none. */
+export function formatTime(atMs: number): string {
+  if (atMs === 0) return "-";
+  return `${new Date(atMs).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+}
+
+/** At most `columnsMax` columns of the first line of a text, cut with "…". */
+export function clip(text: string, columnsMax: number): string {
+  const line = text.split("\n", 1)[0] ?? "";
+  return line.length <= columnsMax ? line : `${line.slice(0, columnsMax - 1)}…`;
 }

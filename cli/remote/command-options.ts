@@ -1,5 +1,5 @@
 // Options that commands share, read in one place.
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { parseDuration } from "../../runtime/recipe/duration.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 
@@ -18,6 +18,25 @@ export function remoteCommand(command: Command): Command {
   return command
     .option("--addr <host:port>", "the control plane (or MILLRACE_ADDR)")
     .option("--json", "print one JSON object, last on stdout", false);
+}
+
+/** Adds the flags of a command that lists, newest first. */
+export function listCommand(command: Command, limitDefault: number): Command {
+  return remoteCommand(command).option("--limit <n>", "at most so many", count(1), limitDefault);
+}
+
+/** A parser for options that are whole numbers from `countMin`. */
+export function count(countMin: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= countMin) return value;
+    throw new InvalidArgumentError(`expected a whole number from ${countMin}`);
+  };
+}
+
+/** Gathers the values of an option that is given several times. */
+export function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
 }
 
 /** Adds the flags of a command that waits. */

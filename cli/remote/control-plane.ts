@@ -42,3 +42,16 @@ export function openControlPlane(flag: string | undefined): ControlPlane {
   };
   return { address, builds, releases, rollouts, fleet, close };
 }
+
+/** Runs a command's calls with the clients open. */
+export async function withControlPlane(
+  flag: string | undefined,
+  run: (plane: ControlPlane) => Promise<void>,
+): Promise<void> {
+  const plane = openControlPlane(flag);
+  try {
+    await run(plane);
+  } finally {
+    plane.close();
+  }
+}

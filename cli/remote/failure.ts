@@ -27,7 +27,8 @@ export function isTransient(error: unknown): boolean {
 /** What a failed call becomes; `address` is where it went. */
 export function asCommandError(error: ServiceError, address: string): CommandError {
   if (isTransient(error)) {
-    const details = error.details === "" ? "" : ` (${error.details})`;
+    const cause = /Last error: (?:Error: )?(.+?)\. Resolution note/.exec(error.details)?.[1];
+    const details = error.details === "" ? "" : ` (${cause ?? error.details})`;
     return new CommandError(
       EXIT.error,
       `cannot reach the control plane at ${address}; is \`millrace up\` running there?${details}`,

@@ -3,11 +3,22 @@ import { type Build, BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { ServicePhase } from "../../proto/gen/millrace/v1/fleet.ts";
 import { type Rollout, RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 
-const BUILD_ENDS: ReadonlySet<number> = new Set([
-  BuildState.BUILD_STATE_SUCCEEDED,
+/** States of builds that have not ended. */
+export const BUILDS_OPEN: readonly BuildState[] = [
+  BuildState.BUILD_STATE_QUEUED,
+  BuildState.BUILD_STATE_LEASED,
+];
+
+/** States of builds that ended without a release. */
+export const BUILDS_FAILED: readonly BuildState[] = [
   BuildState.BUILD_STATE_FAILED,
   BuildState.BUILD_STATE_CANCELLED,
   BuildState.BUILD_STATE_TIMED_OUT,
+];
+
+const BUILD_ENDS: ReadonlySet<number> = new Set([
+  BuildState.BUILD_STATE_SUCCEEDED,
+  ...BUILDS_FAILED,
 ]);
 
 const ROLLOUT_ENDS: ReadonlySet<number> = new Set([

@@ -31,17 +31,19 @@ export interface ShipReport {
   readonly bytes?: Readonly<Record<string, number>>;
 }
 
-/** Asks for a build; throws CommandError. */
+/** Asks for a build; throws CommandError, or the signal's reason. */
 export async function submit(
   plane: ControlPlane,
   request: SubmitBuildRequest,
+  signal: AbortSignal,
 ): Promise<{ readonly build: Build; readonly attached: boolean; readonly requester: string }> {
   try {
-    const options = { deadlineMs: SUBMIT_MS_MAX };
+    const options = { deadlineMs: SUBMIT_MS_MAX, signal };
     const answer = await call(plane.builds, plane.builds.submitBuild, request, options);
     if (answer.build === undefined) throw new Error("the answer to a submit has no build");
     return { build: answer.build, attached: answer.attached, requester: answer.requester };
   } catch (error) {
+    signal.throwIfAborted();
     throw isServiceError(error) ? asCommandError(error, plane.address) : error;
   }
 }

@@ -6,6 +6,8 @@ import { createInterface } from "node:readline";
 import { BackOff, pause } from "../../runtime/program/back-off.ts";
 import type { Ready } from "../../runtime/program/lifecycle.ts";
 import { processStartTime } from "../../runtime/program/process-start.ts";
+import { CommandError, EXIT } from "../exit-codes.ts";
+import { lastWords } from "./last-words.ts";
 import { type Program, programPath } from "./program-path.ts";
 import type { ChildRecord } from "./up-state.ts";
 
@@ -27,8 +29,15 @@ export interface ChildOptions {
   /** File that takes what it logs. */
   readonly logPath: string;
   readonly onReady: (ready: Ready) => void;
+  /** A start failed; true where the next one has other arguments, so that it is worth a try. */
+  readonly onFailed: () => boolean;
   readonly onChange: () => void;
   readonly say: (text: string) => void;
+}
+
+/** A process that got ready; `ended` resolves with how it ended. */
+interface Running {
+  readonly ended: Promise<string>;
 }
 
 /** A child that is kept running. */
@@ -38,6 +47,7 @@ export class Child {
   readonly #backOff = new BackOff(200, 5_000);
   #process: ChildProcess | undefined;
   #record: ChildRecord | undefined;
+  #ended: Promise<unknown> = Promise.resolve();
   #keeping: Promise<void> = Promise.resolve();
 
   constructor(options: ChildOptions) {
@@ -53,29 +63,44 @@ export class Child {
     return this.#record;
   }
 
-  /** Starts it and resolves when it is ready; from then on it is kept running. */
+  /** Starts it and resolves when it is ready; from then on it is kept running. Throws CommandError. */
   async start(): Promise<void> {
-    const exited = await this.#spawn();
-    this.#keeping = this.#keep(exited);
+    let running: Running;
+    try {
+      running = await this.#spawn();
+    } catch (error) {
+      if (this.#stopping.signal.aborted || !this.#options.onFailed()) throw error;
+      running = await this.#spawn();
+    }
+    this.#keeping = this.#keep(running);
   }
 
-  /** Ends it: politely, then for certain. */
+  /** Ends it, also while it starts: politely, then for certain. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     const child = this.#process;
     child?.kill("SIGTERM");
     const killing = setTimeout(() => child?.kill("SIGKILL"), STOP_MS_MAX);
+    await this.#ended;
     await this.#keeping;
     clearTimeout(killing);
   }
 
-  /** Starts the process; resolves when it is ready, with the promise of its end. */
-  async #spawn(): Promise<{ readonly ended: Promise<string> }> {
+  /** Ends it at once. */
+  kill(): void {
+    this.#stopping.abort();
+    this.#process?.kill("SIGKILL");
+  }
+
+  async #spawn(): Promise<Running> {
     const { name, program, args, env, logPath } = this.#options;
+    this.#stopping.signal.throwIfAborted();
     const logFile = openSync(logPath, "a");
+    // A group of its own: Ctrl-C in a terminal would reach all programs at once and in no order.
     const child = spawn(process.execPath, [programPath(program), ...args()], {
       env,
       stdio: ["ignore", "pipe", logFile],
+      detached: true,
     });
     closeSync(logFile);
     this.#process = child;
@@ -83,21 +108,25 @@ export class Child {
       child.once("error", (error) => resolve(error.message));
       child.once("exit", (code, signal) => resolve(signal ?? `exit code ${code}`));
     });
+    this.#ended = ended;
     const pid = child.pid;
-    if (pid !== undefined) {
-      this.#record = { name, pid, startTime: processStartTime(pid) ?? 0 };
-      this.#options.onChange();
-    }
+    if (pid !== undefined) this.#note({ name, pid, startTime: processStartTime(pid) ?? 0 });
     const problem = await Promise.race([
       this.#ready(child),
-      ended.then((end) => `it ended before it was ready (${end})`),
+      ended.then((end) => lastWords(logPath) ?? `it ended before it was ready (${end})`),
       pause(READY_MS_MAX, this.#stopping.signal).then(() => "it did not get ready in time"),
     ]);
     if (problem === undefined) return { ended };
-    child.kill("SIGKILL");
+    // One that is being stopped has its own time to end.
+    if (!this.#stopping.signal.aborted) child.kill("SIGKILL");
     await ended;
-    this.#record = undefined;
-    throw new Error(`${name} failed to start: ${problem}; see ${logPath}`);
+    this.#note(undefined);
+    throw new CommandError(EXIT.error, `${name} failed to start: ${problem}\nits log: ${logPath}`);
+  }
+
+  #note(record: ChildRecord | undefined): void {
+    this.#record = record;
+    this.#options.onChange();
   }
 
   async #ready(child: ChildProcess): Promise<undefined> {
@@ -114,29 +143,29 @@ export class Child {
     return new Promise(() => {});
   }
 
-  async #keep(first: { readonly ended: Promise<string> }): Promise<void> {
-    let { ended } = first;
-    for (;;) {
+  async #keep(first: Running): Promise<void> {
+    let running: Running | undefined = first;
+    while (running !== undefined) {
       const startedAt = performance.now();
-      const end = await ended;
-      this.#record = undefined;
+      const end = await running.ended;
+      this.#note(undefined);
       if (this.#stopping.signal.aborted) return;
       this.#options.say(`${this.#options.name} ended (${end}), starting it again`);
       if (performance.now() - startedAt > STEADY_MS) this.#backOff.reset();
-      const next = await this.#restart();
-      if (next === undefined) return;
-      ended = next.ended;
+      running = await this.#restart();
     }
   }
 
-  async #restart(): Promise<{ readonly ended: Promise<string> } | undefined> {
+  async #restart(): Promise<Running | undefined> {
     while (!this.#stopping.signal.aborted) {
       await this.#backOff.wait(this.#stopping.signal);
       if (this.#stopping.signal.aborted) return undefined;
       try {
         return await this.#spawn();
       } catch (error) {
-        if (!this.#stopping.signal.aborted) this.#options.say((error as Error).message);
+        if (this.#stopping.signal.aborted) return undefined;
+        this.#options.onFailed();
+        this.#options.say((error as Error).message);
       }
     }
     return undefined;

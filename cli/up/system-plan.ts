@@ -1,6 +1,7 @@
 // Which programs a system on one machine consists of, and with which flags each is started. Plain data:
 // starting them is `system.ts`'s business.
 import { join } from "node:path";
+import { CommandError, EXIT } from "../exit-codes.ts";
 import type { Program } from "./program-path.ts";
 
 /** Names for regions where only a number is asked for. */
@@ -45,30 +46,36 @@ export interface PlannedChild {
   readonly extra: readonly string[];
 }
 
-/** A wrong number or name; the message is for people. */
-export class SystemOptionsError extends Error {
-  override readonly name = "SystemOptionsError";
-}
-
-/** Names of regions from "3" or "eu,us"; throws SystemOptionsError. */
+/** Names of regions from "3" or "eu,us"; throws CommandError. */
 export function regionNames(text: string): string[] {
   if (/^\d+$/.test(text)) {
     const count = Number(text);
     if (count < 1 || count > REGION_NAMES.length) {
-      throw new SystemOptionsError(`--regions ${text}: expected 1 to ${REGION_NAMES.length}`);
+      throw new CommandError(EXIT.usage, `--regions ${text}: expected 1 to ${REGION_NAMES.length}`);
     }
     return REGION_NAMES.slice(0, count);
   }
   const names = text.split(",");
   for (const name of names) {
     if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) {
-      throw new SystemOptionsError(
+      throw new CommandError(
+        EXIT.usage,
         `--regions: "${name}" is no name of a region (lower-case letters, digits and dashes)`,
       );
     }
   }
-  if (new Set(names).size < names.length) throw new SystemOptionsError("--regions: a name twice");
+  if (new Set(names).size < names.length) {
+    throw new CommandError(EXIT.usage, "--regions: a name twice");
+  }
   return names;
+}
+
+/** Throws CommandError on a number that is out of bounds. */
+export function checkSystemOptions(options: SystemOptions): void {
+  checkCount("--port", options.port, 0, 65_535);
+  checkCount("--workers", options.workers, 0, WORKERS_MAX);
+  checkCount("--relays", options.relays, 1, RELAYS_MAX);
+  checkCount("--agents", options.agents, 0, AGENTS_MAX);
 }
 
 /** The control plane of a system. */
@@ -90,8 +97,6 @@ export function planControlPlane(options: SystemOptions): PlannedChild {
 
 /** Workers and relays: everything that needs the control plane only. */
 export function planServers(options: SystemOptions, controlplane: string): PlannedChild[] {
-  checkCount("--workers", options.workers, 0, WORKERS_MAX);
-  checkCount("--relays", options.relays, 1, RELAYS_MAX);
   const { root } = options;
   const origin = `file:${join(root, "origin")}`;
   const workers = numbered(options.workers).map(
@@ -133,7 +138,6 @@ export function planServers(options: SystemOptions, controlplane: string): Plann
 
 /** Agents: `options.agents` in each region. */
 export function planAgents(options: SystemOptions, controlplane: string): PlannedChild[] {
-  checkCount("--agents", options.agents, 0, AGENTS_MAX);
   return options.regions.flatMap((region) =>
     numbered(options.agents).map(
       (number): PlannedChild => ({
@@ -174,5 +178,5 @@ function numbered(count: number): number[] {
 
 function checkCount(flag: string, count: number, countMin: number, countMax: number): void {
   if (Number.isInteger(count) && count >= countMin && count <= countMax) return;
-  throw new SystemOptionsError(`${flag} ${count}: expected ${countMin} to ${countMax}`);
+  throw new CommandError(EXIT.usage, `${flag} ${count}: expected ${countMin} to ${countMax}`);
 }

@@ -5,9 +5,11 @@ import { join } from "node:path";
 import { pause } from "../../runtime/program/back-off.ts";
 import type { Ready } from "../../runtime/program/lifecycle.ts";
 import { isSameProcess } from "../../runtime/program/process-start.ts";
-import { lockRoot } from "../../runtime/program/root-lock.ts";
+import { lockRoot, RootLockedError } from "../../runtime/program/root-lock.ts";
+import { CommandError, EXIT } from "../exit-codes.ts";
 import { Child } from "./child.ts";
 import {
+  checkSystemOptions,
   type PlannedChild,
   planAgents,
   planControlPlane,
@@ -29,26 +31,51 @@ export interface System {
   readonly metrics: ReadonlyMap<string, number>;
   /** Ends every program. */
   stop(): Promise<void>;
+  /** Ends every program at once; services that agents run live on. */
+  kill(): void;
 }
 
-/** Starts a system; rejects, with everything ended again, where a program does not get ready. */
+/**
+ * Starts a system. Rejects, with everything ended again: with CommandError where a program does not get
+ * ready, with the signal's reason where that is aborted before the system is up.
+ */
 export async function startSystem(
   options: SystemOptions,
   say: (text: string) => void,
+  signal: AbortSignal,
 ): Promise<System> {
-  const unlock = lockRoot(options.root);
+  checkSystemOptions(options);
+  const unlock = lock(options.root);
   const starting = new SystemStart(options, say);
+  const giveUp = (): void => void starting.stop();
+  signal.addEventListener("abort", giveUp, { once: true });
   try {
-    const address = await starting.run();
+    const address = await starting.run(signal);
     const { children, metrics } = starting;
     const stop = async (): Promise<void> => {
       await starting.stop();
       unlock();
     };
-    return { address, processes: children.length, metrics, stop };
+    return { address, processes: children.length, metrics, stop, kill: () => starting.kill() };
   } catch (error) {
     await starting.stop();
     unlock();
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    signal.removeEventListener("abort", giveUp);
+  }
+}
+
+/** Ends at once what the system below `root` consists of; for when its own process cannot go on. */
+export function killSystem(root: string): void {
+  sendToChildren(readUpState(root), "SIGKILL");
+}
+
+function lock(root: string): () => void {
+  try {
+    return lockRoot(root);
+  } catch (error) {
+    if (error instanceof RootLockedError) throw new CommandError(EXIT.error, error.message);
     throw error;
   }
 }
@@ -76,17 +103,18 @@ class SystemStart {
     };
   }
 
-  async run(): Promise<string> {
+  /** Starts everything in order; resolves with the control plane's address. */
+  async run(signal: AbortSignal): Promise<string> {
     const { root } = this.#options;
     for (const folder of ["controlplane", "origin", "logs", "compile-cache"]) {
       mkdirSync(join(root, folder), { recursive: true });
     }
     await endLeftChildren(readUpState(root));
-    await this.#start([planControlPlane(this.#options)]);
+    await this.#start([planControlPlane(this.#options)], signal);
     const address = this.#addresses["controlplane"]?.["--listen"];
     if (address === undefined) throw new Error("the control plane did not say where it listens");
-    await this.#start(planServers(this.#options, address));
-    await this.#start(planAgents(this.#options, address));
+    await this.#start(planServers(this.#options, address), signal);
+    await this.#start(planAgents(this.#options, address), signal);
     return address;
   }
 
@@ -100,7 +128,12 @@ class SystemStart {
     this.#save();
   }
 
-  async #start(planned: readonly PlannedChild[]): Promise<void> {
+  kill(): void {
+    for (const child of this.children) child.kill();
+  }
+
+  async #start(planned: readonly PlannedChild[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const started = planned.map((plan) => {
       const child = this.#child(plan);
       this.children.push(child);
@@ -117,6 +150,7 @@ class SystemStart {
       env: this.#env,
       logPath: join(this.#options.root, "logs", `${plan.name}.log`),
       onReady: (ready) => this.#onReady(plan, ready),
+      onFailed: () => this.#forget(plan),
       onChange: () => this.#save(),
       say: this.#say,
     });
@@ -143,6 +177,14 @@ class SystemStart {
     this.#save();
   }
 
+  /** Somebody else may have a kept port by now. The control plane's is what all others were told. */
+  #forget(plan: PlannedChild): boolean {
+    const isKnown = plan.program === "controlplane" && this.children.length > 1;
+    if (isKnown || this.#addresses[plan.name] === undefined) return false;
+    delete this.#addresses[plan.name];
+    return plan.listens.length > 0;
+  }
+
   #save(): void {
     const children = this.children.flatMap((child) => child.record ?? []);
     writeUpState(this.#options.root, { children, addresses: this.#addresses });
@@ -151,14 +193,15 @@ class SystemStart {
 
 /** Ends processes that a killed `up` left running: two agents on one folder would fight. */
 async function endLeftChildren(state: UpState): Promise<void> {
-  const isLeft = (): boolean => state.children.some((c) => isSameProcess(c.pid, c.startTime));
-  const send = (signal: NodeJS.Signals): void => {
-    for (const { pid, startTime } of state.children) {
-      if (isSameProcess(pid, startTime)) process.kill(pid, signal);
-    }
-  };
   // Not SIGTERM: agents would stop the services, which are to live through a restart of Millrace.
-  send("SIGKILL");
+  sendToChildren(state, "SIGKILL");
+  const isLeft = (): boolean => state.children.some((c) => isSameProcess(c.pid, c.startTime));
   const until = performance.now() + LEFT_MS_MAX;
   while (isLeft() && performance.now() < until) await pause(20);
+}
+
+function sendToChildren(state: UpState, signal: NodeJS.Signals): void {
+  for (const { pid, startTime } of state.children) {
+    if (isSameProcess(pid, startTime)) process.kill(pid, signal);
+  }
 }

@@ -1,0 +1,19 @@
+// `millrace regions`: the regions and the relays that serve them.
+import { Command } from "commander";
+import { call } from "../../runtime/grpc/client.ts";
+import { regionTable } from "../output/fleet-view.ts";
+import { printRead } from "../output/print.ts";
+import { type RemoteFlags, remoteCommand } from "../remote/command-options.ts";
+import { withControlPlane } from "../remote/control-plane.ts";
+
+/** The command. */
+export function regionsCommand(): Command {
+  return remoteCommand(new Command("regions"))
+    .description("List regions with their relays.")
+    .action((flags: RemoteFlags) =>
+      withControlPlane(flags.addr, async ({ fleet }) => {
+        const { regions } = await call(fleet, fleet.listRegions, {});
+        printRead(flags, { regions }, () => regionTable(regions));
+      }),
+    );
+}

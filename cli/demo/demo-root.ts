@@ -1,0 +1,58 @@
+// The folder that a demo lives in, and its end: no process and no file of it stays, however it ended.
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve, sep } from "node:path";
+import { CommandError, EXIT } from "../exit-codes.ts";
+import { killSystem } from "../up/system.ts";
+
+/** A folder of a demo. */
+export interface DemoRoot {
+  readonly path: string;
+  /** Ends what still runs there and removes it; a repeat does nothing. */
+  clear(): void;
+}
+
+/** Makes the folder; `given` must be new or empty, because it is removed at the end unless `keep`. */
+export function makeDemoRoot(given: string | undefined, keep: boolean): DemoRoot {
+  const path = given === undefined ? mkdtempSync(join(tmpdir(), "millrace-demo-")) : resolve(given);
+  if (given !== undefined) {
+    mkdirSync(path, { recursive: true });
+    if (readdirSync(path).length > 0) {
+      throw new CommandError(EXIT.usage, `--root ${given}: expected a new or an empty folder`);
+    }
+  }
+  let isCleared = false;
+  const clear = (): void => {
+    if (isCleared) return;
+    isCleared = true;
+    killSystem(path);
+    for (const pid of processesBelow(path)) kill(pid);
+    // What was killed may still write its last file.
+    if (!keep) rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  };
+  // Also after an error that nobody caught.
+  process.once("exit", clear);
+  return { path, clear };
+}
+
+/** Processes that work in the folder: services, and the commands of builds. */
+function processesBelow(path: string): number[] {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => {
+    if (pid === process.pid) return false;
+    try {
+      return `${readlinkSync(`/proc/${pid}/cwd`)}${sep}`.startsWith(`${path}${sep}`);
+    } catch {
+      // Ended meanwhile, or another user's.
+      return false;
+    }
+  });
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
