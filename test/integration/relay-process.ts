@@ -1,0 +1,149 @@
+// Real relay processes over file: stores in a temporary folder, and packs to mirror.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { PieceTable } from "../../core/release/piece-table.ts";
+import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
+import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
+import { sealKey } from "../../runtime/release/pack-keys.ts";
+import { encodeSeal, makeSeal } from "../../runtime/release/seal.ts";
+import { SegmentWriter } from "../../runtime/release/segment-writer.ts";
+import { samplePieces } from "../contracts/sample-pieces.ts";
+import { ScriptedControlPlane } from "./scripted-control-plane.ts";
+
+const MAIN = fileURLToPath(new URL("../../relay/main.ts", import.meta.url));
+
+interface Ready {
+  readonly id: string;
+  readonly address: string;
+  readonly swarm: string;
+  readonly metrics: number;
+}
+
+export interface RelayStart {
+  readonly name: string;
+  readonly origin?: string;
+  readonly controlplane?: string;
+  readonly regionStore?: string;
+  readonly failpoint?: string;
+  readonly capacity?: number;
+}
+
+/** A relay that runs. */
+export interface RelayProcess extends Ready {
+  readonly process: ChildProcess;
+  /** Ends it; resolves with its exit code, or null where the signal ended it. */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+  exited: Promise<number | null>;
+}
+
+/** A control plane, an origin, and what belongs to them. */
+export class RelayWorld {
+  readonly root: string;
+  readonly control: ScriptedControlPlane;
+  readonly origin: BlobStore;
+  readonly #relays = new Set<RelayProcess>();
+  readonly #stores: BlobStore[] = [];
+
+  private constructor(root: string, control: ScriptedControlPlane, origin: BlobStore) {
+    this.root = root;
+    this.control = control;
+    this.origin = origin;
+    this.#stores.push(origin);
+  }
+
+  static async start(epoch = 1): Promise<RelayWorld> {
+    const root = mkdtempSync(join(tmpdir(), "millrace-relay-"));
+    const origin = await openBlobStore(`file:${join(root, "origin")}`);
+    return new RelayWorld(root, await ScriptedControlPlane.start(epoch), origin);
+  }
+
+  url(name: string): string {
+    return `file:${join(this.root, name)}`;
+  }
+
+  /** A store of this world, for the test's own use. */
+  async store(name: string): Promise<BlobStore> {
+    const store = await openBlobStore(this.url(name));
+    this.#stores.push(store);
+    return store;
+  }
+
+  /** Starts a relay process and waits until it is ready. */
+  async relay(start: RelayStart): Promise<RelayProcess> {
+    const child = spawn(
+      process.execPath,
+      [
+        ...["--disable-warning=ExperimentalWarning", MAIN, "--region", "eu"],
+        ...["--controlplane", start.controlplane ?? this.control.address],
+        ...["--root", join(this.root, start.name)],
+        ...["--origin", this.url(start.origin ?? "origin")],
+        ...["--region-store", this.url(start.regionStore ?? "eu")],
+        ...["--listen", "127.0.0.1:0", "--swarm-listen", "127.0.0.1:0", "--metrics-port", "0"],
+        ...["--capacity", String(start.capacity ?? 100)],
+      ],
+      {
+        env: { ...process.env, MILLRACE_FAILPOINT: start.failpoint ?? "", MILLRACE_LOG: "warn" },
+        stdio: ["ignore", "pipe", process.env["MILLRACE_TEST_LOG"] ? "inherit" : "ignore"],
+      },
+    );
+    const exited = once(child, "exit").then(([code]) => code as number | null);
+    const line = await new Promise<string>((resolve, reject) => {
+      createInterface(child.stdout as NodeJS.ReadableStream).once("line", resolve);
+      void exited.then((code) => reject(new Error(`the relay exited with ${code}`)));
+    });
+    const relay: RelayProcess = {
+      ...(JSON.parse(line) as Ready),
+      process: child,
+      exited,
+      end: (signal) => {
+        child.kill(signal);
+        return exited;
+      },
+    };
+    this.#relays.add(relay);
+    return relay;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#relays].map((relay) => relay.end("SIGKILL")));
+    this.control.stop();
+    await Promise.all(this.#stores.map((store) => store.close()));
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+export interface SamplePack {
+  readonly pack: string;
+  readonly segments: number;
+  readonly pieces: readonly Buffer[];
+  readonly rows: Uint8Array;
+  readonly bytes: number;
+}
+
+/** Writes a sealed pack of incompressible pieces, so many in each segment. */
+export async function writePack(
+  store: BlobStore,
+  pack: string,
+  { pieces: count, pieceBytes, perSegment }: Record<"pieces" | "pieceBytes" | "perSegment", number>,
+): Promise<SamplePack> {
+  const { pieces, rows } = samplePieces(new Array<number>(count).fill(pieceBytes), count);
+  const table = new PieceTable(rows, pack);
+  const bodyBytesMax = perSegment * pieceBytes;
+  const writer = new SegmentWriter({ store, pack, bodyBytesMax, onStored: () => {} });
+  for (const [index, piece] of pieces.entries()) await writer.add(piece, table.row(index));
+  const { segments } = await writer.finish();
+  await store.put(sealKey(pack), encodeSeal(makeSeal(pack, segments, rows)));
+  return { pack, segments: segments.length, pieces, rows, bytes: count * pieceBytes };
+}
+
+/** Value of one of a relay's counters. */
+export async function metric(relay: RelayProcess, name: string): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${relay.metrics}/metrics`)).text();
+  const line = text.split("\n").find((each) => each.startsWith(name) && !each.startsWith("#"));
+  return Number(line?.split(" ")[1] ?? 0);
+}
