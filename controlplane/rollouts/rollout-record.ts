@@ -74,7 +74,7 @@ const Stored = z.object({
   id: z.string().regex(/^r-[0-9a-f]{16}$/),
   service: z.string().min(1),
   release: z.unknown(),
-  previous: z.unknown(),
+  previous: z.unknown().optional(),
   build: z.string(),
   policy: z.unknown(),
   excludedRegions: z.array(z.string()),
