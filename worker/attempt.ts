@@ -1,14 +1,19 @@
 // One attempt at a build: fetch the commit, read its recipe, run its command, pack the output. Ends in a
 // release or in a failure that says what to do; what it wrote on this machine is gone afterwards.
 import { constants } from "node:fs";
-import { lstat, mkdir, readFile, realpath, rm } from "node:fs/promises";
+import { lstat, mkdir, open, realpath, rm, statfs } from "node:fs/promises";
 import { join, sep } from "node:path";
 import type { Release } from "../proto/gen/millrace/v1/release_format.ts";
 import type { BuildLease, WorkerServiceClient } from "../proto/gen/millrace/v1/workers.ts";
 import type { BlobStore } from "../runtime/blobs/blob-store.ts";
 import type { Log } from "../runtime/log.ts";
 import { formatDuration } from "../runtime/recipe/duration.ts";
-import { parseRecipe, type Recipe, RecipeError } from "../runtime/recipe/parse-recipe.ts";
+import {
+  parseRecipe,
+  RECIPE_BYTES_MAX,
+  type Recipe,
+  RecipeError,
+} from "../runtime/recipe/parse-recipe.ts";
 import { inSpan } from "../runtime/telemetry.ts";
 import { buildEnvironment } from "./build-environment.ts";
 import type { BuildLog } from "./build-log.ts";
@@ -16,15 +21,18 @@ import { GitError } from "./git.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
 import { PackError } from "./pack/pack-error.ts";
 import { packRelease } from "./pack-release.ts";
-import { runGroup } from "./process-group.ts";
-import type { SourceMirrors } from "./source.ts";
+import { type GroupCommand, runGroup } from "./process-group.ts";
+import { type SourceMirrors, shownRepository } from "./source.ts";
 
 const RECIPE_FILE = "millrace.yaml";
+
+/** A disk with less than this left counts as full: what failed on it probably failed for that. */
+const FREE_BYTES_MIN = 1024 * 1024;
 
 /** The attempt failed; `reason` in a word, the message for people. */
 export class AttemptError extends Error {
   override readonly name = "AttemptError";
-  readonly reason: "source" | "recipe" | "command" | "output" | "attempt";
+  readonly reason: "source" | "recipe" | "command" | "output" | "attempt" | "worker";
 
   constructor(reason: AttemptError["reason"], message: string) {
     super(message);
@@ -44,7 +52,7 @@ export interface AttemptOptions {
   readonly threads: number;
   /** Folder of this attempt alone. */
   readonly folder: string;
-  /** Home of builds, kept. */
+  /** Folder of the homes of builds, one for each service, kept. */
   readonly home: string;
   /** Folder for records of process groups. */
   readonly groups: string;
@@ -71,15 +79,30 @@ export async function runAttempt(options: AttemptOptions): Promise<Release> {
 }
 
 async function fetchSource(options: AttemptOptions, source: string): Promise<void> {
-  const { lease, log, mirrors, keeper } = options;
-  log.line(`fetching ${lease.sha} of ${lease.repository}`);
+  const { lease, log, mirrors, keeper, worker } = options;
+  const { repository, sha } = lease;
+  checkSource(repository, sha);
+  log.line(`fetching ${sha} of ${shownRepository(repository)}`);
   try {
     const onOutput = (text: string): void => log.line(text.trimEnd());
     const { signal } = keeper;
-    await mirrors.checkOut(lease.repository, lease.sha, source, { signal, onOutput });
+    await mirrors.checkOut(repository, sha, source, { worker, signal, onOutput });
   } catch (error) {
     if (!(error instanceof GitError)) throw error;
-    throw new AttemptError("source", `cannot fetch ${lease.sha}: ${error.message}`);
+    const reason = (await isDiskFull(options.folder)) ? "worker" : "source";
+    throw new AttemptError(reason, `cannot fetch ${sha}: ${error.message}`);
+  }
+}
+
+/** What reaches git's command line from outside: neither can be taken for an option or for more. */
+function checkSource(repository: string, sha: string): void {
+  if (!/^[0-9a-f]{40}$/.test(sha)) {
+    throw new AttemptError("source", `${JSON.stringify(sha)} is no full SHA of 40 hex digits`);
+  }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
+  if (repository.startsWith("-") || /[\u0000-\u001f\u007f]/.test(repository)) {
+    const name = JSON.stringify(repository);
+    throw new AttemptError("source", `the repository ${name} is neither a URL nor a path`);
   }
 }
 
@@ -98,54 +121,85 @@ async function readRecipe(options: AttemptOptions, source: string): Promise<Reci
 }
 
 async function committedRecipe(source: string, lease: BuildLease): Promise<string> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW;
   try {
-    return await readFile(join(source, RECIPE_FILE), {
-      encoding: "utf8",
-      flag: constants.O_RDONLY | constants.O_NOFOLLOW,
-    });
+    await using file = await open(join(source, RECIPE_FILE), flags);
+    // One byte more than allowed is enough for the parser to refuse it.
+    const buffer = Buffer.alloc(RECIPE_BYTES_MAX + 1);
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
+    return buffer.toString("utf8", 0, bytesRead);
   } catch (error) {
-    const problem =
-      (error as NodeJS.ErrnoException).code === "ENOENT"
-        ? `no ${RECIPE_FILE} at ${lease.sha}; commit one, or pass --recipe FILE`
-        : `cannot read ${RECIPE_FILE} at ${lease.sha}: ${(error as Error).message}`;
-    throw new AttemptError("recipe", problem);
+    throw new AttemptError("recipe", recipeProblem(error as NodeJS.ErrnoException, lease.sha));
+  }
+}
+
+function recipeProblem(error: NodeJS.ErrnoException, sha: string): string {
+  switch (error.code) {
+    case "ENOENT":
+      return `no ${RECIPE_FILE} at ${sha}; commit one, or pass --recipe FILE`;
+    case "ELOOP":
+      return `${RECIPE_FILE} at ${sha} is a symlink; commit the file itself`;
+    case "EISDIR":
+      return `${RECIPE_FILE} at ${sha} is a folder; commit a file`;
+    default:
+      return `cannot read ${RECIPE_FILE} at ${sha}: ${error.message}`;
   }
 }
 
 async function runCommand(options: AttemptOptions, recipe: Recipe, source: string): Promise<void> {
-  const { lease, log, folder, keeper } = options;
-  const temporary = join(folder, "tmp");
-  await mkdir(temporary, { recursive: true });
+  const { log, keeper } = options;
   log.line(`running ${recipe.run}`);
-  const env = buildEnvironment({
-    build: lease.build,
-    service: recipe.service,
-    sha: lease.sha,
-    home: options.home,
-    temporary,
-  });
-  const record = join(options.groups, `${lease.build}.${lease.attempt}.json`);
-  const argv = ["/bin/sh", "-c", recipe.run] as const;
   const end = await runGroup(
-    { argv: [...argv], cwd: source, env, output: log.file, record },
+    await groupCommand(options, recipe, source),
     recipe.timeoutMs,
     keeper.signal,
   );
   switch (end.kind) {
-    case "exited":
+    case "exited": {
       if (end.code === 0) return;
-      throw new AttemptError("command", `the build's command ended with ${end.code}; see its log`);
+      const what = `the build's command ended with ${end.code}`;
+      if (!(await isDiskFull(options.folder))) {
+        throw new AttemptError("command", `${what}; its log says why`);
+      }
+      throw new AttemptError("command", `${what}, and the worker's disk is full`);
+    }
     case "signalled":
       throw new AttemptError("command", `the build's command was ended by ${end.signal}`);
     case "timed-out": {
       const limit = formatDuration(recipe.timeoutMs);
-      throw new AttemptError("attempt", `the build's command took longer than ${limit}`);
+      const advice = "raise build.timeout if it needs more";
+      throw new AttemptError(
+        "attempt",
+        `the build's command took longer than ${limit} and was ended; ${advice}`,
+      );
     }
     case "aborted":
       throw keeper.signal.reason;
     default:
       end satisfies never;
   }
+}
+
+async function groupCommand(
+  options: AttemptOptions,
+  recipe: Recipe,
+  source: string,
+): Promise<GroupCommand> {
+  const { lease, log, folder, worker } = options;
+  const { build, attempt, sha } = lease;
+  const { service } = recipe;
+  const temporary = join(folder, "tmp");
+  const home = join(options.home, service);
+  for (const path of [temporary, home]) await mkdir(path, { recursive: true });
+  const env = buildEnvironment({ worker, build, attempt, service, sha, home, temporary });
+  return {
+    argv: ["/bin/sh", "-c", recipe.run],
+    cwd: source,
+    env,
+    output: log.file,
+    record: join(options.groups, `${build}.${attempt}.json`),
+    mark: `MILLRACE_ATTEMPT=${env["MILLRACE_ATTEMPT"]}`,
+  };
 }
 
 async function pack(options: AttemptOptions, recipe: Recipe, output: string): Promise<Release> {
@@ -170,14 +224,20 @@ async function outputPath(source: string, output: string): Promise<string> {
     await lstat(path);
     real = await realpath(path);
   } catch {
-    throw new AttemptError("output", `the build left no "${output}" (build.output)`);
+    throw new AttemptError("output", `the build left no ${JSON.stringify(output)} (build.output)`);
   }
   if (real !== root && !real.startsWith(root + sep)) {
-    throw new AttemptError("output", `"${output}" (build.output) lies outside the checkout`);
+    const what = `${JSON.stringify(output)} (build.output) leads to ${real}`;
+    throw new AttemptError("output", `${what}, outside the checkout`);
   }
   if (real === root) {
     // The checkout's own .git is not part of what is shipped.
     await rm(join(source, ".git"), { recursive: true, force: true });
   }
   return real;
+}
+
+async function isDiskFull(folder: string): Promise<boolean> {
+  const { bavail, bsize, ffree, files } = await statfs(folder);
+  return bavail * bsize < FREE_BYTES_MIN || (files > 0 && ffree === 0);
 }

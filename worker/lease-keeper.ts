@@ -1,6 +1,5 @@
 // Keeps one lease: heartbeats with the progress of the attempt, at once where a segment was stored.
-// A refusal (the attempt is not current any more) or a cancel flag stops the attempt.
-import { type ServiceError, status } from "@grpc/grpc-js";
+// A refusal (the attempt is not current any more), a cancel flag or the end of its time stops the attempt.
 import type {
   BuildLease,
   HeartbeatRequest,
@@ -9,6 +8,7 @@ import type {
 import { call } from "../runtime/grpc/client.ts";
 import type { Log } from "../runtime/log.ts";
 import { pause } from "../runtime/program/back-off.ts";
+import { isFenced, serviceError } from "./patient-call.ts";
 
 /** A changed progress is told so soon, so that relays fetch while the worker packs. */
 const CHANGE_MS = 50;
@@ -16,8 +16,11 @@ const CHANGE_MS = 50;
 /** A heartbeat without answer is given up after this time and sent again. */
 const HEARTBEAT_MS_MAX = 4_000;
 
+/** A lease that asks for more is not kept any better. */
+const HEARTBEAT_MS_MIN = 200;
+
 /** Why an attempt has to stop. */
-export type StopReason = "cancelled" | "fenced" | "shutdown";
+export type StopReason = "cancelled" | "fenced" | "shutdown" | "time-up";
 
 export type Progress = Pick<
   HeartbeatRequest,
@@ -37,6 +40,7 @@ export class LeaseKeeper {
   readonly #stop = new AbortController();
   readonly #ended = new AbortController();
   readonly #beating: Promise<void>;
+  readonly #limit: NodeJS.Timeout | undefined;
   #changed = new AbortController();
   #progress: Progress = {
     phase: "fetch",
@@ -49,12 +53,21 @@ export class LeaseKeeper {
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
+    const { attemptTimeoutMs } = options.lease;
+    if (attemptTimeoutMs > 0) {
+      this.#limit = setTimeout(() => this.stop("time-up"), attemptTimeoutMs);
+    }
     this.#beating = this.#beat();
   }
 
   /** Aborted, its reason a StopReason, when the attempt has to stop. */
   get signal(): AbortSignal {
     return this.#stop.signal;
+  }
+
+  /** Why the attempt has to stop; undefined: it may go on. */
+  get stopped(): StopReason | undefined {
+    return this.#stop.signal.reason as StopReason | undefined;
   }
 
   /** Tells the control plane how far the attempt is, soon. */
@@ -70,6 +83,7 @@ export class LeaseKeeper {
 
   /** Ends the heartbeats. */
   async end(): Promise<void> {
+    clearTimeout(this.#limit);
     this.#ended.abort();
     this.#changed.abort();
     await this.#beating;
@@ -77,20 +91,23 @@ export class LeaseKeeper {
 
   async #beat(): Promise<void> {
     const { lease, log } = this.#options;
-    while (!this.#ended.signal.aborted && !this.#stop.signal.aborted) {
+    const intervalMs = Math.max(HEARTBEAT_MS_MIN, lease.heartbeatMs);
+    // Also while the attempt stops: until that has been told, the lease is to be kept.
+    while (!this.#ended.signal.aborted && this.stopped !== "fenced") {
       this.#changed = new AbortController();
       try {
         await this.#send();
       } catch (error) {
-        const { code, details } = error as ServiceError;
-        if (code === status.ABORTED || code === status.NOT_FOUND) {
+        const { code, details } = serviceError(error);
+        if (this.#ended.signal.aborted) return;
+        if (isFenced(code)) {
           log.warn({ build: lease.build, attempt: lease.attempt, details }, "lease lost");
           this.stop("fenced");
           return;
         }
         log.warn({ build: lease.build, code, details }, "heartbeat failed, trying again");
       }
-      await pause(lease.heartbeatMs, this.#changed.signal);
+      await pause(intervalMs, this.#changed.signal);
       if (!this.#ended.signal.aborted) await pause(CHANGE_MS, this.#ended.signal);
     }
   }
@@ -99,7 +116,7 @@ export class LeaseKeeper {
     const { client, worker, lease } = this.#options;
     const { build, attempt } = lease;
     const request = { worker, build, attempt, ...this.#progress };
-    const options = { deadlineMs: HEARTBEAT_MS_MAX };
+    const options = { deadlineMs: HEARTBEAT_MS_MAX, signal: this.#ended.signal };
     const answer = await call(client, client.heartbeat, request, options);
     if (answer.cancelled) this.stop("cancelled");
   }

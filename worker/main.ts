@@ -1,19 +1,25 @@
 // The program `millrace worker`: leases builds from the control plane, runs and packs them.
+// Failpoints: worker.after-lease, worker.mid-run, worker.mid-pack, worker.before-complete,
+// worker.after-complete.
 import { mkdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { WorkerServiceClient } from "../proto/gen/millrace/v1/workers.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
 import { connect } from "../runtime/grpc/client.ts";
+import { formatAddress, parseAddress } from "../runtime/listen-address.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
 import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
+import { VERSION } from "../runtime/version.ts";
+import { WORKER_MARK } from "./build-environment.ts";
 import { LeaseLoop } from "./lease-loop.ts";
-import { endLeftGroups } from "./process-group.ts";
+import { endLeftProcesses } from "./process-group.ts";
+import { removeTree } from "./remove-tree.ts";
+import { SourceMirrors } from "./source.ts";
 
 interface Flags {
   readonly controlplane: string;
@@ -25,41 +31,75 @@ interface Flags {
 
 const flags = new Command("millrace worker")
   .description("Builds and packs what the control plane's queue holds.")
+  .version(VERSION)
   .requiredOption("--controlplane <host:port>", "where the control plane listens")
   .requiredOption("--origin <url>", "blob store that packs are written to, as in file:/srv/origin")
   .requiredOption("--root <folder>", "folder for mirrors, builds and caches; made where missing")
-  .option("--threads <n>", "threads that chunk, hash and compress", Number, availableParallelism())
+  .option("--threads <n>", "threads that chunk and compress", threadCount, availableParallelism())
   .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", Number)
   .parse()
   .opts<Flags>();
 
-const root = resolve(flags.root);
-const unlock = lockRoot(root);
-const worker = keptId(root, "worker");
-const log = createLog("worker", { worker });
+const log = createLog("worker");
 crashOnUnhandled(log);
-const telemetry = await startTelemetry({
-  program: "worker",
-  attributes: { "service.instance.id": worker },
-  ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
-});
-
-for (const folder of ["mirrors", "builds", "home", "groups", "bases"]) {
-  mkdirSync(join(root, folder), { recursive: true });
+try {
+  await run();
+} catch (error) {
+  process.stderr.write(`millrace worker: ${(error as Error).message}\n`);
+  process.exit(1);
 }
-await endLeftGroups(join(root, "groups"));
-await rm(join(root, "builds"), { recursive: true, force: true });
 
-const origin = await openBlobStore(flags.origin);
-const client = connect(WorkerServiceClient, flags.controlplane);
-const loop = new LeaseLoop({ client, worker, root, origin, threads: flags.threads, log });
-const running = loop.run();
-stopOnSignal(log, async () => {
-  loop.stop();
-  await running;
-  client.close();
-  await origin.close();
-  await telemetry.stop();
-  unlock();
-});
-printReady({ program: "worker", id: worker, metrics: telemetry.metricsPort });
+async function run(): Promise<void> {
+  const address = formatAddress(parseAddress(flags.controlplane));
+  const root = resolve(flags.root);
+  // What a build makes must not depend on who started the worker.
+  process.umask(0o022);
+  const unlock = lockRoot(root);
+  const worker = keptId(root, "worker");
+  await cleanRoot(root, worker);
+  const telemetry = await startTelemetry({
+    program: "worker",
+    attributes: { "service.instance.id": worker },
+    ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
+  });
+  const origin = await openBlobStore(flags.origin);
+  const client = connect(WorkerServiceClient, address);
+  const mirrors = new SourceMirrors(join(root, "mirrors"));
+  const { threads } = flags;
+  const loop = new LeaseLoop({
+    client,
+    worker,
+    root,
+    mirrors,
+    origin,
+    threads,
+    log: log.child({ worker }),
+  });
+  const running = loop.run();
+  stopOnSignal(log, async () => {
+    loop.stop();
+    await running;
+    client.close();
+    await origin.close();
+    await telemetry.stop();
+    unlock();
+  });
+  printReady({ program: "worker", id: worker, metrics: telemetry.metricsPort });
+}
+
+/** Makes the folders, and ends and removes what a killed worker left in them. */
+async function cleanRoot(root: string, worker: string): Promise<void> {
+  for (const folder of ["mirrors", "home", "groups", "bases"]) {
+    // Other users of the machine have no business in what is built here.
+    mkdirSync(join(root, folder), { recursive: true, mode: 0o700 });
+  }
+  await endLeftProcesses(join(root, "groups"), `${WORKER_MARK}=${worker}`);
+  await removeTree(join(root, "builds"));
+  mkdirSync(join(root, "builds"), { mode: 0o700 });
+}
+
+function threadCount(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= 256) return count;
+  throw new InvalidArgumentError("Expected a whole number from 1 to 256.");
+}

@@ -3,15 +3,22 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PieceTable } from "../core/release/piece-table.ts";
+import { WireError } from "../core/release/wire-error.ts";
 import type { Release } from "../proto/gen/millrace/v1/release_format.ts";
 import type { BuildLease, WorkerServiceClient } from "../proto/gen/millrace/v1/workers.ts";
 import { BlobNotFoundError, type BlobStore } from "../runtime/blobs/blob-store.ts";
+import { failpoint } from "../runtime/failpoint.ts";
 import { call } from "../runtime/grpc/client.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Recipe } from "../runtime/recipe/parse-recipe.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
 import { type BaseRelease, loadBase } from "./pack/base-release.ts";
 import { packOutput } from "./pack/pack-output.ts";
+import { TRY_MS_MAX, untilAnswered } from "./patient-call.ts";
+import { pruneCache, touch } from "./prune-cache.ts";
+
+/** Earlier releases kept here: 3 of each of 6 services; one has at most 300 MB, mostly 1. */
+const BASES_MAX = 20;
 
 export interface PackReleaseOptions {
   readonly lease: BuildLease;
@@ -46,6 +53,7 @@ export async function packRelease(options: PackReleaseOptions): Promise<Release>
     onSegment: (rows, index) => {
       packedBytes += encodedBytes(rows);
       keeper.report({ segments: index + 1, packedBytes });
+      failpoint("worker.mid-pack");
     },
     signal: keeper.signal,
   });
@@ -61,22 +69,43 @@ export async function packRelease(options: PackReleaseOptions): Promise<Release>
   };
 }
 
-/** The service's newest releases; one whose packs have been collected is no base any more. */
+/** The service's newest releases; one that is not whole at the origin any more is no base. */
 async function loadBases(options: PackReleaseOptions): Promise<BaseRelease[]> {
-  const { lease, worker, client, recipe, origin, cache, programLog } = options;
-  const { build, attempt } = lease;
-  const request = { worker, build, attempt, service: recipe.service };
-  const { base } = await call(client, client.getBase, request, { waitForReady: true });
+  const { origin, cache, programLog } = options;
   const loaded: BaseRelease[] = [];
-  for (const release of base) {
+  for (const release of await askForBases(options)) {
     try {
       loaded.push(await loadBase(origin, release, cache));
+      touch(join(cache, release.release));
     } catch (error) {
-      if (!(error instanceof BlobNotFoundError)) throw error;
+      const isGone = error instanceof BlobNotFoundError || error instanceof WireError;
+      if (!isGone) throw error;
       programLog.warn({ release: release.release, err: error }, "an earlier release is gone");
     }
   }
+  await pruneCache(cache, BASES_MAX);
   return loaded;
+}
+
+/** None where the control plane refuses: more is packed then, and nothing is wrong. */
+async function askForBases(options: PackReleaseOptions): Promise<Release[]> {
+  const { lease, worker, client, recipe, keeper, programLog } = options;
+  const { build, attempt } = lease;
+  const request = { worker, build, attempt, service: recipe.service };
+  const { signal } = keeper;
+  const answer = await untilAnswered(
+    () =>
+      call(client, client.getBase, request, {
+        deadlineMs: TRY_MS_MAX,
+        signal,
+        waitForReady: true,
+      }),
+    signal,
+  );
+  signal.throwIfAborted();
+  if (answer.kind === "answered") return answer.response.base;
+  programLog.warn({ build, answer }, "asked in vain for earlier releases");
+  return [];
 }
 
 function encodedBytes(rows: Uint8Array): number {

@@ -1,19 +1,28 @@
 // A build's command in a process group of its own, and the certainty that nothing of it is left when it
-// has ended, was cancelled or took too long. The group is written down, so that the next start of a
-// killed worker ends what the last one left.
+// has ended, was cancelled or took too long. The group is written down before the command begins, so
+// that the next start of a killed worker ends what the last one left.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
+import { failpoint } from "../runtime/failpoint.ts";
 import { pause } from "../runtime/program/back-off.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
 import { isSameProcess, processStartTime } from "../runtime/program/process-start.ts";
+import { livingMembers, type Members, signalMembers } from "./process-members.ts";
 
 /** Between SIGTERM and SIGKILL. */
-const TERM_MS = 3_000;
+const TERM_MS = 2_000;
+
+/** A process survives SIGKILL so long only where the kernel is stuck in it, as on a dead disk. */
+const KILL_MS_MAX = 30_000;
 
 /** How often the group is looked at while it ends. */
 const LOOK_MS = 20;
+
+/** Waits for a line on fd 3, then becomes the command; ends where the worker died before. */
+const GATE = 'read -r go <&3 && exec 3<&- && exec "$@"';
 
 export interface GroupCommand {
   readonly argv: readonly [string, ...string[]];
@@ -23,6 +32,8 @@ export interface GroupCommand {
   readonly output: number;
   /** Where the group is written down while it runs. */
   readonly record: string;
+  /** "NAME=value", a part of `env` that no other command has. */
+  readonly mark: string;
 }
 
 export type GroupEnd =
@@ -36,93 +47,89 @@ interface GroupRecord {
   readonly startTime: number;
 }
 
-/** Runs a command and resolves when every process of its group has ended. */
+/** Runs a command and resolves when every process of it has ended. */
 export async function runGroup(
   command: GroupCommand,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<GroupEnd> {
   if (signal.aborted) return { kind: "aborted" };
-  const [file, ...args] = command.argv;
-  const child = spawn(file, args, {
+  const child = spawn("/bin/sh", ["-c", GATE, "sh", ...command.argv], {
     cwd: command.cwd,
     env: command.env,
     detached: true,
-    stdio: ["ignore", command.output, command.output],
+    stdio: ["ignore", command.output, command.output, "pipe"],
   });
+  const end = endOf(child, timeoutMs, signal);
   await once(child, "spawn");
   const pid = child.pid as number;
   writeJson(command.record, { pid, startTime: processStartTime(pid) ?? 0 });
-  const cut = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-  const end = await exitOf(child, cut);
-  await endGroup(pid, end === undefined);
+  const gate = child.stdio[3] as Writable;
+  // A command that is ended at once does not read it.
+  gate.on("error", () => {});
+  gate.end("go\n");
+  failpoint("worker.mid-run");
+  const { kind } = await end;
+  const wasCut = kind === "timed-out" || kind === "aborted";
+  await endMembers({ group: pid, mark: command.mark }, wasCut);
   rmSync(command.record, { force: true });
-  if (end !== undefined) return end;
-  return signal.aborted ? { kind: "aborted" } : { kind: "timed-out" };
+  return end;
 }
 
-/** Ends the groups that a killed worker left; `folder` holds their records. */
-export async function endLeftGroups(folder: string): Promise<void> {
+/** Ends what a killed worker left; `folder` holds the records of its groups, `mark` is in all of it. */
+export async function endLeftProcesses(folder: string, mark: string): Promise<void> {
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
-    const record = readJson<GroupRecord>(path);
-    // The leader may be gone while its children live on: then its pid can't have been reused, because
-    // the kernel does not give out a pid that still names a process group.
+    const record = readRecord(path);
+    // A group whose leader has gone may be somebody else's by now: only the mark tells then.
     const leads = record !== undefined && isSameProcess(record.pid, record.startTime);
-    if (record !== undefined && (leads || processStartTime(record.pid) === undefined)) {
-      await endGroup(record.pid, false);
-    }
+    await endMembers({ group: leads ? record.pid : undefined, mark }, false);
     rmSync(path, { force: true });
+  }
+  await endMembers({ group: undefined, mark }, false);
+}
+
+function readRecord(path: string): GroupRecord | undefined {
+  try {
+    return readJson<GroupRecord>(path);
+  } catch {
+    return undefined;
   }
 }
 
-function exitOf(child: ChildProcess, cut: AbortSignal): Promise<GroupEnd | undefined> {
+function endOf(child: ChildProcess, timeoutMs: number, signal: AbortSignal): Promise<GroupEnd> {
   return new Promise((resolve) => {
-    const onCut = (): void => resolve(undefined);
-    cut.addEventListener("abort", onCut, { once: true });
-    child.once("exit", (code, signal) => {
-      cut.removeEventListener("abort", onCut);
-      resolve(
-        signal === null ? { kind: "exited", code: code ?? 0 } : { kind: "signalled", signal },
-      );
-    });
+    const done = (end: GroupEnd): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
+      resolve(end);
+    };
+    const onAbort = (): void => done({ kind: "aborted" });
+    const timer = setTimeout(() => done({ kind: "timed-out" }), timeoutMs);
+    signal.addEventListener("abort", onAbort, { once: true });
+    child.once("exit", (code, name) =>
+      done(
+        name === null ? { kind: "exited", code: code ?? 0 } : { kind: "signalled", signal: name },
+      ),
+    );
   });
 }
 
-/** Ends every process of a group: politely first where asked, then for certain. */
-async function endGroup(pgid: number, politely: boolean): Promise<void> {
-  if (politely && sendToGroup(pgid, "SIGTERM")) {
+/** Ends every process: politely first where asked, then for certain. */
+async function endMembers(members: Members, politely: boolean): Promise<void> {
+  if (politely) {
+    signalMembers(members, "SIGTERM");
     const until = performance.now() + TERM_MS;
-    while (performance.now() < until && groupLives(pgid)) await pause(LOOK_MS);
+    while (performance.now() < until && livingMembers(members).length > 0) await pause(LOOK_MS);
   }
-  while (groupLives(pgid)) {
-    sendToGroup(pgid, "SIGKILL");
+  const until = performance.now() + KILL_MS_MAX;
+  for (let left = livingMembers(members); left.length > 0; left = livingMembers(members)) {
+    if (performance.now() > until) {
+      throw new Error(
+        `processes ${left.join(", ")} did not end ${KILL_MS_MAX / 1_000} s after SIGKILL`,
+      );
+    }
+    signalMembers(members, "SIGKILL");
     await pause(LOOK_MS);
-  }
-}
-
-function sendToGroup(pgid: number, signal: NodeJS.Signals): boolean {
-  try {
-    process.kill(-pgid, signal);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
-    throw error;
-  }
-}
-
-/** Whether a process of the group is left that is not merely a zombie nobody has waited for. */
-function groupLives(pgid: number): boolean {
-  if (!sendToGroup(pgid, 0 as unknown as NodeJS.Signals)) return false;
-  return readdirSync("/proc").some((name) => /^\d+$/.test(name) && isLiveMember(name, pgid));
-}
-
-function isLiveMember(pid: string, pgid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const [state, , group] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return Number(group) === pgid && state !== "Z" && state !== "X";
-  } catch {
-    return false;
   }
 }

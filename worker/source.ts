@@ -1,13 +1,28 @@
 // The source of a build: a mirror of each repository, kept between builds, and from it a checkout of
-// exactly one commit.
+// exactly one commit. A mirror is a cache: one that cannot be used any more is made anew.
 import { createHash } from "node:crypto";
-import { existsSync, renameSync, rmSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { GitError, type GitOptions, git } from "./git.ts";
+import { pruneCache, touch } from "./prune-cache.ts";
+import { removeTree } from "./remove-tree.ts";
 
 /** Serves any commit of a repository on this machine, not only the tips of branches. */
 const UPLOAD_PACK = "git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack";
+
+/** Mirrors kept: each of 50 repositories that a worker meets in turn, twice. */
+const MIRRORS_MAX = 100;
+
+/** Packs of a mirror from which on they are joined; each fetch that brings something adds one. */
+const PACKS_MAX = 50;
+
+/** What git says where the mirror itself is damaged, as after a loss of power. */
+const CORRUPTION =
+  /corrupt|bad object|broken|missing (?:blob|tree|commit)|invalid sha1|inflate|packfile|unable to read/i;
+
+/** Stands in a mirror while git changes it. */
+const BUSY_FILE = "millrace-busy";
 
 /** Keeps mirrors below `root`; one program owns it. */
 export class SourceMirrors {
@@ -17,69 +32,146 @@ export class SourceMirrors {
     this.#root = root;
   }
 
-  /** Checks `sha` of `repository` out into `target`, a folder that does not exist. */
+  /**
+   * Checks `sha` of `repository` out into `target`, a folder that does not exist. Rejects with GitError,
+   * whose message holds no password.
+   */
   async checkOut(
     repository: string,
     sha: string,
     target: string,
     options: GitOptions,
   ): Promise<void> {
-    const mirror = await this.#mirrorWith(repository, sha, options);
-    const clone = ["clone", "--quiet", "--no-checkout", "--shared", "--", mirror, target];
-    await git(clone, options);
-    await git(["-C", target, "remote", "set-url", "origin", "--", repository], options);
-    await git(["-C", target, "checkout", "--quiet", "--detach", sha], options);
-  }
-
-  async #mirrorWith(repository: string, sha: string, options: GitOptions): Promise<string> {
-    const name = createHash("sha256").update(repository).digest("hex").slice(0, 24);
-    const mirror = join(this.#root, `${name}.git`);
-    if (existsSync(mirror) && !(await isIntact(mirror, options))) {
-      rmSync(mirror, { recursive: true, force: true });
-    }
-    if (!existsSync(mirror)) await create(mirror, options);
-    if (await hasCommit(mirror, sha, options)) return mirror;
-    const local = repository.startsWith("/") ? ["--upload-pack", UPLOAD_PACK] : [];
-    const fetch = ["-C", mirror, "fetch", "--quiet", "--prune", "--no-tags", ...local, "--"];
-    await git(
-      [...fetch, repository, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"],
-      options,
-    );
-    if (await hasCommit(mirror, sha, options)) return mirror;
+    const mirror = this.#pathOf(repository);
+    const wasThere = existsSync(mirror);
     try {
-      await git([...fetch, repository, sha], options);
+      await this.#tryOut(mirror, repository, sha, target, options);
     } catch (error) {
       if (!(error instanceof GitError)) throw error;
-      throw new GitError(`${repository} has no commit ${sha} (${error.message})`);
+      if (!wasThere || !CORRUPTION.test(error.message)) throw asShown(error, repository);
+      options.onOutput?.("the mirror of the repository is damaged; fetching it anew");
+      await removeTree(mirror);
+      await removeTree(target);
+      await this.#tryOut(mirror, repository, sha, target, options);
     }
-    return mirror;
   }
+
+  #pathOf(repository: string): string {
+    const name = createHash("sha256").update(repository).digest("hex").slice(0, 24);
+    return join(this.#root, `${name}.git`);
+  }
+
+  async #tryOut(
+    mirror: string,
+    repository: string,
+    sha: string,
+    target: string,
+    options: GitOptions,
+  ): Promise<void> {
+    if (existsSync(mirror)) await mend(mirror, options);
+    if (!existsSync(mirror)) await create(mirror, options);
+    touch(mirror);
+    await pruneCache(this.#root, MIRRORS_MAX);
+    if (!(await hasCommit(mirror, sha, options))) await fetch(mirror, repository, sha, options);
+    const type = (await git(["-C", mirror, "cat-file", "-t", sha], options)).trim();
+    if (type !== "commit") throw new GitError(`${sha} is a ${type}, not a commit`);
+    await clone(mirror, sha, target, options);
+    const url = shownRepository(repository);
+    await git(["-C", target, "remote", "set-url", "origin", "--", url], options);
+  }
+}
+
+/** A repository as people and builds may see it: a URL without a password or token. */
+export function shownRepository(repository: string): string {
+  return repository
+    .replace(/^(https?:\/\/)[^/]*@/i, "$1")
+    .replace(/^(ssh:\/\/[^/:@]*):[^/]*@/i, "$1@");
+}
+
+function asShown(error: GitError, repository: string): GitError {
+  return new GitError(error.message.replaceAll(repository, shownRepository(repository)));
+}
+
+async function clone(
+  mirror: string,
+  sha: string,
+  target: string,
+  options: GitOptions,
+): Promise<void> {
+  const flags = ["--quiet", "--no-checkout", "--shared", "--no-tags", "--single-branch"];
+  await git(["clone", ...flags, "--template=", "--", mirror, target], options);
+  await git(["-C", target, "checkout", "--quiet", "--detach", sha], options);
+}
+
+/** Brings all branches and tags, and the commit by its SHA where none of them reaches it. */
+async function fetch(
+  mirror: string,
+  repository: string,
+  sha: string,
+  options: GitOptions,
+): Promise<void> {
+  const busy = join(mirror, BUSY_FILE);
+  writeFileSync(busy, "");
+  const local = repository.startsWith("/") ? ["--upload-pack", UPLOAD_PACK] : [];
+  const args = ["-C", mirror, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", ...local];
+  const refs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+  await git([...args, "--prune", "--", repository, ...refs], options);
+  if (!(await hasCommit(mirror, sha, options))) {
+    try {
+      await git([...args, "--", repository, sha], options);
+    } catch (error) {
+      if (!(error instanceof GitError)) throw error;
+      throw new GitError(`the repository has no commit ${sha} (${error.message})`);
+    }
+  }
+  if ((await packCount(mirror)) > PACKS_MAX) {
+    await git(["-C", mirror, "repack", "-d", "--quiet", "--geometric=2"], options);
+  }
+  rmSync(busy);
 }
 
 async function create(mirror: string, options: GitOptions): Promise<void> {
   const fresh = `${mirror}.new`;
-  await rm(fresh, { recursive: true, force: true });
-  await mkdir(fresh, { recursive: true });
-  await git(["init", "--quiet", "--bare", "--", fresh], options);
+  await removeTree(fresh);
+  mkdirSync(fresh, { recursive: true });
+  await git(["init", "--quiet", "--bare", "--template=", "--", fresh], options);
   // Commits that no branch reaches any more are kept: a SHA that was built can be built again.
   await git(["-C", fresh, "config", "gc.auto", "0"], options);
+  await git(["-C", fresh, "config", "fetch.unpackLimit", "1"], options);
   renameSync(fresh, mirror);
 }
 
-/** A killed fetch leaves lock files; a mirror is a cache, so it is made anew rather than repaired. */
-async function isIntact(mirror: string, options: GitOptions): Promise<boolean> {
-  const locks = ["shallow.lock", "packed-refs.lock", "config.lock"];
-  if (locks.some((name) => existsSync(join(mirror, name)))) return false;
-  return succeeds(["-C", mirror, "rev-parse", "--git-dir"], options);
+/** Takes away what a git that was killed in this mirror left: locks and unfinished files. */
+async function mend(mirror: string, options: GitOptions): Promise<void> {
+  if (existsSync(join(mirror, BUSY_FILE))) {
+    // No ref's name ends in ".lock", so each such file is a lock; its git has ended.
+    for await (const entry of await opendir(mirror, { recursive: true })) {
+      const isLeft = entry.name.endsWith(".lock") || /^tmp_(pack|idx|rev|obj)_/.test(entry.name);
+      if (isLeft) rmSync(join(entry.parentPath, entry.name), { force: true });
+    }
+    rmSync(join(mirror, BUSY_FILE));
+  }
+  if (!(await succeeds(["-C", mirror, "rev-parse", "--git-dir"], options))) {
+    await removeTree(mirror);
+  }
 }
 
+async function packCount(mirror: string): Promise<number> {
+  let count = 0;
+  for await (const { name } of await opendir(join(mirror, "objects", "pack"))) {
+    if (name.endsWith(".pack")) count += 1;
+  }
+  return count;
+}
+
+/** Whether the mirror holds the commit and all its files. */
 function hasCommit(mirror: string, sha: string, options: GitOptions): Promise<boolean> {
   return succeeds(["-C", mirror, "rev-list", "--objects", "--quiet", "-1", sha], options);
 }
 
 async function succeeds(args: readonly string[], options: GitOptions): Promise<boolean> {
   try {
-    await git(args, { signal: options.signal });
+    await git(args, { ...options, onOutput: () => {} });
     return true;
   } catch (error) {
     if (error instanceof GitError) return false;

@@ -13,7 +13,7 @@ import type { Activation, RolloutPolicy } from "../../proto/gen/millrace/v1/rele
 import { recipeSchema } from "./recipe-schema.ts";
 
 /** A recipe is read whole; 256 KiB is 5,000 lines. */
-const RECIPE_BYTES_MAX = 256 * 1024;
+export const RECIPE_BYTES_MAX = 256 * 1024;
 
 /** Aliases that a recipe may expand to, against documents that blow up. */
 const ALIAS_COUNT_MAX = 100;

@@ -42,8 +42,16 @@ const labels = z
     error: `at most ${LABEL_COUNT_MAX} labels`,
   });
 
+/** What the kernel takes as a part of a command or a path: anything but a NUL. */
+const text = (charactersMax: number, error?: string) =>
+  z
+    .string(error === undefined ? undefined : { error })
+    .min(1, "is empty")
+    .max(charactersMax, `has more than ${charactersMax} characters`)
+    .refine((value) => !value.includes("\0"), { error: "holds a NUL character" });
+
 const argv = z
-  .array(z.string().min(1).max(4_096))
+  .array(text(4_096))
   .min(1, 'expected a command and its arguments, as in ["node", "server.js"]')
   .max(ARGUMENT_COUNT_MAX);
 
@@ -100,13 +108,22 @@ export const recipeSchema = z.strictObject({
     .string({ error: "expected the service's name" })
     .regex(SERVICE_NAME, "expected 1-63 lower-case letters, digits and dashes"),
   build: z.strictObject({
-    run: z.string({ error: "expected a shell command" }).min(1).max(65_536),
-    output: z
-      .string({ error: "expected the path of the output, a file or a folder" })
-      .min(1)
-      .max(4_096),
+    run: text(65_536, "expected a shell command"),
+    output: text(4_096, "expected the path of the output, a file or a folder").refine(isInside, {
+      error: 'is outside the repository; expected a path below it, as in "dist", or "."',
+    }),
     timeout: duration(BUILD_TIMEOUT_MS_MAX).default(15 * 60_000),
   }),
   activate,
   rollout: rollout.prefault({}),
 });
+
+/** Whether a path stays below where it begins; git's own folder is not a part of the repository. */
+function isInside(path: string): boolean {
+  const parts = path.split("/");
+  return !path.startsWith("/") && !parts.includes("..") && parts.find(isName) !== ".git";
+}
+
+function isName(part: string): boolean {
+  return part !== "" && part !== ".";
+}
