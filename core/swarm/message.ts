@@ -1,4 +1,4 @@
-// What peers say to each other about one pack. `core/swarm/frame-codec.ts` puts these into bytes;
+// What peers say to each other about one pack. `core/swarm/encode-frame.ts` puts these into bytes;
 // the payload of a block follows its frame and never enters a machine.
 
 /** A relay is a peer with a bigger store: it is asked last, and its bytes are counted apart. */

@@ -5,14 +5,9 @@ import type { Instant, Machine } from "../machine.ts";
 import { PIECES_MAX } from "../release/limits.ts";
 import { piecesOf } from "./bitfield.ts";
 import { Downloads } from "./downloads.ts";
+import { whomToEvict } from "./eviction.ts";
 import type { DisconnectReason, SwarmEffect, SwarmInput } from "./facts.ts";
-import {
-  EVICT_IDLE_MS,
-  NEIGHBOURS_MAX,
-  NOISE_MAX,
-  RELAY_NEIGHBOURS_MAX,
-  TIMED_OUT_TIMES_MAX,
-} from "./limits.ts";
+import { NEIGHBOURS_MAX, NOISE_MAX, RELAY_NEIGHBOURS_MAX, TIMED_OUT_TIMES_MAX } from "./limits.ts";
 import type { Block, Message, PeerId, PeerRole, RefuseReason } from "./message.ts";
 import { type Neighbour, newNeighbour } from "./neighbour.ts";
 import { OwnPieces } from "./own-pieces.ts";
@@ -188,17 +183,13 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     effects.push({ kind: "send", to: peer, message });
   }
 
-  /** True when there is room, or can be made by dropping who has been idle longest. */
+  /** True when there is room, or some was made by dropping somebody. */
   #hasRoom(now: Instant, role: PeerRole, effects: SwarmEffect[]): boolean {
     if (this.#neighbours.size < this.#neighboursMax) return true;
-    let victim: Neighbour | undefined;
-    for (const one of this.#neighbours.values()) {
-      const isBusy = one.requests.length > 0 || !this.#uploads.isIdle(one.peer);
-      if (one.role === "relay" || (role === "agent" && isBusy)) continue;
-      if (victim === undefined || one.usefulAt < victim.usefulAt) victim = one;
-    }
+    const victim = whomToEvict(now, role, this.#neighbours.values(), (peer) =>
+      this.#uploads.isIdle(peer),
+    );
     if (victim === undefined) return false;
-    if (role === "agent" && now - victim.usefulAt < EVICT_IDLE_MS) return false;
     this.#drop(now, victim.peer, "evicted for another peer", effects);
     return true;
   }

@@ -3,7 +3,8 @@
 // mean, is its owner's business; its timers are run by the owner's `tick`.
 import type { Socket } from "node:net";
 import type { Instant } from "../../core/machine.ts";
-import { encodeFrame, type Frame, FrameError } from "../../core/swarm/frame-codec.ts";
+import { encodeFrame } from "../../core/swarm/encode-frame.ts";
+import { type Frame, FrameError } from "../../core/swarm/frame.ts";
 import type { Block } from "../../core/swarm/message.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import { FrameReader } from "./frame-reader.ts";

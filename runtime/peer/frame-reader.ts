@@ -1,16 +1,17 @@
 // Cuts a stream of bytes into frames. The payload of a block goes straight into a pooled buffer, the
 // only copy made here. While the last block is being dealt with (`held`) the next one may arrive, but
 // is not handed on; bytes beyond it wait, which is the sign to stop reading the socket.
+
+import { decodeFrame } from "../../core/swarm/decode-frame.ts";
 import {
   BLOCK_HEAD_BYTES,
   BLOCK_TYPE,
   blockHead,
-  decodeFrame,
   FRAME_BODY_BYTES_MAX,
   FRAME_HEAD_BYTES,
   type Frame,
   frameHead,
-} from "../../core/swarm/frame-codec.ts";
+} from "../../core/swarm/frame.ts";
 import type { Block } from "../../core/swarm/message.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 

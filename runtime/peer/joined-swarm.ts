@@ -6,12 +6,13 @@ import type { Instant } from "../../core/machine.ts";
 import { PIECE_ROW_BYTES, PieceTable } from "../../core/release/piece-table.ts";
 import { Bitfield } from "../../core/swarm/bitfield.ts";
 import type { SwarmEffect, SwarmInput } from "../../core/swarm/facts.ts";
-import type { Frame, Hello } from "../../core/swarm/frame-codec.ts";
+import type { Frame, Hello } from "../../core/swarm/frame.ts";
 import type { Block, PeerId, PeerRole } from "../../core/swarm/message.ts";
 import { SwarmPeer } from "../../core/swarm/swarm-peer.ts";
 import { Driver } from "../driver.ts";
+import { BlockWork } from "./block-work.ts";
 import type { Connection } from "./connection.ts";
-import { isStoreFull, type PieceStore } from "./piece-store.ts";
+import type { PieceStore } from "./piece-store.ts";
 import type { Introduction, Swarm, SwarmFailure, SwarmLog, SwarmProgress } from "./swarm.ts";
 import { SwarmListeners } from "./swarm-listeners.ts";
 
@@ -48,13 +49,9 @@ export class JoinedSwarm implements Swarm {
   readonly #links = new Map<PeerId, Link>();
   readonly #introduced = new Map<PeerId, Introduction>();
   readonly #listeners: SwarmListeners;
-  /** Work on the store that is under way. */
-  readonly #working = new Set<Promise<void>>();
-  /** Pieces whose comparison failed to be recorded; tried again by `resume`. */
-  readonly #unfinished = new Set<number>();
+  readonly #work: BlockWork;
   readonly #announced = new Bitfield();
   #rowsKnown = 0;
-  #failure: SwarmFailure | undefined;
   #hasLeft = false;
 
   constructor(options: JoinedSwarmOptions) {
@@ -69,11 +66,19 @@ export class JoinedSwarm implements Swarm {
       now: options.now,
       perform: (effect) => this.#perform(effect),
     });
+    this.#work = new BlockWork({
+      pack: options.pack,
+      store: options.store,
+      log: options.log,
+      input: (fact) => this.#driver.input(fact),
+      verified: (piece) => this.#announce(piece),
+      failed: (failure) => this.#failed(failure),
+    });
     this.#learnRows();
   }
 
   get failure(): SwarmFailure | undefined {
-    return this.#failure;
+    return this.#work.failure;
   }
 
   extend(rows: Uint8Array): void {
@@ -121,10 +126,7 @@ export class JoinedSwarm implements Swarm {
   }
 
   resume(): void {
-    this.#failure = undefined;
-    const unfinished = [...this.#unfinished];
-    this.#unfinished.clear();
-    for (const piece of unfinished) this.#finish(piece);
+    this.#work.resume();
     this.#driver.input({ kind: "resumed" });
   }
 
@@ -149,7 +151,7 @@ export class JoinedSwarm implements Swarm {
       this.#options.left(this);
       this.#listeners.end();
     }
-    while (this.#working.size > 0) await Promise.all(this.#working);
+    await this.#work.settled();
   }
 
   /** Takes a connection whose other side has said hello, or closes it. */
@@ -258,10 +260,10 @@ export class JoinedSwarm implements Swarm {
         this.#links.get(effect.to)?.connection.send(effect.message);
         return;
       case "send-block":
-        this.#work(this.#sendBlock(effect.to, effect));
+        this.#sendBlock(effect.to, effect);
         return;
       case "store-block":
-        this.#work(this.#storeBlock(effect.from, effect));
+        this.#storeBlock(effect.from, effect);
         return;
       case "drop-block": {
         const link = this.#links.get(effect.from);
@@ -272,7 +274,7 @@ export class JoinedSwarm implements Swarm {
         return;
       }
       case "finish":
-        this.#finish(effect.piece);
+        this.#work.finish(effect.piece);
         return;
       case "discard":
         this.#store.discard(effect.piece);
@@ -288,69 +290,32 @@ export class JoinedSwarm implements Swarm {
     else this.#options.dial(this, peer, address);
   }
 
-  async #sendBlock(to: PeerId, { piece, offset, bytes }: Block): Promise<void> {
+  #sendBlock(to: PeerId, block: Block): void {
     const link = this.#links.get(to);
     if (link === undefined) return;
-    let fact: SwarmInput = { kind: "block-sent", to };
-    try {
-      const block = { piece, offset, bytes };
-      await link.connection.sendBlock(block, (target) => this.#store.read(piece, offset, target));
-      this.bytes.sent += bytes;
-    } catch (error) {
-      this.#log.warn({ pack: this.pack, piece, err: error }, "a piece could not be read");
-      fact = { kind: "read-failed", to, piece };
-    }
-    if (this.#links.get(to) === link) this.#driver.input(fact);
+    this.#work.send(to, link.connection, block, (fact) => {
+      if (fact.kind === "block-sent") this.bytes.sent += block.bytes;
+      if (this.#links.get(to) === link) this.#driver.input(fact);
+    });
   }
 
-  async #storeBlock(from: PeerId, { piece, offset, bytes }: Block): Promise<void> {
+  #storeBlock(from: PeerId, block: Block): void {
     const link = this.#links.get(from);
     const buffer = link?.arrived;
     if (link === undefined || buffer === undefined) {
       throw new Error(`no block of ${from} has arrived that could be stored`);
     }
     link.arrived = undefined;
-    try {
-      await this.#store.write(piece, offset, buffer.subarray(0, bytes));
-      this.#driver.input({ kind: "block-stored", from, piece, offset, bytes });
-    } catch (error) {
-      this.#driver.input({ kind: "store-failed", from, piece });
-      this.#fail(error);
-    } finally {
-      link.connection.release(buffer);
-    }
-  }
-
-  #finish(piece: number): void {
-    const finished = async () => {
-      try {
-        const verdict = await this.#store.finish(piece);
-        this.#driver.input({ kind: `piece-${verdict}`, piece });
-        if (verdict === "verified") this.#announce(piece);
-        else this.#log.warn({ pack: this.pack, piece }, "a piece was corrupt and is fetched again");
-      } catch (error) {
-        this.#unfinished.add(piece);
-        this.#driver.input({ kind: "store-failed", from: "", piece });
-        this.#fail(error);
-      }
-    };
-    this.#work(finished());
+    this.#work.store(from, link.connection, buffer, block);
   }
 
   #announce(piece: number): void {
     if (this.#announced.add(piece)) this.#listeners.piece(piece);
   }
 
-  #fail(error: unknown): void {
-    if (this.#failure !== undefined || this.#hasLeft) return;
-    const kind = isStoreFull(error) ? "store-full" : "store-broken";
-    this.#failure = { kind, message: (error as Error).message };
-    this.#log.warn({ pack: this.pack, err: error }, "fetching paused: the store failed");
-    this.#listeners.failed(this.#failure);
-  }
-
-  #work(promise: Promise<void>): void {
-    const done = promise.finally(() => this.#working.delete(done));
-    this.#working.add(done);
+  #failed(failure: SwarmFailure): void {
+    if (this.#hasLeft) return;
+    this.#log.warn({ pack: this.pack, failure }, "fetching paused: the store failed");
+    this.#listeners.failed(failure);
   }
 }

@@ -4,7 +4,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import type { Instant } from "../../core/machine.ts";
-import type { Frame, Hello } from "../../core/swarm/frame-codec.ts";
+import type { Frame, Hello } from "../../core/swarm/frame.ts";
 import type { PeerId, PeerRole } from "../../core/swarm/message.ts";
 import { monotonicNow } from "../driver.ts";
 import { BufferPool } from "./buffer-pool.ts";

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { encodeFrame, type Frame, FrameError } from "../../core/swarm/frame-codec.ts";
+import { encodeFrame } from "../../core/swarm/encode-frame.ts";
+import { type Frame, FrameError } from "../../core/swarm/frame.ts";
 import { BLOCK_BYTES_MAX } from "../../core/swarm/limits.ts";
 import { BufferPool } from "../../runtime/peer/buffer-pool.ts";
 import { FrameReader } from "../../runtime/peer/frame-reader.ts";

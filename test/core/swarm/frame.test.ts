@@ -3,18 +3,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { PIECE_BYTES_MAX, PIECES_MAX } from "../../../core/release/limits.ts";
+import { decodeFrame } from "../../../core/swarm/decode-frame.ts";
+import { encodeFrame } from "../../../core/swarm/encode-frame.ts";
 import {
   BLOCK_HEAD_BYTES,
   BLOCK_TYPE,
   blockHead,
-  decodeFrame,
-  encodeFrame,
   FRAME_BODY_BYTES_MAX,
   FRAME_HEAD_BYTES,
   type Frame,
   FrameError,
   frameHead,
-} from "../../../core/swarm/frame-codec.ts";
+} from "../../../core/swarm/frame.ts";
 import { BLOCK_BYTES_MAX } from "../../../core/swarm/limits.ts";
 
 const piece = fc.nat(PIECES_MAX - 1);

@@ -1,0 +1,78 @@
+// Reads the bodies of frames. Malformed bytes give FrameError; lengths were checked with the head.
+import {
+  type Frame,
+  FrameError,
+  type Hello,
+  offsetAt,
+  PROTOCOL_VERSION,
+  pieceAt,
+  REASONS,
+  ROLES,
+  TYPES,
+  viewOf,
+} from "./frame.ts";
+import { BLOCK_BYTES_MAX } from "./limits.ts";
+import type { Message } from "./message.ts";
+
+/** Reads the body of any frame but a block. Throws FrameError. */
+export function decodeFrame(type: number, body: Uint8Array): Frame {
+  const view = viewOf(body);
+  switch (type) {
+    case TYPES.hello:
+      return decodeHello(body, view);
+    case TYPES.bitfield:
+      return { kind: "bitfield", bits: body.slice() };
+    case TYPES.have:
+      return decodeHave(view);
+    case TYPES.request:
+      return decodeRequest(view);
+    case TYPES.cancel:
+      return { kind: "cancel", piece: pieceAt(view, 0) };
+    case TYPES.refuse: {
+      const reason = REASONS[view.getUint8(4)];
+      if (reason === undefined) throw new FrameError("reason of a refusal is unknown");
+      return { kind: "refuse", piece: pieceAt(view, 0), reason };
+    }
+    case TYPES.bye:
+      return { kind: "bye", reason: text(body) };
+    case TYPES.alive:
+      return { kind: "alive" };
+    default:
+      throw new FrameError(`frame type ${type} has no body to decode`);
+  }
+}
+
+function decodeHello(body: Uint8Array, view: DataView): Hello {
+  const version = view.getUint8(0);
+  if (version !== PROTOCOL_VERSION) {
+    throw new FrameError(`peer speaks version ${version}, expected ${PROTOCOL_VERSION}`);
+  }
+  const role = ROLES[view.getUint8(1)];
+  if (role === undefined) throw new FrameError("role of a hello is unknown");
+  const swarmBytes = view.getUint16(2, true);
+  const peerBytes = view.getUint16(4, true);
+  if (6 + swarmBytes + peerBytes !== body.length) throw new FrameError("ids of a hello overrun it");
+  const swarm = text(body.subarray(6, 6 + swarmBytes));
+  const peer = text(body.subarray(6 + swarmBytes));
+  if (swarm === "" || peer === "") throw new FrameError("an id of a hello is empty");
+  return { kind: "hello", swarm, peer, role };
+}
+
+function decodeHave(view: DataView): Message {
+  if (view.byteLength % 4 !== 0) throw new FrameError("a have is not made of whole numbers");
+  const pieces: number[] = [];
+  for (let at = 0; at < view.byteLength; at += 4) pieces.push(pieceAt(view, at));
+  return { kind: "have", pieces };
+}
+
+function decodeRequest(view: DataView): Message {
+  const bytes = view.getUint32(8, true);
+  if (bytes === 0 || bytes > BLOCK_BYTES_MAX) {
+    throw new FrameError(`a request asks for ${bytes} bytes (limit ${BLOCK_BYTES_MAX})`);
+  }
+  return { kind: "request", piece: pieceAt(view, 0), offset: offsetAt(view, 4, bytes), bytes };
+}
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}

@@ -1,0 +1,91 @@
+// Writes frames, of a block what comes before its payload.
+import {
+  BYE_BYTES_MAX,
+  FRAME_HEAD_BYTES,
+  type Frame,
+  type Hello,
+  ID_BYTES_MAX,
+  PROTOCOL_VERSION,
+  REASONS,
+  ROLES,
+  TYPES,
+  viewOf,
+} from "./frame.ts";
+
+/** Writes a frame; of a block only what comes before its payload. */
+export function encodeFrame(frame: Frame): Uint8Array {
+  switch (frame.kind) {
+    case "hello":
+      return encodeHello(frame);
+    case "bitfield": {
+      const bytes = start("bitfield", frame.bits.length);
+      bytes.set(frame.bits, FRAME_HEAD_BYTES);
+      return bytes;
+    }
+    case "have":
+      return words("have", frame.pieces);
+    case "request":
+      return words("request", [frame.piece, frame.offset, frame.bytes]);
+    case "cancel":
+      return words("cancel", [frame.piece]);
+    case "block": {
+      const bytes = words("block", [frame.piece, frame.offset]);
+      viewOf(bytes).setUint32(0, 1 + 8 + frame.bytes, true);
+      return bytes;
+    }
+    case "refuse": {
+      const bytes = start("refuse", 5);
+      viewOf(bytes).setUint32(FRAME_HEAD_BYTES, frame.piece, true);
+      bytes[FRAME_HEAD_BYTES + 4] = REASONS.indexOf(frame.reason);
+      return bytes;
+    }
+    case "bye": {
+      const reason = new TextEncoder().encode(frame.reason).subarray(0, BYE_BYTES_MAX);
+      const bytes = start("bye", reason.length);
+      bytes.set(reason, FRAME_HEAD_BYTES);
+      return bytes;
+    }
+    case "alive":
+      return start("alive", 0);
+    default:
+      return frame satisfies never;
+  }
+}
+
+function encodeHello(hello: Hello): Uint8Array {
+  const swarm = id(hello.swarm);
+  const peer = id(hello.peer);
+  const bytes = start("hello", 6 + swarm.length + peer.length);
+  const view = viewOf(bytes);
+  view.setUint8(FRAME_HEAD_BYTES, PROTOCOL_VERSION);
+  view.setUint8(FRAME_HEAD_BYTES + 1, ROLES.indexOf(hello.role));
+  view.setUint16(FRAME_HEAD_BYTES + 2, swarm.length, true);
+  view.setUint16(FRAME_HEAD_BYTES + 4, peer.length, true);
+  bytes.set(swarm, FRAME_HEAD_BYTES + 6);
+  bytes.set(peer, FRAME_HEAD_BYTES + 6 + swarm.length);
+  return bytes;
+}
+
+function words(kind: Frame["kind"], numbers: readonly number[]): Uint8Array {
+  const bytes = start(kind, 4 * numbers.length);
+  const view = viewOf(bytes);
+  numbers.forEach((number, index) => {
+    view.setUint32(FRAME_HEAD_BYTES + 4 * index, number, true);
+  });
+  return bytes;
+}
+
+function start(kind: Frame["kind"], bodyBytes: number): Uint8Array {
+  const bytes = new Uint8Array(FRAME_HEAD_BYTES + bodyBytes);
+  viewOf(bytes).setUint32(0, 1 + bodyBytes, true);
+  bytes[4] = TYPES[kind];
+  return bytes;
+}
+
+function id(value: string): Uint8Array {
+  const bytes = new TextEncoder().encode(value);
+  if (bytes.length === 0 || bytes.length > ID_BYTES_MAX) {
+    throw new RangeError(`id of ${bytes.length} bytes (limit ${ID_BYTES_MAX})`);
+  }
+  return bytes;
+}

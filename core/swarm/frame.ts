@@ -1,0 +1,119 @@
+// What frames of the peer protocol are: u32le length of the rest, u8 type, fields little endian; their
+// kinds and limits, and the head by which a reader knows what comes. `decode-frame.ts` and
+// `encode-frame.ts` do the bodies; reading a stream belongs to `runtime/peer/frame-reader.ts`.
+import { PIECE_BYTES_MAX, PIECES_MAX } from "../release/limits.ts";
+import { BLOCK_BYTES_MAX } from "./limits.ts";
+import type { Message, PeerRole, RefuseReason } from "./message.ts";
+
+/** Version of this protocol; a peer of another version is refused. */
+export const PROTOCOL_VERSION = 1;
+/** Bytes of an id in a hello, a pack's or a peer's. */
+export const ID_BYTES_MAX = 128;
+/** Bytes of the text of a bye. */
+export const BYE_BYTES_MAX = 256;
+/** Bytes of a frame before its fields: length and type. */
+export const FRAME_HEAD_BYTES = 5;
+/** Bytes of a block's frame without its payload: head, piece, offset. */
+export const BLOCK_HEAD_BYTES = FRAME_HEAD_BYTES + 8;
+/** Bytes of any frame after its head, without payload: `have` of every piece is the longest. */
+export const FRAME_BODY_BYTES_MAX = 4 * PIECES_MAX;
+
+/** The first frame in both directions. */
+export interface Hello {
+  readonly kind: "hello";
+  readonly swarm: string;
+  readonly peer: string;
+  readonly role: PeerRole;
+}
+
+/** What a connection carries: messages of the machine, and what the transport itself says. */
+export type Frame =
+  | Hello
+  | Message
+  | { readonly kind: "bye"; readonly reason: string }
+  | { readonly kind: "alive" };
+
+/** Bytes that are no frame; the connection they came on is of no further use. */
+export class FrameError extends Error {
+  override readonly name = "FrameError";
+}
+
+/** The type byte of each frame. */
+export const TYPES = {
+  hello: 1,
+  bitfield: 2,
+  have: 3,
+  request: 4,
+  cancel: 5,
+  block: 6,
+  refuse: 7,
+  bye: 8,
+  alive: 9,
+} as const satisfies Record<Frame["kind"], number>;
+
+/** The type byte of a block, whose fields are read by `blockHead`. */
+export const BLOCK_TYPE: number = TYPES.block;
+
+/** Least and most bytes after the head, by type; of a block without its payload. */
+const BODY_BYTES: Readonly<Record<number, readonly [number, number]>> = {
+  [TYPES.hello]: [6, 6 + 2 * ID_BYTES_MAX],
+  [TYPES.bitfield]: [0, PIECES_MAX / 8],
+  [TYPES.have]: [4, FRAME_BODY_BYTES_MAX],
+  [TYPES.request]: [12, 12],
+  [TYPES.cancel]: [4, 4],
+  [TYPES.block]: [8 + 1, 8 + BLOCK_BYTES_MAX],
+  [TYPES.refuse]: [5, 5],
+  [TYPES.bye]: [0, BYE_BYTES_MAX],
+  [TYPES.alive]: [0, 0],
+};
+
+/** Roles by their byte. */
+export const ROLES: readonly PeerRole[] = ["agent", "relay"];
+/** Reasons by their byte. */
+export const REASONS: readonly RefuseReason[] = ["absent", "busy", "lent"];
+
+/** Reads the head of a frame: its type and the bytes that follow. Throws FrameError. */
+export function frameHead(head: Uint8Array): { readonly type: number; readonly bodyBytes: number } {
+  const view = viewOf(head);
+  const bodyBytes = view.getUint32(0, true) - 1;
+  const type = view.getUint8(4);
+  const range = BODY_BYTES[type];
+  if (range === undefined) throw new FrameError(`frame type ${type} is unknown`);
+  if (bodyBytes < range[0] || bodyBytes > range[1]) {
+    throw new FrameError(`frame of type ${type} has ${bodyBytes} bytes (limit ${range[1]})`);
+  }
+  return { type, bodyBytes };
+}
+
+/** Reads the fields of a block whose frame has `bodyBytes` after its head. Throws FrameError. */
+export function blockHead(fields: Uint8Array, bodyBytes: number): Message & { kind: "block" } {
+  const view = viewOf(fields);
+  const bytes = bodyBytes - 8;
+  return {
+    kind: "block",
+    piece: pieceAt(view, 0),
+    offset: offsetAt(view, 4, bytes),
+    bytes,
+  };
+}
+
+/** A piece's number, within the limit. Throws FrameError. */
+export function pieceAt(view: DataView, at: number): number {
+  const number = view.getUint32(at, true);
+  if (number >= PIECES_MAX) throw new FrameError(`piece ${number} (limit ${PIECES_MAX - 1})`);
+  return number;
+}
+
+/** An offset from which so many bytes lie within a piece. Throws FrameError. */
+export function offsetAt(view: DataView, at: number, bytes: number): number {
+  const number = view.getUint32(at, true);
+  if (number + bytes > PIECE_BYTES_MAX) {
+    throw new FrameError(`a block ends at ${number + bytes} (limit ${PIECE_BYTES_MAX})`);
+  }
+  return number;
+}
+
+/** The bytes as numbers. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

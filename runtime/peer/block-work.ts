@@ -1,0 +1,115 @@
+// Blocks between the store and the connections of one swarm: written as they come, read as they go,
+// pieces compared. Each piece of work ends in one fact for the machine. When the store fails it says
+// so once, and keeps what has to be tried again.
+import type { SwarmInput } from "../../core/swarm/facts.ts";
+import type { Block, PeerId } from "../../core/swarm/message.ts";
+import type { Connection } from "./connection.ts";
+import { isStoreFull, type PieceStore } from "./piece-store.ts";
+import type { SwarmFailure, SwarmLog } from "./swarm.ts";
+
+export interface BlockWorkOptions {
+  readonly pack: string;
+  readonly store: PieceStore;
+  readonly log: SwarmLog;
+  readonly input: (fact: SwarmInput) => void;
+  /** A piece is whole. */
+  readonly verified: (piece: number) => void;
+  /** The store has failed, for the first time since `resume`. */
+  readonly failed: (failure: SwarmFailure) => void;
+}
+
+export class BlockWork {
+  readonly #options: BlockWorkOptions;
+  readonly #working = new Set<Promise<void>>();
+  /** Pieces that could not be recorded as finished. */
+  readonly #unfinished = new Set<number>();
+  #failure: SwarmFailure | undefined;
+
+  constructor(options: BlockWorkOptions) {
+    this.#options = options;
+  }
+
+  /** What the store failed of, since `resume`. */
+  get failure(): SwarmFailure | undefined {
+    return this.#failure;
+  }
+
+  /** Tries again what failed. */
+  resume(): void {
+    this.#failure = undefined;
+    const unfinished = [...this.#unfinished];
+    this.#unfinished.clear();
+    for (const piece of unfinished) this.finish(piece);
+  }
+
+  /** Reads a block and sends it. `done` is called with the fact that follows. */
+  send(to: PeerId, connection: Connection, block: Block, done: (fact: SwarmInput) => void): void {
+    const { store, log, pack } = this.#options;
+    const { piece, offset, bytes } = block;
+    const sent = async (): Promise<SwarmInput> => {
+      try {
+        await connection.sendBlock({ piece, offset, bytes }, (target) =>
+          store.read(piece, offset, target),
+        );
+        return { kind: "block-sent", to };
+      } catch (error) {
+        log.warn({ pack, piece, err: error }, "a piece could not be read");
+        return { kind: "read-failed", to, piece };
+      }
+    };
+    this.#work(sent().then(done));
+  }
+
+  /** Writes a block that arrived in `buffer`, which its connection gets back. */
+  store(from: PeerId, connection: Connection, buffer: Buffer, block: Block): void {
+    const { store, input } = this.#options;
+    const { piece, offset, bytes } = block;
+    const stored = async () => {
+      try {
+        await store.write(piece, offset, buffer.subarray(0, bytes));
+        input({ kind: "block-stored", from, piece, offset, bytes });
+      } catch (error) {
+        input({ kind: "store-failed", from, piece });
+        this.#fail(error);
+      } finally {
+        connection.release(buffer);
+      }
+    };
+    this.#work(stored());
+  }
+
+  /** Compares a piece. */
+  finish(piece: number): void {
+    const { store, input, verified, log, pack } = this.#options;
+    const finished = async () => {
+      try {
+        const verdict = await store.finish(piece);
+        input({ kind: `piece-${verdict}`, piece });
+        if (verdict === "verified") verified(piece);
+        else log.warn({ pack, piece }, "a piece was corrupt and is fetched again");
+      } catch (error) {
+        this.#unfinished.add(piece);
+        input({ kind: "store-failed", from: "", piece });
+        this.#fail(error);
+      }
+    };
+    this.#work(finished());
+  }
+
+  /** Resolves when nothing is under way. */
+  async settled(): Promise<void> {
+    while (this.#working.size > 0) await Promise.all(this.#working);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    const kind = isStoreFull(error) ? "store-full" : "store-broken";
+    this.#failure = { kind, message: (error as Error).message };
+    this.#options.failed(this.#failure);
+  }
+
+  #work(promise: Promise<void>): void {
+    const done = promise.finally(() => this.#working.delete(done));
+    this.#working.add(done);
+  }
+}
