@@ -35,8 +35,8 @@ const Rule = z.object({
 });
 const Flat = z.object({
   rollout: z.string(),
-  release: z.unknown(),
-  fallback: z.unknown(),
+  release: z.unknown().optional(),
+  fallback: z.unknown().optional(),
   targets: z.record(z.string(), z.string()),
   excludedRegions: z.array(z.string()),
   phase: z.enum(["open", "final", "rollback", "frozen"]),
