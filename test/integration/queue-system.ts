@@ -16,6 +16,7 @@ import {
   type SubmitBuildRequest,
   type SubmitBuildResponse,
 } from "../../proto/gen/millrace/v1/builds.ts";
+import { FleetServiceClient } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { type BuildLease, WorkerServiceClient } from "../../proto/gen/millrace/v1/workers.ts";
 import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
@@ -42,13 +43,13 @@ export async function startQueue(root: string, limits: Partial<BuildLimits> = {}
   const store = await openStore(`sqlite:${join(root, "store.db")}`);
   const origin = await openBlobStore(`file:${join(root, "origin")}`);
   const fence = await raiseEpoch(store);
-  const fleet: string[] = [];
+  const told: string[] = [];
   const builds = await startBuilds({
     store,
     origin,
     fence,
     ship: shipChain,
-    packs: packFeed(fleet),
+    packs: packFeed(told),
     limits: { ...BUILD_LIMITS, ...limits },
     heartbeatMs: 1_000,
     log,
@@ -69,20 +70,21 @@ export async function startQueue(root: string, limits: Partial<BuildLimits> = {}
     await store.close();
     await origin.close();
   };
-  return { ...clients, store, origin, fleet, address: formatAddress(server.address), stop };
+  return { ...clients, store, origin, told, address: formatAddress(server.address), stop };
 }
 
 export type Queue = Awaited<ReturnType<typeof startQueue>>;
 
-/** The three clients of a control plane. */
+/** The clients of a control plane. */
 export function connectAll(address: string) {
   const builds = connect(BuildServiceClient, address);
   const releases = connect(ReleaseServiceClient, address);
   const workers = connect(WorkerServiceClient, address);
+  const fleet = connect(FleetServiceClient, address);
   const close = (): void => {
-    for (const client of [builds, releases, workers]) client.close();
+    for (const client of [builds, releases, workers, fleet]) client.close();
   };
-  return { builds, releases, workers, close };
+  return { builds, releases, workers, fleet, close };
 }
 
 export type Clients = Pick<Queue, "builds" | "releases" | "workers">;

@@ -157,7 +157,7 @@ test("a build to be shipped is told to the fleet while it grows, and starts a ro
   await succeed(queue, lease);
   const pack = `${lease.build}.1`;
   const told = await eventually("the end of the order", async () => {
-    const facts = queue.fleet.filter((fact) => fact.includes(pack));
+    const facts = queue.told.filter((fact) => fact.includes(pack));
     return facts.some((fact) => fact.startsWith("ended")) && facts;
   });
   assert.deepEqual(told, [
