@@ -75,13 +75,20 @@ export class DeadlineSweeper {
         this.#isStoreAway = false;
         this.#driver.input({ kind: "outage-ended" });
       }
-      if (kind === "checkpoint" || !result.ok) return;
+      if (!result.ok) return await this.#readAnew(build);
+      if (kind === "checkpoint") return;
       log.info({ build, attempt, kind, state: result.row.state }, "build deadline passed");
     } catch (error) {
       this.#isStoreAway = true;
       if (error instanceof FenceLostError) return this.#options.onFenceLost();
       log.warn({ err: error, build, attempt, kind }, "deadline could not be carried out yet");
     }
+  }
+
+  /** The keeper believed something that is no longer so, as after lost history: tell it. */
+  async #readAnew(build: string): Promise<void> {
+    const row = await this.#options.table.get(build);
+    if (row !== undefined) this.#driver.input({ kind: "changed", row });
   }
 
   #plan(row: Parameters<typeof expire>[0], effect: KeeperEffect): PlannedChange {
