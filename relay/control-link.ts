@@ -93,7 +93,7 @@ export class ControlLink {
       stream.on("error", (error) => resolve(error.message));
       stream.on("end", () => resolve("ended by the control plane"));
     });
-    stream.on("data", (response: ConnectRelayResponse) => this.#take(response.command));
+    stream.on("data", (response: ConnectRelayResponse) => this.#tryTake(response.command));
     this.#stream = stream;
     onBegin();
     stream.write({ message: { $case: "hello", hello: hello() } });
@@ -107,8 +107,18 @@ export class ControlLink {
     this.#held = [];
   }
 
-  #take(command: Command | undefined): void {
+  /** A command that cannot be kept on disk is not obeyed; the next stream says it again. */
+  #tryTake(command: Command | undefined): void {
     if (command === undefined || this.#stopped.signal.aborted) return;
+    try {
+      this.#take(command);
+    } catch (error) {
+      this.#options.log.error({ err: error, command: command.$case }, "could not obey");
+      this.#leave("a command could not be obeyed");
+    }
+  }
+
+  #take(command: Command): void {
     if (command.$case === "reconnect") {
       this.#comeBackMs = command.reconnect.afterMs;
       this.#leave("told to come back later");

@@ -132,7 +132,7 @@ export class Mirroring {
     this.#driver.stop();
     clearTimeout(this.#keepTimer);
     clearTimeout(this.#aloneTimer);
-    writeJson(this.#keptPath, [...this.#progress.values()]);
+    this.#write();
     await Promise.all([...this.#rooms.values()].map((room) => room.leave()));
     await Promise.all(this.#dropping.values());
   }
@@ -290,7 +290,16 @@ export class Mirroring {
     change();
     this.#keepTimer ??= setTimeout(() => {
       this.#keepTimer = undefined;
-      writeJson(this.#keptPath, [...this.#progress.values()]);
+      this.#write();
     }, KEEP_DELAY_MS);
+  }
+
+  /** A list that cannot be written is behind; only a restart without a leader would miss it. */
+  #write(): void {
+    try {
+      writeJson(this.#keptPath, [...this.#progress.values()]);
+    } catch (error) {
+      this.#options.log.warn({ err: error }, "could not keep the list of packs");
+    }
   }
 }

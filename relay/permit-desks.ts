@@ -11,6 +11,7 @@ import type {
 } from "../proto/gen/millrace/v1/fleet.ts";
 import { Driver, monotonicNow } from "../runtime/driver.ts";
 import { failpoint } from "../runtime/failpoint.ts";
+import type { Log } from "../runtime/log.ts";
 import type { AgentSession } from "./agent-session.ts";
 import type { AgentSessions } from "./agent-sessions.ts";
 import type { AssignmentBook } from "./assignment-book.ts";
@@ -22,6 +23,7 @@ export interface PermitDesksOptions {
   readonly book: AssignmentBook;
   readonly sessions: AgentSessions;
   readonly journal: PermitJournal;
+  readonly log: Log;
   /** A permit has ended without its machine having said something. */
   readonly onChange: () => void;
 }
@@ -174,7 +176,7 @@ export class PermitDesks {
         entry.keeping.push(effect.permit);
         break;
       case "note":
-        this.#options.journal.write(entry.desk.rollout, [effect.permit], false);
+        this.#write(entry.desk.rollout, [effect.permit], false);
         this.#options.onChange();
         break;
       case "send":
@@ -195,13 +197,24 @@ export class PermitDesks {
     entry.sending = [];
     entry.isFlushing = false;
     if (this.#entries.get(entry.desk.rollout) !== entry) return;
-    if (keeping.length > 0) this.#options.journal.write(entry.desk.rollout, keeping, true);
+    // What could not be kept is not sent; it runs out unused, and the leader hears so.
+    if (keeping.length > 0 && !this.#write(entry.desk.rollout, keeping, true)) return;
     for (const { permit, ttlMs } of sending) {
       failpoint("relay.before-permit");
       this.#send(entry.assignment, permit, ttlMs);
       failpoint("relay.after-permit");
     }
     this.#options.onChange();
+  }
+
+  #write(rollout: string, permits: readonly KeptPermit[], durable: boolean): boolean {
+    try {
+      this.#options.journal.write(rollout, permits, durable);
+      return true;
+    } catch (error) {
+      this.#options.log.error({ err: error, rollout }, "could not keep permits on disk");
+      return false;
+    }
   }
 
   #send({ service, rollout, release }: Assignment, permit: KeptPermit, ttlMs: number): void {

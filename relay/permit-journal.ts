@@ -37,7 +37,7 @@ export class PermitJournal {
     return rollouts;
   }
 
-  /** Appends permits as they stand; durable when it returns where `durable`. */
+  /** Appends permits as they stand; durable when it returns where `durable`. Throws on a full disk. */
   write(rollout: string, permits: readonly KeptPermit[], durable: boolean): void {
     let file = this.#files.get(rollout);
     if (file === undefined) {
@@ -47,8 +47,15 @@ export class PermitJournal {
       // A line torn by a crash must not swallow the next one.
       writeSync(file, "\n");
     }
-    writeSync(file, permits.map((permit) => `${JSON.stringify(permit)}\n`).join(""));
-    if (durable) fsyncSync(file);
+    try {
+      writeSync(file, permits.map((permit) => `${JSON.stringify(permit)}\n`).join(""));
+      if (durable) fsyncSync(file);
+    } catch (error) {
+      // Opened anew it begins on a line of its own, whatever was torn off here.
+      closeSync(file);
+      this.#files.delete(rollout);
+      throw error;
+    }
   }
 
   /** Forgets a rollout. */

@@ -89,6 +89,7 @@ export class Relay {
       book: this.#book,
       sessions: this.#sessions,
       journal: new PermitJournal(root),
+      log,
       onChange,
     });
     this.#mirroring = new Mirroring({

@@ -17,6 +17,9 @@ import { BackOff } from "../runtime/program/back-off.ts";
 
 const BACK_OFF_MS_FIRST = 100;
 const BACK_OFF_MS_LAST = 5_000;
+/** Characters of an id and of an address, as agents' hellos are held to. */
+const NAME_MAX = 64;
+const ADDRESS_MAX = 256;
 
 type Share = ShareRosterRequest;
 
@@ -145,13 +148,14 @@ class RosterLink {
 
   heard({ relay, full, joined, left }: Share): void {
     this.hasHeard = true;
-    if (relay === this.#relayId) return;
+    if (relay === this.#relayId || !isNamed(relay)) return;
     if (full) this.#roster.forget(relay);
     for (const { pack, peer } of left) {
       if (peer !== undefined) this.#roster.leave(pack, peer.peer, relay);
     }
     for (const { pack, peer } of joined) {
-      if (peer === undefined) continue;
+      if (peer === undefined || !isNamed(pack, peer.peer)) continue;
+      if (peer.address.length > ADDRESS_MAX) continue;
       this.#roster.join({ pack, member: { peerId: peer.peer, address: peer.address } }, relay);
     }
   }
@@ -186,4 +190,8 @@ class RosterLink {
 
 function memberOf({ pack, member }: Membership): SwarmMember {
   return { pack, peer: { peer: member.peerId, address: member.address, relay: false } };
+}
+
+function isNamed(...names: readonly string[]): boolean {
+  return names.every((name) => name !== "" && name.length <= NAME_MAX);
 }

@@ -1,8 +1,10 @@
 // Relays bring packs from the origin into their region's store: verified, resumable, each segment once.
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { segmentKey } from "../../runtime/release/pack-keys.ts";
 import { openPack } from "../../runtime/release/sealed-pack.ts";
+import { mountSmallDisk } from "../contracts/small-disk.ts";
 import { metric, RelayWorld, type SamplePack, writePack } from "./relay-process.ts";
 import type { Command, RelayLine } from "./scripted-control-plane.ts";
 
@@ -88,6 +90,25 @@ describe("a relay that mirrors", () => {
     assert.match(report.packs[0]?.error ?? "", /piece 5 does not have its digest/);
     assert.equal(await (await world.store("eu-3")).head(key), undefined);
     await relay.end("SIGKILL");
+  });
+
+  test("a full disk is told, and mirroring goes on when there is room", async () => {
+    const pack = await writePack(world.origin, "b-5.1", SIZES);
+    const disk = mountSmallDisk(6 * 1024);
+    try {
+      const relay = await world.relay({ name: "full", regionStore: join(disk.path, "store") });
+      const line = await world.control.line(relay.id);
+      line.send(told(pack));
+      const report = await line.report("an error", ({ packs }) => packs[0]?.error !== "");
+      assert.match(report.packs[0]?.error ?? "", /space/);
+      assert.ok((report.packs[0]?.segments ?? 0) > 0, "what fits is stored");
+      disk.resize(64 * 1024);
+      const whole = await line.report("the pack whole", isWhole(pack.pack));
+      assert.equal(whole.packs[0]?.error, "");
+      await relay.end("SIGTERM");
+    } finally {
+      disk.remove();
+    }
   });
 
   test("killed in mid-mirror and started again, it goes on with what it has", async () => {

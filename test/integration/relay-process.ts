@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { PieceTable } from "../../core/release/piece-table.ts";
@@ -62,8 +62,9 @@ export class RelayWorld {
     return new RelayWorld(root, await ScriptedControlPlane.start(epoch), origin);
   }
 
+  /** URL of a store by its name, or by its path where that is absolute. */
   url(name: string): string {
-    return `file:${join(this.root, name)}`;
+    return `file:${resolve(this.root, name)}`;
   }
 
   /** A store of this world, for the test's own use. */
