@@ -129,7 +129,9 @@ export class PermitDesks {
     this.#kept.delete(rollout);
     const { relayId } = this.#options;
     const answerMs = answerMsOf(assignment);
-    const desk = new PermitDesk(rollout, relayId, kept, monotonicNow(), answerMs);
+    // A machine takes a known id for a repeat: ids of an earlier rollout must not come again.
+    const prefix = `${relayId}.${rollout}`;
+    const desk = new PermitDesk(rollout, prefix, kept, monotonicNow(), answerMs);
     const entry: Entry = {
       desk,
       assignment,

@@ -39,7 +39,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
   #isDue = false;
   deadline: Instant = Number.POSITIVE_INFINITY;
 
-  /** `idPrefix` tells this relay's permits from others'; `kept` are those from before a restart. */
+  /** `idPrefix` tells permits of this relay and rollout from all others; `kept` are those from before a restart. */
   constructor(
     rollout: string,
     idPrefix: string,
