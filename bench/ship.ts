@@ -1,7 +1,7 @@
 // How long a ship takes, and how much memory each program needs for it, on one machine with real
 // processes: 1 GiB of incompressible data to 10 agents in 2 regions beside ten sequential `cp`s of the
 // same file; then 4 GiB to 4 agents and a tree of a million small files to 2, for the memory alone.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { createCipheriv, randomBytes } from "node:crypto";
 import {
   closeSync,
@@ -15,8 +15,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { Repository, recipe } from "../test/lab/repository.ts";
+import { startSystem } from "../test/lab/system.ts";
 import { median, printFigures } from "./lab/figures.ts";
-import { type BenchSystem, startBenchSystem } from "./lab/system.ts";
 
 const GIB = 1024 ** 3;
 const RUNS = 3;
@@ -106,7 +107,7 @@ async function shipOnce(shipped: Case): Promise<{ seconds: number; peak: Peaks }
   const repository = makeRepository(prepared, shipped.output);
   const root = join(work, "up");
   const { regions, agents } = shipped;
-  const system: BenchSystem = await startBenchSystem({ root, regions, agents });
+  const system = await startSystem({ root, regions, agents });
   try {
     const startedAt = performance.now();
     const result = await system.ship(repository);
@@ -140,26 +141,17 @@ function copyTimes(count: number): number {
 }
 
 function makeRepository(prepared: string, output: string): string {
-  const repository = join(work, "repository");
-  rmSync(repository, { recursive: true, force: true });
-  mkdirSync(repository);
-  const recipe = {
+  const path = join(work, "repository");
+  rmSync(path, { recursive: true, force: true });
+  const text = recipe({
     service: "bench",
-    build: { run: `cp -r ${prepared} ${output}`, output, timeout: "15m" },
+    run: `cp -r ${prepared} ${output}`,
+    output,
+    timeout: "15m",
     activate: { hook: ["/bin/true"] },
-    rollout: { waves: [{ percent: 100 }], maxUnavailable: 100 },
-  };
-  // JSON is YAML.
-  writeFileSync(join(repository, "millrace.yaml"), JSON.stringify(recipe));
-  const git = (...args: string[]): void => {
-    const author = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"];
-    const { status, stderr } = spawnSync("git", [...author, ...args], { cwd: repository });
-    if (status !== 0) throw new Error(`git ${args.join(" ")}: ${stderr}`);
-  };
-  git("init", "-q");
-  git("add", ".");
-  git("commit", "-q", "-m", "bench");
-  return repository;
+  });
+  new Repository(path).commit({ "millrace.yaml": text });
+  return path;
 }
 
 /** A file of bytes that do not compress, other ones each time. */
