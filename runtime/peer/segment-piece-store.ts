@@ -110,15 +110,20 @@ export class SegmentPieceStore implements PieceStore {
 
   async write(piece: number, offset: number, bytes: Uint8Array): Promise<void> {
     const { known, index, segment } = this.#place(piece);
-    // It has come from the origin meanwhile; `finish` will say so.
-    if (known.isStored) return;
+    // It may have come from the origin meanwhile; `finish` will say so.
+    if (this.has(piece)) return;
+    const received = this.received(piece);
+    const end = offset + bytes.length;
+    if (offset !== received || end > this.pieceBytes(piece)) {
+      throw new RangeError(`piece ${piece}: bytes ${offset} to ${end} do not follow ${received}`);
+    }
     known.spool ??= new SegmentSpool(this.#spoolPath(segment), known.footer);
     await known.spool.write(index, offset, bytes);
   }
 
   async finish(piece: number): Promise<"verified" | "corrupt"> {
     const { known, index, segment } = this.#place(piece);
-    if (known.isStored) return "verified";
+    if (this.has(piece)) return "verified";
     const outcome = known.spool?.finish(index) ?? "corrupt";
     if (known.spool?.isWhole === true) this.#options.onSegmentWhole(segment);
     return outcome;
@@ -131,9 +136,10 @@ export class SegmentPieceStore implements PieceStore {
 
   async read(piece: number, offset: number, target: Uint8Array): Promise<void> {
     const { known, index, segment } = this.#place(piece);
-    if (!known.isStored) {
-      if (known.spool === undefined) throw new Error(`piece ${piece} is not here`);
-      return known.spool.read(index, offset, target);
+    if (!this.has(piece)) throw new Error(`piece ${piece} is not here`);
+    if (known.spool !== undefined) {
+      await known.spool.read(index, offset, target);
+      return;
     }
     const key = this.keyOf(segment);
     const at = (known.offsets[index] as number) + offset;

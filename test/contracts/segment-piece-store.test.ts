@@ -1,0 +1,102 @@
+// The piece store of relays: the contract, with each extension of the table as one segment, and what
+// becomes of a segment whose pieces all came from peers.
+import assert from "node:assert/strict";
+import { mkdtempSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { PieceTable } from "../../core/release/piece-table.ts";
+import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
+import { openFileBlobs } from "../../runtime/blobs/file-blobs.ts";
+import type { PieceStore } from "../../runtime/peer/piece-store.ts";
+import { SegmentPieceStore } from "../../runtime/peer/segment-piece-store.ts";
+import { digestOf } from "../../runtime/release/piece-codec.ts";
+import { readSegmentFooter } from "../../runtime/release/segment-reader.ts";
+import { pieceStoreContract, put } from "./piece-store-contract.ts";
+import { samplePieces } from "./sample-pieces.ts";
+
+const PACK = "b-1.1";
+
+interface Opened {
+  readonly store: SegmentPieceStore;
+  readonly whole: number[];
+  /** Makes rows known as the next segment. */
+  extend(rows: Uint8Array): void;
+}
+
+function opened(blobs: BlobStore, directory: string): Opened {
+  const whole: number[] = [];
+  const store = new SegmentPieceStore({
+    store: blobs,
+    pack: PACK,
+    spool: join(directory, "spool"),
+    onSegmentWhole: (segment) => whole.push(segment),
+  });
+  let segments = 0;
+  return {
+    store,
+    whole,
+    extend: (rows) => {
+      const table = new PieceTable(rows, PACK);
+      const footerDigest = digestOf(rows);
+      const trailer = { firstPiece: store.knownPieces, pieceCount: table.count, footerDigest };
+      store.addSegment({ table, trailer: { ...trailer, index: segments } });
+      segments += 1;
+      store.extend(rows);
+    },
+  };
+}
+
+/** The store as the swarm sees it, which extends the table without knowing of segments. */
+function asPieceStore({ store, extend }: Opened): PieceStore {
+  return new Proxy<PieceStore>(store, {
+    get: (target, name) => {
+      if (name === "extend") return extend;
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+}
+
+pieceStoreContract("segments", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "millrace-segments-"));
+  const blobs = await openFileBlobs(join(directory, "blobs"));
+  return {
+    open: async () => asPieceStore(opened(blobs, directory)),
+    remove: async () => {
+      await blobs.close();
+      await rm(directory, { recursive: true });
+    },
+  };
+});
+
+test("segments: one that came from peers is put as the blob that it is at the origin", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "millrace-segments-"));
+  const blobs = await openFileBlobs(join(directory, "blobs"));
+  try {
+    const { pieces, rows } = samplePieces([70_000, 300_000, 5]);
+    const { store, whole, extend } = opened(blobs, directory);
+    extend(rows.subarray(0, 88));
+    extend(rows.subarray(88));
+    for (const piece of [2, 1]) await put(store, piece, pieces[piece] as Buffer);
+    assert.deepEqual(whole, [1]);
+    await put(store, 0, pieces[0] as Buffer);
+    assert.deepEqual(whole, [1, 0]);
+    const blob = store.spooledBlob(0);
+    assert.ok(blob !== undefined);
+    assert.equal(await blobs.put(store.keyOf(0), blob), "stored");
+    const bytes = (await blobs.head(store.keyOf(0)))?.bytes ?? 0;
+    const footer = await readSegmentFooter(blobs, PACK, 0, bytes);
+    assert.deepEqual([...footer.table.rows], [...rows.subarray(0, 88)]);
+    assert.deepEqual(store.segmentStored(0), [], "no piece is new");
+    const target = Buffer.alloc(1_000);
+    await store.read(1, 299_000, target);
+    assert.ok(target.equals((pieces[1] as Buffer).subarray(299_000)));
+    await store.close();
+    assert.deepEqual(await readdir(join(directory, "spool", PACK)), []);
+  } finally {
+    await blobs.close();
+    await rm(directory, { recursive: true });
+  }
+});
