@@ -23,6 +23,7 @@ interface Flags {
   readonly root: string;
   readonly label: Readonly<Record<string, string>>;
   readonly listen: string;
+  readonly advertise?: string;
   readonly pieceCache: number;
   readonly keep: number;
   readonly insecure: boolean;
@@ -37,6 +38,7 @@ const flags = new Command("millrace agent")
   .requiredOption("--root <folder>", "folder for releases and state; made where missing")
   .option("--label <name=value>", "label of this machine; may be repeated", label, {})
   .option("--listen <host:port|none>", "where peers reach it; port 0: a free one", "127.0.0.1:0")
+  .option("--advertise <host:port>", "what peers are told, where --listen is a wildcard")
   .option("--piece-cache <bytes>", "pieces kept for other machines", whole, PIECE_CACHE_BYTES)
   .option("--keep <n>", "releases kept of each service", whole, 3)
   .option("--insecure", "listen on other than loopback addresses, with no authentication", false)
@@ -57,7 +59,14 @@ const telemetry = await startTelemetry({
 });
 const isReachable = flags.listen !== "none";
 const { host, port } = listenAddress(isReachable ? flags.listen : "127.0.0.1:0", flags.insecure);
-const node = await SwarmNode.listen({ peerId: agentId, role: "agent", host, port, log });
+const node = await SwarmNode.listen({
+  peerId: agentId,
+  role: "agent",
+  host,
+  port,
+  ...(flags.advertise !== undefined && { advertise: flags.advertise }),
+  log,
+});
 const agent = new Agent({
   root,
   candidate: { agentId, region: flags.region, labels: flags.label },

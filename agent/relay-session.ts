@@ -118,11 +118,13 @@ export class RelaySession {
     const timer = setTimeout(() => stream.cancel(), WELCOME_MS_MAX);
     try {
       stream.write({ message: { $case: "hello", hello: hello(this.#connects) } });
+      // What changes from now on is said after the hello, welcomed yet or not.
+      this.#stream = stream;
       const reason = await new Promise<string>((resolve) => {
         stream.on("data", ({ command }: ConnectAgentResponse) => {
           if (command?.$case === "welcome") {
             clearTimeout(timer);
-            this.#welcomed(stream, relay);
+            this.#welcomed(relay);
           }
           if (command !== undefined) this.#hear(command, stream);
         });
@@ -138,8 +140,7 @@ export class RelaySession {
     }
   }
 
-  #welcomed(stream: Stream, relay: KnownRelay): void {
-    this.#stream = stream;
+  #welcomed(relay: KnownRelay): void {
     this.#failed.clear();
     this.#backOff.reset();
     this.#options.log.info({ relay: relay.address }, "connected to a relay");

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Input } from "../core/fleet/agent-facts.ts";
 import { WireError } from "../core/release/wire-error.ts";
 import type { Release } from "../proto/gen/millrace/v1/release_format.ts";
+import { failpoint } from "../runtime/failpoint.ts";
 import type { Log } from "../runtime/log.ts";
 import { isStoreFull } from "../runtime/peer/piece-store.ts";
 import { inSpan } from "../runtime/telemetry.ts";
@@ -115,6 +116,7 @@ export class ServiceStager {
       this.#ended(rollout);
       const ms = Math.round(performance.now() - beganAt);
       log.info({ service, release, ms, ...this.#last.bytes }, "release staged");
+      failpoint("agent.after-stage");
       tell({ kind: "staged", release });
     } catch (error) {
       this.#ended(rollout);

@@ -12,6 +12,8 @@ import { ShelvedPack } from "./shelved-pack.ts";
 const LOOK_MS = 5_000;
 /** A pack that others still fetch from is kept over the budget for so long at most. */
 const OVER_BUDGET_MS_MAX = 300_000;
+/** An earlier life may have been fetching it; by then the relay has told what for. */
+const REOPENED_HOLD_MS = 900_000;
 /** A pack's id, as the control plane makes them; also a safe folder name. */
 const PACK_ID = /^b-[0-9a-f]{16}\.[0-9]{1,9}$/;
 
@@ -54,7 +56,9 @@ export class PackShelf {
   /** Opens what an earlier life left, so that others can fetch it. */
   reopen(): void {
     for (const name of readdirSync(this.#options.folder)) {
-      if (PACK_ID.test(name)) this.#place(name);
+      if (!PACK_ID.test(name)) continue;
+      const place = this.#place(name);
+      place.holdUntil = place.lastUsedAt + REOPENED_HOLD_MS;
     }
   }
 
