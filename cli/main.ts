@@ -1,12 +1,11 @@
 // The command `millrace`: finds the subcommand, loads it alone, and turns what goes wrong into a sentence
 // and an exit code. Programs are not loaded but take this process's place.
-import { homedir } from "node:os";
-import { join } from "node:path";
 import type { Command, Option } from "commander";
 import { VERSION } from "../runtime/version.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
 import { controlPlaneAddress } from "./remote/control-plane.ts";
 import { asCommandError, isServiceError } from "./remote/failure.ts";
+import { programEnvironment } from "./up/program-environment.ts";
 import { PROGRAMS, type Program, programPath } from "./up/program-path.ts";
 
 interface Subcommand {
@@ -147,14 +146,11 @@ function explain(error: unknown, command: Command): number {
 
 /** Replaces this process by a program, which reads the arguments itself. */
 function become(program: Program, args: readonly string[]): never {
-  const env = { ...process.env };
-  env["NODE_COMPILE_CACHE"] ??= join(homedir(), ".cache", "millrace", "compile-cache");
-  env["NODE_NO_WARNINGS"] ??= "1";
   if (process.execve === undefined) throw new Error("this platform cannot replace a process");
   return process.execve(
     process.execPath,
     [process.execPath, programPath(program), ...args],
-    env as Record<string, string>,
+    programEnvironment() as Record<string, string>,
   );
 }
 

@@ -8,6 +8,7 @@ import { isSameProcess } from "../../runtime/program/process-start.ts";
 import { lockRoot, RootLockedError } from "../../runtime/program/root-lock.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { Child } from "./child.ts";
+import { programEnvironment } from "./program-environment.ts";
 import {
   checkSystemOptions,
   type PlannedChild,
@@ -95,18 +96,13 @@ class SystemStart {
       string,
       Record<string, string>
     >;
-    this.#env = {
-      ...process.env,
-      // Each program is compiled once, not once a process: half the start-up time and 30 MB less each.
-      NODE_COMPILE_CACHE: join(options.root, "compile-cache"),
-      NODE_NO_WARNINGS: "1",
-    };
+    this.#env = programEnvironment();
   }
 
   /** Starts everything in order; resolves with the control plane's address. */
   async run(signal: AbortSignal): Promise<string> {
     const { root } = this.#options;
-    for (const folder of ["controlplane", "origin", "logs", "compile-cache"]) {
+    for (const folder of ["controlplane", "origin", "logs"]) {
       mkdirSync(join(root, folder), { recursive: true });
     }
     await endLeftChildren(readUpState(root));
@@ -119,10 +115,12 @@ class SystemStart {
   }
 
   async stop(): Promise<void> {
-    // Agents first: they tell their relays; the control plane last: it hears of all.
-    const order = [...this.children].reverse();
-    const programs = Map.groupBy(order, (child) => child.name.split("-")[0]);
-    for (const children of programs.values()) {
+    // Agents first: they tell their relays. The control plane last: it hears of all.
+    const isAgent = ({ name }: Child): boolean => name.startsWith("agent-");
+    const isControlPlane = ({ name }: Child): boolean => name === "controlplane";
+    const rank = (child: Child): number => (isAgent(child) ? 0 : isControlPlane(child) ? 2 : 1);
+    for (const now of [0, 1, 2]) {
+      const children = this.children.filter((child) => rank(child) === now);
       await Promise.all(children.map((child) => child.stop()));
     }
     this.#save();
