@@ -120,7 +120,7 @@ export class ServiceStager {
       tell({ kind: "staged", release });
     } catch (error) {
       this.#ended(rollout);
-      if (!signal.aborted) await this.#failed(release, error as Error);
+      if (!signal.aborted) await this.#failed(record, error as Error);
     } finally {
       await removeTree(workFolder).catch((error: unknown) => {
         log.warn({ service, err: error }, "work folder not deleted");
@@ -136,11 +136,13 @@ export class ServiceStager {
     this.#last = { rollout, bytes: sum(before, bytes) };
   }
 
-  async #failed(release: string, error: Error): Promise<void> {
+  async #failed({ release, layout }: Release, error: Error): Promise<void> {
     const { service, shelf, log, tell } = this.#options;
     const hopeless = error instanceof ReleaseFault || error instanceof WireError;
     log.warn({ service, release, err: error, hopeless }, "staging failed");
-    if (isStoreFull(error) || error.message.includes("no space left")) await shelf.makeRoom();
+    if (isStoreFull(error) || error.message.includes("no space left")) {
+      await shelf.makeRoom(new Set(layout?.packs.map(({ pack }) => pack)));
+    }
     tell({ kind: "staging-failed", release, error: error.message, hopeless });
   }
 }

@@ -23,6 +23,9 @@ import { TreeWriter } from "./tree-writer.ts";
 /** Releases of so few entries are flushed one by one; of more, the file system once (decision 0007). */
 const FLUSH_EACH_MAX = 64;
 
+/** Pieces of an attempt that failed are kept for the next, which comes within half a minute. */
+const RETRY_HOLD_MS = 300_000;
+
 const run = promisify(execFile);
 
 /** The release cannot be put together from what its record names, here or anywhere. */
@@ -92,14 +95,16 @@ export class StagingAttempt {
   /** Stages; rejects with ReleaseFault where trying again is of no use. */
   async run(): Promise<void> {
     const { shelf } = this.#options;
+    let holdMs = RETRY_HOLD_MS;
     try {
       for (const { pack } of this.#layout.packs) this.#taken.push(await shelf.take(pack));
       for (const pack of this.#taken) pack.swarm.resume();
       await this.#stage();
+      holdMs = 0;
     } catch (error) {
       throw await this.#judged(error);
     } finally {
-      for (const { pack } of this.#taken) shelf.release(pack);
+      for (const { pack } of this.#taken) shelf.release(pack, holdMs);
     }
   }
 

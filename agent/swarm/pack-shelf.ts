@@ -107,9 +107,11 @@ export class PackShelf {
     await again.opened;
   }
 
-  /** Makes room at once: drops whatever nobody needs now. */
-  async makeRoom(): Promise<void> {
-    const idle = [...this.#places].filter(([, place]) => place.users === 0);
+  /** Makes room at once: drops whatever nobody uses now, but not those of `except`. */
+  async makeRoom(except: ReadonlySet<string>): Promise<void> {
+    const idle = [...this.#places].filter(
+      ([pack, place]) => place.users === 0 && !except.has(pack),
+    );
     for (const [pack] of idle) await this.drop(pack);
   }
 
