@@ -1,4 +1,5 @@
 // How a program says that it is ready, and how it ends: once politely, at the second signal at once.
+import { flushCompileCache } from "node:module";
 import type { Log } from "../log.ts";
 
 /** What a program prints on stdout, in one line of JSON, when it is ready. */
@@ -15,6 +16,8 @@ export interface Ready {
 
 /** Tells whoever started this program that it is ready. */
 export function printReady(ready: Ready): void {
+  // Node keeps compiled modules at a process's end; the programs started next want them now.
+  flushCompileCache();
   process.stdout.write(`${JSON.stringify({ ready: true, ...ready })}\n`);
 }
 
