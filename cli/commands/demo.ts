@@ -5,7 +5,7 @@ import { makeDemoRepository } from "../demo/demo-repository.ts";
 import { makeDemoRoot } from "../demo/demo-root.ts";
 import { type DemoReport, tellStory } from "../demo/demo-story.ts";
 import { EXIT } from "../exit-codes.ts";
-import { openProgress } from "../output/progress.ts";
+import { openProgress, type Progress } from "../output/progress.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
 import { aborted, interruption } from "../up/interruption.ts";
 import { startSystem } from "../up/system.ts";
@@ -39,58 +39,61 @@ async function demo(flags: Flags): Promise<void> {
   const startedAt = performance.now();
   const interrupted = interruption();
   const root = makeDemoRoot(flags.root, flags.keep);
-  const say = (text: string): void => {
-    if (!flags.json) console.log(text);
-  };
+  const progress = await openProgress(flags.json);
+  const run = { root: root.path, flags, startedAt, progress, interrupted };
   try {
-    const options = systemOptions(root.path);
-    say(`Starting ${REGIONS} regions of ${AGENTS} agents below ${root.path} ...`);
-    const system = await startSystem(options, say, interrupted);
+    progress.say(`Starting ${REGIONS} regions of ${AGENTS} agents below ${root.path} ...`);
+    const say = (text: string): void => progress.say(text);
+    const system = await startSystem(systemOptions(root.path), say, interrupted);
     try {
       say(`${system.processes} processes are up after ${secondsSince(startedAt)} s.`);
-      const isOk = await ship(root.path, system.address, flags, startedAt, interrupted);
+      const isOk = await ship(run, system.address);
       process.exitCode = isOk ? EXIT.done : EXIT.error;
       if (!flags.once) {
-        say(howToUse(system.address));
+        say(howToUse(system.address, flags.keep));
         await aborted(interrupted);
       }
-      say("Stopping ...");
     } finally {
+      progress.end();
+      progress.say("Stopping ...");
       await system.stop();
     }
   } finally {
     root.clear();
   }
-  if (flags.keep) say(`Everything is kept below ${root.path}.`);
+  if (flags.keep) progress.say(`Everything is kept below ${root.path}.`);
+}
+
+interface DemoRun {
+  readonly root: string;
+  readonly flags: Flags;
+  readonly startedAt: number;
+  readonly progress: Progress;
+  readonly interrupted: AbortSignal;
 }
 
 /** Tells the story, reports it, and gives whether it went as it should. */
-async function ship(
-  root: string,
-  address: string,
-  flags: Flags,
-  startedAt: number,
-  signal: AbortSignal,
-): Promise<boolean> {
+async function ship(run: DemoRun, address: string): Promise<boolean> {
+  const { flags, progress, interrupted: signal } = run;
   const plane = openControlPlane(address);
-  const repository = join(root, "hello");
+  const repository = join(run.root, "hello");
   try {
     const { ships, problems } = await tellStory({
       plane,
       repository,
       commits: makeDemoRepository(repository),
       agents: REGIONS * AGENTS,
-      openProgress: () => openProgress(flags.json),
+      progress,
       signal,
     });
     const report: DemoReport = {
       ok: problems.length === 0,
-      seconds: secondsSince(startedAt),
+      seconds: secondsSince(run.startedAt),
       ships,
     };
     for (const problem of problems) console.error(`millrace demo: ${problem}`);
     if (flags.json) console.log(JSON.stringify(report));
-    else if (report.ok) console.log(`\nAll three went as they should, in ${report.seconds} s.`);
+    else if (report.ok) progress.say(`\nAll three went as they should, in ${report.seconds} s.`);
     return report.ok;
   } finally {
     plane.close();
@@ -114,7 +117,7 @@ function secondsSince(startedAt: number): number {
   return Number(((performance.now() - startedAt) / 1_000).toFixed(1));
 }
 
-function howToUse(address: string): string {
+function howToUse(address: string, keep: boolean): string {
   return `
 It stays up. In another terminal:
   export MILLRACE_ADDR=${address}
@@ -122,5 +125,5 @@ It stays up. In another terminal:
   millrace rollouts            what was rolled out; millrace rollouts ID tells more
   millrace agents              the machines, and what they run
   millrace ship PATH-OR-URL    ship a repository of your own
-Ctrl-C ends it and removes everything.`;
+Ctrl-C ends it${keep ? "" : " and removes everything"}.`;
 }

@@ -57,6 +57,7 @@ export async function shipCommit(options: DemoShipOptions): Promise<DemoShip> {
   };
   const { build: asked } = await submit(plane, request, signal);
   const build = await followBuild(plane, asked.id, progress, signal);
+  if (build.rollout === "") progress.end();
   const { service, release, outputBytes: artifact, packedBytes: packed } = build;
   const seconds = secondsBetween(build.createdAtMs, build.endedAtMs);
   const built = { service, sha, release, build: { state: buildStateName(build.state), seconds } };

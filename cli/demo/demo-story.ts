@@ -21,7 +21,7 @@ export interface DemoStoryOptions {
   readonly commits: readonly DemoCommit[];
   /** Machines of the system. */
   readonly agents: number;
-  readonly openProgress: () => Promise<Progress>;
+  readonly progress: Progress;
   readonly signal: AbortSignal;
 }
 
@@ -29,25 +29,20 @@ export interface DemoStoryOptions {
 export async function tellStory(
   options: DemoStoryOptions,
 ): Promise<{ readonly ships: readonly DemoShip[]; readonly problems: readonly string[] }> {
-  const { plane, repository, commits, agents, signal } = options;
+  const { plane, repository, commits, agents, progress, signal } = options;
   const ships: DemoShip[] = [];
   let good: string | undefined;
   for (const [index, { name, story, expected, commit }] of commits.entries()) {
     signal.throwIfAborted();
-    const progress = await options.openProgress();
-    try {
-      progress.say(`\n${index + 1}. ${story}`);
-      const sha = await commit();
-      const isGood = expected === "succeeded";
-      const shipped = { plane, repository, sha, progress, signal };
-      const ship = await shipCommit({ ...shipped, expected: isGood ? undefined : good });
-      if (isGood) good = ship.release;
-      ships.push(ship);
-      const problems = problemsOf(ship, name, expected, agents);
-      if (problems.length > 0) return { ships, problems };
-    } finally {
-      progress.end();
-    }
+    progress.say(`\n${index + 1}. ${story}`);
+    const sha = await commit();
+    const isGood = expected === "succeeded";
+    const shipped = { plane, repository, sha, progress, signal };
+    const ship = await shipCommit({ ...shipped, expected: isGood ? undefined : good });
+    if (isGood) good = ship.release;
+    ships.push(ship);
+    const problems = problemsOf(ship, name, expected, agents);
+    if (problems.length > 0) return { ships, problems };
   }
   return { ships, problems: [] };
 }

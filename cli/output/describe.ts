@@ -82,6 +82,16 @@ export function describeRollout(rollout: Rollout): string {
   return `${head}: ${state}${wave}${paused}, ${active} of ${matching} active${failures}${back}${why}`;
 }
 
+/** "3 of 4 active, 1 staged": a region's machines, what is zero left out. */
+export function describeCounts(region: RegionProgress): string {
+  const { matching, active, excluded } = region;
+  const { fetching, staged, activating: switching, failed, reverted: back } = region;
+  const rest = Object.entries({ fetching, staged, switching, failed, back })
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => `, ${count} ${name}`);
+  return `${active} of ${matching} active${rest.join("")}${excluded ? ", left out" : ""}`;
+}
+
 /** "from peers 200 MB (83 %), relays 40 MB, this machine 0 B". */
 export function describeBytes(bytes: BytesBySource): string {
   const total = bytes.origin + bytes.relay + bytes.peer + bytes.local;

@@ -8,7 +8,7 @@ export interface Progress {
   rollout(rollout: Rollout): void;
   /** A sentence of the command's own. */
   say(text: string): void;
-  /** Leaves the terminal as it should be; no call may follow. */
+  /** Leaves the terminal as it should be; what follows is shown anew, below. */
   end(): void;
 }
 

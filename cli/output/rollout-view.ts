@@ -13,8 +13,8 @@ import {
   shortId,
 } from "./format.ts";
 
-/** Columns that an error may take in a table. */
-const ERROR_COLUMNS_MAX = 56;
+/** Relays cut errors to this, too. */
+const ERROR_COLUMNS_MAX = 120;
 
 /** A table of rollouts; `nowMs` is the time of day. */
 export function rolloutTable(rollouts: readonly Rollout[], nowMs: number): string {

@@ -3,7 +3,13 @@ import type { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { RegionProgress, Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { formatBar } from "./bar.ts";
 import { buildRecord } from "./build-view.ts";
-import { describeBuild, describeBytes, describeRollout, totalsOf } from "./describe.ts";
+import {
+  describeBuild,
+  describeBytes,
+  describeCounts,
+  describeRollout,
+  totalsOf,
+} from "./describe.ts";
 import { formatBytes, formatTable } from "./format.ts";
 import { rolloutRecord, rolloutTable } from "./rollout-view.ts";
 
@@ -61,17 +67,8 @@ function openRollouts(rollouts: readonly Rollout[]): string[] {
 }
 
 function regionBar(region: RegionProgress, width: number): string {
-  const { matching, fetching, staged, activating, active, failed } = region;
-  const counts = [
-    `${active} of ${matching} active`,
-    ...(fetching === 0 ? [] : [`${fetching} fetching`]),
-    ...(staged === 0 ? [] : [`${staged} staged`]),
-    ...(activating === 0 ? [] : [`${activating} switching`]),
-    ...(failed === 0 ? [] : [`${failed} failed`]),
-    ...(region.excluded ? ["left out"] : []),
-  ];
-  const bar = formatBar(active, matching, BAR_CELLS);
-  return `${region.region.padEnd(width)} ${bar} ${counts.join(", ")}`;
+  const bar = formatBar(region.active, region.matching, BAR_CELLS);
+  return `${region.region.padEnd(width)} ${bar} ${describeCounts(region)}`;
 }
 
 function indent(text: string): string {
