@@ -40,7 +40,7 @@ const WEB = { role: "web" };
 const STAGED = { phase: ServicePhase.SERVICE_PHASE_STAGED };
 const ACTIVE = { phase: ServicePhase.SERVICE_PHASE_ACTIVE, running: RELEASE };
 
-describe("a relay's agents", () => {
+describe("a relay's agents", { timeout: 240_000 }, () => {
   let world: RelayWorld;
   let relay: RelayProcess;
   let line: RelayLine;

@@ -39,7 +39,7 @@ const quota = (count: number, epoch: number): Command => ({
 
 const snapshotEnd = (epoch: number): Command => ({ $case: "snapshotEnd", snapshotEnd: { epoch } });
 
-describe("a relay and its leaders", () => {
+describe("a relay and its leaders", { timeout: 240_000 }, () => {
   let world: RelayWorld;
   const agents: ScriptedAgent[] = [];
   const agent = (relay: RelayProcess, id: string, connect = 1): ScriptedAgent => {
@@ -87,7 +87,7 @@ describe("a relay and its leaders", () => {
   });
 });
 
-describe("a relay without a leader", () => {
+describe("a relay without a leader", { timeout: 240_000 }, () => {
   let world: RelayWorld;
   const agents: ScriptedAgent[] = [];
   const agent = (relay: RelayProcess, id: string, connect = 1): ScriptedAgent => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { segmentOwner } from "../../core/fleet/mirror-plan.ts";
 import { segmentKey } from "../../runtime/release/pack-keys.ts";
 import { openPack } from "../../runtime/release/sealed-pack.ts";
 import { mountSmallDisk } from "../contracts/small-disk.ts";
@@ -25,7 +26,18 @@ const isWhole =
   ({ packs }: { packs: { pack: string; whole: boolean }[] }): boolean =>
     packs.some((one) => one.pack === pack && one.whole);
 
-describe("a relay that mirrors", () => {
+/** Id of a pack of SIZES of which each relay owns at least three segments; ids are random. */
+function sharedEvenly(relays: readonly string[]): string {
+  const segments = SIZES.pieces / SIZES.perSegment;
+  for (let build = 1; ; build += 1) {
+    const pack = `b-${build}${relays.join("")}.1`;
+    const owners = Array.from({ length: segments }, (_, at) => segmentOwner(pack, at, relays));
+    const shares = relays.map((relay) => owners.filter((owner) => owner === relay).length);
+    if (shares.every((share) => share >= 3)) return pack;
+  }
+}
+
+describe("a relay that mirrors", { timeout: 240_000 }, () => {
   let world: RelayWorld;
   before(async () => {
     world = await RelayWorld.start();
@@ -132,7 +144,7 @@ describe("a relay that mirrors", () => {
   });
 });
 
-describe("two relays of one region", () => {
+describe("two relays of one region", { timeout: 240_000 }, () => {
   let world: RelayWorld;
   before(async () => {
     world = await RelayWorld.start();
@@ -145,7 +157,7 @@ describe("two relays of one region", () => {
       world.relay({ name: "two" }),
     ]);
     const lines = [await world.control.line(one.id), await world.control.line(two.id)];
-    const pack = await writePack(world.origin, "b-1.1", SIZES);
+    const pack = await writePack(world.origin, sharedEvenly([one.id, two.id]), SIZES);
     for (const line of lines) line.send(siblings(...lines), told(pack));
     for (const line of lines) await line.report("the pack whole", isWhole(pack.pack));
     const read = [
@@ -161,13 +173,13 @@ describe("two relays of one region", () => {
   });
 
   test("what a dead sibling owned is taken over as soon as the leader says it is gone", async () => {
-    const pack = await writePack(world.origin, "b-2.1", SIZES);
     const failpoint = "relay.after-segment-stored@2";
     const [dying, living] = await Promise.all([
       world.relay({ name: "dying", regionStore: "eu-2", failpoint }),
       world.relay({ name: "living", regionStore: "eu-2" }),
     ]);
     const lines = [await world.control.line(dying.id), await world.control.line(living.id)];
+    const pack = await writePack(world.origin, sharedEvenly([dying.id, living.id]), SIZES);
     for (const line of lines) line.send(siblings(...lines), told(pack));
     assert.equal(await dying.exited, null);
     const line = lines[1] as RelayLine;
@@ -177,12 +189,12 @@ describe("two relays of one region", () => {
   });
 
   test("with a store each, what is the other's comes from the other", async () => {
-    const pack = await writePack(world.origin, "b-3.1", SIZES);
     const [one, two] = await Promise.all([
       world.relay({ name: "apart-1", regionStore: "eu-3a" }),
       world.relay({ name: "apart-2", regionStore: "eu-3b" }),
     ]);
     const lines = [await world.control.line(one.id), await world.control.line(two.id)];
+    const pack = await writePack(world.origin, sharedEvenly([one.id, two.id]), SIZES);
     for (const line of lines) line.send(siblings(...lines), told(pack));
     for (const line of lines) await line.report("the pack whole", isWhole(pack.pack));
     const read = [
