@@ -22,9 +22,12 @@ import type { LeaseKeeper } from "./lease-keeper.ts";
 import { PackError } from "./pack/pack-error.ts";
 import { packRelease } from "./pack-release.ts";
 import { type GroupCommand, runGroup } from "./process-group.ts";
-import { type SourceMirrors, shownRepository } from "./source.ts";
+import { NoCommitError, type SourceMirrors, shownRepository } from "./source.ts";
 
 const RECIPE_FILE = "millrace.yaml";
+
+/** How git says that the disk is full. */
+const DISK_FULL = /No space left on device|Disk quota exceeded/;
 
 /** A disk with less than this left counts as full: what failed on it probably failed for that. */
 const FREE_BYTES_MIN = 1024 * 1024;
@@ -88,9 +91,12 @@ async function fetchSource(options: AttemptOptions, source: string): Promise<voi
     const { signal } = keeper;
     await mirrors.checkOut(repository, sha, source, { worker, signal, onOutput });
   } catch (error) {
+    if (error instanceof NoCommitError) throw new AttemptError("source", error.message);
     if (!(error instanceof GitError)) throw error;
-    const reason = (await isDiskFull(options.folder)) ? "worker" : "source";
-    throw new AttemptError(reason, `cannot fetch ${sha}: ${error.message}`);
+    const message = `cannot fetch ${sha}: ${error.message}`;
+    const isFull = DISK_FULL.test(message) || (await isDiskFull(options.folder));
+    if (!isFull) throw new AttemptError("source", message);
+    throw new AttemptError("worker", `the worker's disk is full: ${message}`);
   }
 }
 
@@ -210,8 +216,10 @@ async function pack(options: AttemptOptions, recipe: Recipe, output: string): Pr
     options.log.line(`packed ${entries} entries, ${bytes} bytes; ${packedBytes} bytes are new`);
     return release;
   } catch (error) {
-    if (error instanceof PackError) throw new AttemptError("output", error.message);
-    throw error;
+    if (!(error instanceof PackError)) throw error;
+    // Where the checkout lies on this machine is of no use to who reads it.
+    const message = error.message.replaceAll(output, JSON.stringify(recipe.output));
+    throw new AttemptError("output", message);
   }
 }
 

@@ -22,6 +22,9 @@ const CONFIG = {
   // A repository on this machine may belong to another user; reading commits from it is safe.
   "safe.directory": "*",
   "core.hooksPath": "/dev/null",
+  // Commits that no branch reaches any more are kept: a SHA that was built can be built again.
+  "gc.auto": "0",
+  "fetch.unpackLimit": "1",
   // A server that sends less than 1 KB/s for a minute has gone.
   "http.lowSpeedLimit": "1000",
   "http.lowSpeedTime": "60",

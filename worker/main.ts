@@ -65,6 +65,7 @@ async function run(): Promise<void> {
   const origin = await openBlobStore(flags.origin);
   const client = connect(WorkerServiceClient, address);
   const mirrors = new SourceMirrors(join(root, "mirrors"));
+  await mirrors.mend();
   const { threads } = flags;
   const loop = new LeaseLoop({
     client,

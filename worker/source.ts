@@ -1,7 +1,7 @@
 // The source of a build: a mirror of each repository, kept between builds, and from it a checkout of
 // exactly one commit. A mirror is a cache: one that cannot be used any more is made anew.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { GitError, type GitOptions, git } from "./git.ts";
@@ -21,8 +21,17 @@ const PACKS_MAX = 50;
 const CORRUPTION =
   /corrupt|bad object|broken|missing (?:blob|tree|commit)|invalid sha1|inflate|packfile|unable to read/i;
 
+/** What servers say of a commit that they do not have. */
+const NOT_THERE =
+  /not our ref|no such (?:remote )?ref|couldn't find remote ref|unadvertised object/i;
+
 /** Stands in a mirror while git changes it. */
 const BUSY_FILE = "millrace-busy";
+
+/** The repository can be reached, but does not have what was asked for; the message says so. */
+export class NoCommitError extends Error {
+  override readonly name = "NoCommitError";
+}
 
 /** Keeps mirrors below `root`; one program owns it. */
 export class SourceMirrors {
@@ -32,9 +41,14 @@ export class SourceMirrors {
     this.#root = root;
   }
 
+  /** Takes away what a killed worker left unfinished. */
+  async mend(): Promise<void> {
+    for (const name of readdirSync(this.#root)) await mend(join(this.#root, name));
+  }
+
   /**
-   * Checks `sha` of `repository` out into `target`, a folder that does not exist. Rejects with GitError,
-   * whose message holds no password.
+   * Checks `sha` of `repository` out into `target`, a folder that does not exist. Rejects with NoCommitError
+   * or with GitError, whose message holds no password.
    */
   async checkOut(
     repository: string,
@@ -68,16 +82,14 @@ export class SourceMirrors {
     target: string,
     options: GitOptions,
   ): Promise<void> {
-    if (existsSync(mirror)) await mend(mirror, options);
+    if (existsSync(mirror)) await mend(mirror);
     if (!existsSync(mirror)) await create(mirror, options);
     touch(mirror);
     await pruneCache(this.#root, MIRRORS_MAX);
     if (!(await hasCommit(mirror, sha, options))) await fetch(mirror, repository, sha, options);
     const type = (await git(["-C", mirror, "cat-file", "-t", sha], options)).trim();
-    if (type !== "commit") throw new GitError(`${sha} is a ${type}, not a commit`);
-    await clone(mirror, sha, target, options);
-    const url = shownRepository(repository);
-    await git(["-C", target, "remote", "set-url", "origin", "--", url], options);
+    if (type !== "commit") throw new NoCommitError(`${sha} is a ${type}, not a commit`);
+    await checkOutFrom(mirror, repository, sha, target, options);
   }
 }
 
@@ -92,15 +104,22 @@ function asShown(error: GitError, repository: string): GitError {
   return new GitError(error.message.replaceAll(repository, shownRepository(repository)));
 }
 
-async function clone(
+/** A repository of its own that borrows the mirror's objects: nothing of them is copied. */
+async function checkOutFrom(
   mirror: string,
+  repository: string,
   sha: string,
   target: string,
   options: GitOptions,
 ): Promise<void> {
-  const flags = ["--quiet", "--no-checkout", "--shared", "--no-tags", "--single-branch"];
-  await git(["clone", ...flags, "--template=", "--", mirror, target], options);
-  await git(["-C", target, "checkout", "--quiet", "--detach", sha], options);
+  await git(["init", "--quiet", "--template=", "--", target], options);
+  const info = join(target, ".git", "objects", "info");
+  mkdirSync(info, { recursive: true });
+  writeFileSync(join(info, "alternates"), `${join(mirror, "objects")}\n`);
+  const inTarget = ["-C", target];
+  const url = shownRepository(repository);
+  await git([...inTarget, "config", "--", "remote.origin.url", url], options);
+  await git([...inTarget, "checkout", "--quiet", "--detach", sha], options);
 }
 
 /** Brings all branches and tags, and the commit by its SHA where none of them reaches it. */
@@ -112,22 +131,24 @@ async function fetch(
 ): Promise<void> {
   const busy = join(mirror, BUSY_FILE);
   writeFileSync(busy, "");
-  const local = repository.startsWith("/") ? ["--upload-pack", UPLOAD_PACK] : [];
-  const args = ["-C", mirror, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", ...local];
-  const refs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-  await git([...args, "--prune", "--", repository, ...refs], options);
-  if (!(await hasCommit(mirror, sha, options))) {
-    try {
+  try {
+    const local = repository.startsWith("/") ? ["--upload-pack", UPLOAD_PACK] : [];
+    const args = ["-C", mirror, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", ...local];
+    const refs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+    await git([...args, "--prune", "--", repository, ...refs], options);
+    if (!(await hasCommit(mirror, sha, options))) {
       await git([...args, "--", repository, sha], options);
-    } catch (error) {
-      if (!(error instanceof GitError)) throw error;
-      throw new GitError(`the repository has no commit ${sha} (${error.message})`);
     }
+    if ((await packCount(mirror)) > PACKS_MAX) {
+      await git(["-C", mirror, "repack", "-d", "--quiet", "--geometric=2"], options);
+    }
+    rmSync(busy);
+  } catch (error) {
+    // What git left unfinished would fill the disk until the repository is built from again.
+    await mend(mirror);
+    if (!(error instanceof GitError) || !NOT_THERE.test(error.message)) throw error;
+    throw new NoCommitError(`the repository has no commit ${sha}; push it, or correct the SHA`);
   }
-  if ((await packCount(mirror)) > PACKS_MAX) {
-    await git(["-C", mirror, "repack", "-d", "--quiet", "--geometric=2"], options);
-  }
-  rmSync(busy);
 }
 
 async function create(mirror: string, options: GitOptions): Promise<void> {
@@ -135,14 +156,11 @@ async function create(mirror: string, options: GitOptions): Promise<void> {
   await removeTree(fresh);
   mkdirSync(fresh, { recursive: true });
   await git(["init", "--quiet", "--bare", "--template=", "--", fresh], options);
-  // Commits that no branch reaches any more are kept: a SHA that was built can be built again.
-  await git(["-C", fresh, "config", "gc.auto", "0"], options);
-  await git(["-C", fresh, "config", "fetch.unpackLimit", "1"], options);
   renameSync(fresh, mirror);
 }
 
 /** Takes away what a git that was killed in this mirror left: locks and unfinished files. */
-async function mend(mirror: string, options: GitOptions): Promise<void> {
+async function mend(mirror: string): Promise<void> {
   if (existsSync(join(mirror, BUSY_FILE))) {
     // No ref's name ends in ".lock", so each such file is a lock; its git has ended.
     for await (const entry of await opendir(mirror, { recursive: true })) {
@@ -151,9 +169,10 @@ async function mend(mirror: string, options: GitOptions): Promise<void> {
     }
     rmSync(join(mirror, BUSY_FILE));
   }
-  if (!(await succeeds(["-C", mirror, "rev-parse", "--git-dir"], options))) {
-    await removeTree(mirror);
-  }
+  const isWhole = ["HEAD", "config", "objects", "refs"].every((name) =>
+    existsSync(join(mirror, name)),
+  );
+  if (!isWhole) await removeTree(mirror);
 }
 
 async function packCount(mirror: string): Promise<number> {
