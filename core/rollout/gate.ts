@@ -29,14 +29,12 @@ export interface Gate {
 
 /** Judges a wave by what is known now. */
 export function judge(facts: GateFacts): Gate {
-  const { plan, percent, wave, permits, totals } = facts;
+  const { plan, percent, wave, planned, permits, totals } = facts;
   const failed = Math.max(permits.failed, totals.broken - facts.failedBefore);
   const permitted = permits.succeeded + failed + permits.out;
-  // Everybody's wave takes whoever comes late; another one never grows beyond its size.
-  const planned =
-    percent >= 100 ? Math.max(facts.planned, permitted + totals.unserved) : facts.planned;
   const together = outMax(plan, planned, wave.matching);
-  const capLeft = Math.max(0, planned - permitted);
+  // Everybody's wave takes whoever comes late; another one never grows beyond its size.
+  const capLeft = percent >= 100 ? Number.POSITIVE_INFINITY : Math.max(0, planned - permitted);
   const room = Math.max(0, Math.min(together - permits.out - failed, capLeft));
   const isServed = permits.out === 0 && (capLeft === 0 || totals.unserved === 0);
   const answer = (verdict: Gate["verdict"], why = ""): Gate => ({

@@ -77,9 +77,9 @@ export class PermitBook {
   /** A relay that follows this leader said what came of its permits. */
   heard(at: Instant, relay: string, boot: string, tally: WaveTally): void {
     for (const ledger of this.#ledgers) {
-      if (ledger.relay !== relay || tally.epoch > ledger.epoch) continue;
+      if (ledger.relay !== relay) continue;
+      // Counts of another epoch mean that nothing was handed out in this one.
       const isSame = tally.epoch === ledger.epoch;
-      // Counts of an epoch before mean that nothing was handed out in this one.
       ledger.granted = isSame ? tally.granted : 0;
       ledger.succeeded = isSame ? tally.succeeded : 0;
       ledger.failed = isSame ? tally.failed : 0;

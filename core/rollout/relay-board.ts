@@ -9,8 +9,9 @@ const MISSED_MS = 20_000;
 export class RelayBoard {
   readonly #epoch: number;
   readonly #online = new Map<string, RelayView>();
-  /** Relays that are not connected, and until when they are waited for. */
-  readonly #missed = new Map<string, Instant>();
+  /** Relays that are not connected: until when they are waited for, and machines they had. */
+  readonly #missed = new Map<string, { readonly until: Instant; readonly machines: number }>();
+  #machinesMost = 0;
 
   constructor(epoch: number) {
     this.#epoch = epoch;
@@ -26,30 +27,55 @@ export class RelayBoard {
 
   await(at: Instant, relays: readonly string[]): void {
     for (const relay of relays) {
-      if (!this.#online.has(relay)) this.#missed.set(relay, at + MISSED_MS);
+      if (this.#online.has(relay)) continue;
+      this.#missed.set(relay, { until: at + MISSED_MS, machines: 0 });
     }
   }
 
-  joined(relay: string, region: string, boot: string): void {
+  joined(at: Instant, relay: string, region: string, boot: string): void {
     this.#missed.delete(relay);
-    this.#online.set(relay, { relay, region, boot, tally: undefined });
+    this.#online.set(relay, { relay, region, boot, joinedAt: at, tally: undefined });
   }
 
   lost(at: Instant, relay: string): void {
-    if (this.#online.delete(relay)) this.#missed.set(relay, at + MISSED_MS);
+    const machines = this.#online.get(relay)?.tally?.matching ?? 0;
+    if (!this.#online.delete(relay)) return;
+    this.#missed.set(relay, { until: at + MISSED_MS, machines });
+    this.#countAll();
   }
 
   /** Takes a relay's sums; those under an older leader's assignment say nothing. */
   reported(relay: string, tally: Tally): RelayView | undefined {
     const view = this.#online.get(relay);
     if (view === undefined || tally.epoch !== this.#epoch) return undefined;
+    const isFirst = view.tally === undefined;
     view.tally = tally;
+    if (isFirst) this.#countAll();
     return view;
+  }
+
+  #countAll(): void {
+    const away = [...this.#missed.values()].reduce((sum, { machines }) => sum + machines, 0);
+    if (this.isAnyAway) this.#machinesMost = Math.max(this.#machinesMost, this.machines + away);
   }
 
   /** Whether some relay is away that may come back, or whose agents may. */
   isMissingAny(at: Instant): boolean {
-    for (const [relay, until] of this.#missed) if (until <= at) this.#missed.delete(relay);
+    return [...this.#missed.values()].some(({ until }) => until > at);
+  }
+
+  /** Machines counted now. */
+  get machines(): number {
+    return this.online.reduce((sum, { tally }) => sum + (tally?.matching ?? 0), 0);
+  }
+
+  /** Machines known when a relay was lost or came: so many must be counted to say that all are. */
+  get machinesMost(): number {
+    return this.#machinesMost;
+  }
+
+  /** Whether some relay is away, however long. */
+  get isAnyAway(): boolean {
     return this.#missed.size > 0;
   }
 

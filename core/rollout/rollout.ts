@@ -79,7 +79,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
         return;
       case "relay-joined":
         if (this.plan.excludedRegions.includes(input.region)) return;
-        this.#board.joined(input.relay, input.region, input.boot);
+        this.#board.joined(at, input.relay, input.region, input.boot);
         return;
       case "relay-lost":
         this.#board.lost(at, input.relay);
@@ -215,6 +215,8 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
   }
 
   #drawn(at: Instant, size: number, threshold: number, effects: RolloutEffect[]): void {
+    // Nobody at all, with a relay away, is silence: it is asked again until a machine or the deadline comes.
+    if (size === 0 && this.#board.isAnyAway && this.#isForFirstMachine) return;
     const counts = { planned: undefined, matching: 0, activeBefore: 0 };
     const wave = { size, threshold, ...counts, permitted: 0, healthy: 0, failed: 0 };
     this.#row = { ...this.#row, waves: [...this.#row.waves, wave] };
@@ -300,6 +302,10 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
       .caughtUp(this.#revision)
       .filter(({ tally }) => tally?.isRollback && tally.toRevert + tally.activating === 0);
     if (online.length === 0 || back.length < online.length) return;
+    // Machines of a relay that is away are back only if they are counted elsewhere.
+    const matching = this.#row.waves.map((wave) => wave.matching);
+    const most = Math.max(this.#board.machinesMost, ...matching);
+    if (this.#board.isAnyAway && this.#board.machines < most) return;
     const { reason, message } = this.#row;
     if (this.plan.hasFallback) this.#end("rolled_back", reason, message, "restored", effects);
     else {
@@ -348,6 +354,13 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
   #leaveAsIs(): AssignPhase | undefined {
     if (this.#row.state === "waiting") return undefined;
     return this.#wasTouched ? "frozen" : "withdrawn";
+  }
+
+  /** Whether the wave is for everybody and none before it had a machine. */
+  get #isForFirstMachine(): boolean {
+    const { regions, labels } = this.plan.waves[this.#row.wave] as WavePlan;
+    const isForAll = regions.length === 0 && Object.keys(labels).length === 0;
+    return isForAll && this.#row.waves.every(({ size }) => size === 0);
   }
 
   /** Whether some machine may have had a permit. */
@@ -424,9 +437,8 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
     const { state, paused } = this.#row;
     if (isFinal(state) || paused) return Number.POSITIVE_INFINITY;
     const isMoving = state !== "waiting" && state !== "replicating";
-    const next = Math.min(this.#endsAt, isMoving ? at + LOOK_MS : Number.POSITIVE_INFINITY);
-    return this.#clock.instantOf(
-      state === "baking" ? Math.min(next, Math.max(at, this.#bakedAt)) : next,
-    );
+    let next = Math.min(this.#endsAt, isMoving ? at + LOOK_MS : Number.POSITIVE_INFINITY);
+    if (state === "baking" && this.#bakedAt > at) next = Math.min(next, this.#bakedAt);
+    return this.#clock.instantOf(next);
   }
 }

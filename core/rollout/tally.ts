@@ -1,4 +1,5 @@
 // What relays say of a rollout: the latest sums of each, and what they come to together.
+import type { Instant } from "../machine.ts";
 
 /** Counts of one wave at one relay, cumulative in (epoch, rollout, wave). */
 export interface WaveTally {
@@ -41,6 +42,7 @@ export interface RelayView {
   readonly relay: string;
   readonly region: string;
   readonly boot: string;
+  readonly joinedAt: Instant;
   tally: Tally | undefined;
 }
 

@@ -70,26 +70,28 @@ export class WaveRun {
   /** The wave with what holds from its first permit on; undefined: relays have not counted it yet. */
   planned(at: Instant, wave: WaveRow, failedBefore: number): WaveRow | undefined {
     if (wave.planned !== undefined) return wave;
-    const isLate = at >= this.#announcedAt + READY_MS_MAX && !this.#board.isMissingAny(at);
-    if (!this.isWholeKnown(at) && !(isLate && this.#known().length > 0)) return undefined;
-    const totals = totalsOf(this.#known(), this.#index);
+    const known = this.#known();
+    const isLate = ({ joinedAt }: RelayView): boolean =>
+      at >= Math.max(joinedAt, this.#announcedAt) + READY_MS_MAX;
+    const isReady = this.#board.online.every((view) => known.includes(view) || isLate(view));
+    if (!isReady || known.length === 0 || this.#board.isMissingAny(at)) return undefined;
+    const totals = totalsOf(known, this.#index);
     const planned = Math.max(0, wave.size - totals.healthy - failedBefore);
     return { ...wave, planned, matching: totals.matching, activeBefore: totals.active };
   }
 
   /** What is known of the wave now. */
-  judge(at: Instant, wave: WaveRow, failedBefore: number): { gate: Gate; wave: WaveRow } {
+  judge(at: Instant, known: WaveRow, failedBefore: number): { gate: Gate; wave: WaveRow } {
     const totals = totalsOf(this.#board.online, this.#index);
+    const percent = this.#percent;
+    const late = percent >= 100 ? Math.max(0, totals.members - known.size) : 0;
+    const planned = (known.planned ?? 0) + late;
+    const wave = { ...known, size: known.size + late, planned };
     const permits = this.#permits.count(at, Math.max(0, totals.active - wave.activeBefore));
-    const { percent, ...facts } = { percent: this.#percent, plan: this.#plan, wave, permits };
-    const planned = wave.planned ?? 0;
-    const gate = judge({ ...facts, percent, planned, totals, failedBefore });
+    const plan = this.#plan;
+    const gate = judge({ plan, percent, wave, planned, permits, totals, failedBefore });
     const permitted = permits.succeeded + permits.failed + permits.out;
-    const size = percent >= 100 ? Math.max(wave.size, totals.members) : wave.size;
-    return {
-      gate,
-      wave: { ...wave, size, permitted, healthy: totals.healthy, failed: gate.failed },
-    };
+    return { gate, wave: { ...wave, permitted, healthy: totals.healthy, failed: gate.failed } };
   }
 
   /** Grants permits to relays with staged machines of the wave, `room` together at most. */

@@ -1,0 +1,216 @@
+// Whatever machines, relays and leaders do, a rollout keeps its promises: waves of exact size, bounded
+// harm, no advance on silence, one end.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { RolloutPlan } from "../../../core/rollout/rollout-row.ts";
+import {
+  ANSWER_MS,
+  type Fate,
+  NEW,
+  OLD,
+  ROLLOUT,
+  VirtualAgent,
+  VirtualRelay,
+} from "./virtual-relay.ts";
+import { VirtualRollout } from "./virtual-rollout.ts";
+import { VirtualTime } from "./virtual-time.ts";
+
+const HOURS_3 = 3 * 3600_000;
+
+interface Trouble {
+  readonly atMs: number;
+  readonly kind: "crash" | "lose" | "restart" | "pause" | "away";
+  readonly relay: number;
+}
+
+interface World {
+  readonly relays: number;
+  readonly fates: readonly Fate[];
+  readonly percents: readonly number[];
+  readonly failuresPercent: number;
+  readonly maxUnavailablePercent: number;
+  readonly bakeMs: number;
+  readonly delays: readonly number[];
+  readonly troubles: readonly Trouble[];
+}
+
+function build(world: World): VirtualRollout {
+  const time = new VirtualTime();
+  let turn = 0;
+  const delay = (): number => world.delays[turn++ % world.delays.length] ?? 1;
+  const relays = Array.from({ length: world.relays }, (_, index) => {
+    const agents = world.fates
+      .map((fate, number) => ({ fate, number }))
+      .filter(({ number }) => number % world.relays === index)
+      .map(({ fate, number }) => {
+        const candidate = { agentId: `agent-${number}`, region: `region-${index % 2}`, labels: {} };
+        return new VirtualAgent(candidate, fate, OLD);
+      });
+    return new VirtualRelay(`relay-${index}`, `region-${index % 2}`, agents, time, delay);
+  });
+  const plan: RolloutPlan = {
+    id: ROLLOUT,
+    waves: [...world.percents, 100].map((percent) => ({
+      percent,
+      regions: [],
+      labels: {},
+      bakeMs: world.bakeMs,
+    })),
+    failuresPercent: world.failuresPercent,
+    maxUnavailablePercent: world.maxUnavailablePercent,
+    sampleMin: 0,
+    targets: {},
+    excludedRegions: [],
+    answerMs: ANSWER_MS,
+    hasFallback: true,
+  };
+  const rollout = new VirtualRollout(plan, relays, time, delay);
+  for (const trouble of world.troubles) time.in(trouble.atMs, () => happen(rollout, trouble));
+  return rollout;
+}
+
+function happen(rollout: VirtualRollout, { kind, relay: index }: Trouble): void {
+  const relay = rollout.relays[index % rollout.relays.length] as VirtualRelay;
+  switch (kind) {
+    case "crash":
+      rollout.takeOver();
+      return;
+    case "lose":
+      rollout.lose(relay);
+      rollout.time.in(3_000, () => rollout.connect(relay));
+      return;
+    case "away":
+      rollout.lose(relay);
+      rollout.time.in(90_000, () => rollout.connect(relay));
+      return;
+    case "restart":
+      rollout.lose(relay);
+      relay.restart();
+      rollout.time.in(1_000, () => rollout.connect(relay));
+      return;
+    case "pause":
+      rollout.tell("paused");
+      // Twice: a leader may end before it has written the first down.
+      for (const ms of [40_000, 45_000]) rollout.time.in(ms, () => rollout.tell("resumed"));
+      return;
+    default:
+      kind satisfies never;
+  }
+}
+
+const troublesOf = (...kinds: Trouble["kind"][]) =>
+  fc.array(
+    fc.record({
+      atMs: fc.integer({ min: 0, max: 120_000 }),
+      kind: fc.constantFrom(...kinds),
+      relay: fc.nat({ max: 3 }),
+    }),
+    { maxLength: 5 },
+  );
+
+/** A relay that is away for long leaves permits unanswered, and those count as failed. */
+const SHORT = troublesOf("crash", "lose", "restart", "pause");
+const LONG = troublesOf("crash", "lose", "restart", "pause", "away");
+
+function worldOf(
+  fates: fc.Arbitrary<Fate>,
+  troubles: fc.Arbitrary<Trouble[]>,
+): fc.Arbitrary<World> {
+  return fc.record({
+    relays: fc.integer({ min: 1, max: 4 }),
+    fates: fc.array(fates, { minLength: 1, maxLength: 30 }),
+    percents: fc
+      .uniqueArray(fc.integer({ min: 1, max: 80 }), { maxLength: 2 })
+      .map((list) => list.sort((a, b) => a - b)),
+    failuresPercent: fc.constantFrom(0, 1, 10, 30),
+    maxUnavailablePercent: fc.constantFrom(0, 10, 25, 100),
+    bakeMs: fc.constantFrom(0, 2_000, 10_000),
+    delays: fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 5, maxLength: 20 }),
+    troubles,
+  });
+}
+
+const RUNS = { numRuns: 300 };
+
+test("a good release reaches every machine, whatever befalls leaders and relays", () => {
+  fc.assert(
+    fc.property(worldOf(fc.constant<Fate>("good"), SHORT), (world) => {
+      const rollout = build(world);
+      assert.ok(
+        rollout.time.run(
+          HOURS_3,
+          () => rollout.isOver,
+          () => rollout.check(),
+        ),
+        "no end",
+      );
+      assert.equal(rollout.row.state, "succeeded", rollout.row.message);
+      assert.equal(rollout.stored.ended, 1);
+      for (const agent of rollout.relays.flatMap((relay) => relay.agents)) {
+        assert.equal(agent.standing.running, NEW);
+      }
+    }),
+    RUNS,
+  );
+});
+
+test("a bad release harms no more than the first wave, and all go back", () => {
+  fc.assert(
+    fc.property(worldOf(fc.constantFrom<Fate>("bad", "hangs"), LONG), (world) => {
+      const rollout = build(world);
+      const agents = rollout.relays.flatMap((relay) => relay.agents);
+      assert.ok(
+        rollout.time.run(
+          HOURS_3,
+          () => rollout.isOver,
+          () => rollout.check(),
+        ),
+        "no end",
+      );
+      assert.equal(rollout.row.state, "rolled_back", rollout.row.message);
+      const harmed = agents.filter(({ begun }) => begun).length;
+      const size = rollout.row.waves[0]?.size ?? 0;
+      assert.ok(harmed <= Math.max(1, size), `${harmed} harmed, the wave had ${size}`);
+      assert.equal(rollout.row.wave, 0);
+      for (const agent of agents) assert.equal(agent.standing.running, OLD);
+    }),
+    RUNS,
+  );
+});
+
+test("among machines of every fate it ends once, and succeeds only within the budget", () => {
+  const fates = fc.constantFrom<Fate>(
+    ...(["good", "good", "good", "good", "good", "good", "bad", "hangs", "dies"] as const),
+    ...(["late-bad", "never-staged"] as const),
+  );
+  fc.assert(
+    fc.property(worldOf(fates, LONG), (world) => {
+      const rollout = build(world);
+      assert.ok(
+        rollout.time.run(
+          HOURS_3,
+          () => rollout.isOver,
+          () => rollout.check(),
+        ),
+        "no end",
+      );
+      assert.equal(rollout.stored.ended, 1);
+      const agents = rollout.relays.flatMap((relay) => relay.agents);
+      const online = agents.filter((agent) => agent.online);
+      const harmed = agents.filter((agent) => agent.begun && agent.standing.phase !== "active");
+      if (rollout.row.state === "succeeded") {
+        const budget = rollout.row.waves.reduce(
+          (sum, { permitted }) => sum + Math.ceil((world.failuresPercent * permitted) / 100),
+          0,
+        );
+        const late = world.fates.filter((fate) => fate === "late-bad").length;
+        assert.ok(harmed.length <= budget + late, `${harmed.length} harmed, budget ${budget}`);
+      }
+      if (rollout.row.state === "rolled_back") {
+        for (const agent of online) assert.equal(agent.standing.running, OLD);
+      }
+    }),
+    RUNS,
+  );
+});

@@ -1,0 +1,214 @@
+// A relay of the virtual fleet with its agents: the real permit desk, agents as simple as their rules.
+
+import type { CensusCount } from "../../../core/rollout/census.ts";
+import { PermitDesk } from "../../../core/rollout/permit-desk.ts";
+import type { DeskAssignment, Standing } from "../../../core/rollout/permit-facts.ts";
+import type { KeptPermit } from "../../../core/rollout/permit-ledger.ts";
+import { tallyOf } from "../../../core/rollout/permit-tally.ts";
+import type { Tally } from "../../../core/rollout/tally.ts";
+import { type Candidate, passesFilter } from "../../../core/rollout/targets.ts";
+import { waveHash } from "../../../core/rollout/wave-hash.ts";
+import type { VirtualTime } from "./virtual-time.ts";
+
+export const ROLLOUT = "r-0123456789abcdef";
+export const NEW = "new";
+export const OLD = "old";
+export const ANSWER_MS = 20_000;
+
+/** What becomes of an agent that activates the release. */
+export type Fate = "good" | "bad" | "hangs" | "dies" | "late-bad" | "never-staged";
+
+export class VirtualAgent {
+  readonly candidate: Candidate;
+  readonly fate: Fate;
+  online = true;
+  /** It began to switch under a permit. */
+  begun = false;
+  everFailed = false;
+  standing: Standing;
+
+  constructor(candidate: Candidate, fate: Fate, running: string) {
+    this.candidate = candidate;
+    this.fate = fate;
+    this.standing = {
+      rollout: "",
+      running,
+      phase: "active",
+      permit: "",
+      error: "",
+      bytes: { relay: 0, peer: 0, local: 0 },
+      missingBytes: 0,
+    };
+  }
+
+  get isOut(): boolean {
+    return this.begun && this.standing.phase !== "active";
+  }
+}
+
+export class VirtualRelay {
+  readonly id: string;
+  readonly region: string;
+  readonly agents: VirtualAgent[];
+  boot = 0;
+  /** Connected to the leader. */
+  connected = false;
+  readonly #time: VirtualTime;
+  readonly #delay: () => number;
+  readonly #kept = new Map<string, KeptPermit>();
+  #desk: PermitDesk;
+
+  constructor(
+    id: string,
+    region: string,
+    agents: VirtualAgent[],
+    time: VirtualTime,
+    delay: () => number,
+  ) {
+    this.id = id;
+    this.region = region;
+    this.agents = agents;
+    this.#time = time;
+    this.#delay = delay;
+    this.#desk = this.#newDesk();
+  }
+
+  /** kill -9 and start: what was kept is all that is left. */
+  restart(): void {
+    this.boot += 1;
+    this.#desk = this.#newDesk();
+  }
+
+  led(epoch: number): void {
+    this.#step({ kind: "led", epoch, until: this.#time.now + 3_000 });
+  }
+
+  assigned(assignment: DeskAssignment): void {
+    const before = this.#desk.assignment;
+    if (before !== undefined && before.epoch > assignment.epoch) return;
+    this.#step({ kind: "assigned", assignment });
+    if (before === undefined) for (const agent of this.agents) this.#say(agent, true);
+    for (const agent of this.agents) this.#time.in(this.#delay(), () => this.#obey(agent));
+  }
+
+  granted(epoch: number, wave: number, quota: number, ttlMs: number): void {
+    this.#step({ kind: "granted", epoch, wave, quota, ttlMs });
+  }
+
+  /** What it reports; undefined: it has no assignment. */
+  tally(): Tally | undefined {
+    const { assignment } = this.#desk;
+    if (assignment === undefined) return undefined;
+    const { epoch, revision } = assignment;
+    const isRollback = assignment.phase === "rollback";
+    return { epoch, revision, isRollback, ...tallyOf(this.#desk, 10) };
+  }
+
+  census(low: number, high: number, rule: Parameters<typeof passesFilter>[1]): CensusCount {
+    const hashes = this.agents
+      .filter(({ online, candidate }) => online && passesFilter(candidate, rule))
+      .map(({ candidate }) => waveHash(candidate.agentId, ROLLOUT))
+      .filter((hash) => hash >= low && hash < high)
+      .sort((a, b) => a - b);
+    const counts = Array.from({ length: 256 }, () => 0);
+    for (const hash of hashes) {
+      const part = Math.floor(((hash - low) * 256) / (high - low));
+      counts[part] = (counts[part] ?? 0) + 1;
+    }
+    return { counts, lowest: hashes.slice(0, 32), total: hashes.length };
+  }
+
+  #newDesk(): PermitDesk {
+    const kept = [...this.#kept.values()];
+    const prefix = `${this.id}.${this.boot}`;
+    return new PermitDesk(ROLLOUT, prefix, kept, this.#time.now, ANSWER_MS);
+  }
+
+  #step(input: Parameters<PermitDesk["step"]>[1]): void {
+    const effects: Parameters<PermitDesk["step"]>[2] = [];
+    this.#desk.step(this.#time.now, input, effects);
+    for (const effect of effects) {
+      this.#kept.set(effect.permit.id, effect.permit);
+      if (effect.kind !== "send") continue;
+      const { permit } = effect;
+      const until = this.#time.now + effect.ttlMs;
+      this.#time.in(this.#delay(), () => this.#permitted(permit, until));
+    }
+    const desk = this.#desk;
+    if (desk.deadline === Number.POSITIVE_INFINITY) return;
+    this.#time.in(Math.max(0, desk.deadline - this.#time.now), () => {
+      if (desk === this.#desk && desk.deadline <= this.#time.now) this.#step({ kind: "wake" });
+    });
+  }
+
+  #say(agent: VirtualAgent, connected = false): void {
+    if (this.#desk.assignment === undefined) return;
+    const { candidate, standing } = agent;
+    if (agent.online) this.#step({ kind: "stood", candidate, standing, connected });
+    else this.#step({ kind: "gone", agentId: candidate.agentId });
+  }
+
+  /** The agent moves on, and its relay hears of it a little later. */
+  #become(agent: VirtualAgent, change: Partial<Standing>): void {
+    agent.standing = { ...agent.standing, ...change };
+    this.#time.in(this.#delay(), () => this.#say(agent));
+  }
+
+  #obey(agent: VirtualAgent): void {
+    const phase = this.#desk.assignment?.phase;
+    const { standing } = agent;
+    if (!agent.online || phase === undefined) return;
+    if (phase === "rollback") {
+      if (agent.begun && standing.running === NEW) {
+        this.#become(agent, { phase: "reverting" });
+        this.#time.in(1_000, () => this.#become(agent, { phase: "reverted", running: OLD }));
+      }
+      return;
+    }
+    if (phase !== "open" || standing.rollout === ROLLOUT) return;
+    if (standing.running === NEW) {
+      this.#become(agent, { rollout: ROLLOUT, phase: "active" });
+      return;
+    }
+    this.#become(agent, { rollout: ROLLOUT, phase: "fetching" });
+    if (agent.fate === "never-staged") return;
+    this.#time.in(500 + 20 * this.#delay(), () => {
+      if (agent.standing.phase === "fetching") this.#become(agent, { phase: "staged" });
+    });
+  }
+
+  #permitted(permit: KeptPermit, until: number): void {
+    const agent = this.agents.find(({ candidate }) => candidate.agentId === permit.agentId);
+    const isOpen = this.#desk.assignment?.phase === "open";
+    if (agent === undefined || !agent.online || !isOpen || this.#time.now > until) return;
+    if (agent.standing.phase !== "staged") return;
+    agent.begun = true;
+    this.#become(agent, { phase: "activating", permit: permit.id });
+    this.#time.in(500, () => this.#switch(agent));
+  }
+
+  #switch(agent: VirtualAgent): void {
+    if (!agent.online || agent.standing.phase !== "activating") return;
+    this.#become(agent, { phase: "checking", running: NEW });
+    const answer = (): void => {
+      if (agent.standing.phase !== "checking") return;
+      if (agent.fate === "bad") this.#fail(agent);
+      else this.#become(agent, { phase: "active" });
+    };
+    if (agent.fate === "dies") {
+      agent.online = false;
+      this.#time.in(this.#delay(), () => this.#say(agent));
+    } else if (agent.fate !== "hangs") this.#time.in(1_000, answer);
+    if (agent.fate === "late-bad") {
+      this.#time.in(6_000, () => {
+        if (agent.standing.phase === "active") this.#fail(agent);
+      });
+    }
+  }
+
+  #fail(agent: VirtualAgent): void {
+    agent.everFailed = true;
+    this.#become(agent, { phase: "reverting", error: "unhealthy" });
+    this.#time.in(300, () => this.#become(agent, { phase: "reverted", running: OLD }));
+  }
+}
