@@ -45,6 +45,8 @@ export class AttemptError extends Error {
 
 export interface AttemptOptions {
   readonly lease: BuildLease;
+  /** Trace context of the attempt. */
+  readonly traceparent: string;
   readonly keeper: LeaseKeeper;
   readonly log: BuildLog;
   readonly programLog: Log;
@@ -65,8 +67,7 @@ export interface AttemptOptions {
 
 /** Runs the attempt; rejects with AttemptError, or with the keeper's stop reason. */
 export async function runAttempt(options: AttemptOptions): Promise<Release> {
-  const { lease } = options;
-  const parent = lease.traceparent;
+  const parent = options.traceparent;
   const source = join(options.folder, "source");
   await inSpan("build.fetch", { parent }, () => fetchSource(options, source));
   const recipe = await readRecipe(options, source);

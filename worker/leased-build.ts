@@ -13,7 +13,7 @@ import { BlobFullError } from "../runtime/blobs/blob-store.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import { call } from "../runtime/grpc/client.ts";
 import type { Log } from "../runtime/log.ts";
-import { counter, inSpan } from "../runtime/telemetry.ts";
+import { counter, inSpan, traceparentOf } from "../runtime/telemetry.ts";
 import { AttemptError, runAttempt } from "./attempt.ts";
 import { BuildLog } from "./build-log.ts";
 import { LeaseKeeper, type StopReason } from "./lease-keeper.ts";
@@ -78,8 +78,8 @@ export class LeasedBuild {
     const { build, attempt, repository, sha, traceparent } = this.#lease;
     log.info({ build, attempt, repository, sha }, "build leased");
     const attributes = { "cicd.pipeline.run.id": build, "millrace.attempt": attempt };
-    const outcome = await inSpan("build.attempt", { parent: traceparent, attributes }, () =>
-      this.#outcome(),
+    const outcome = await inSpan("build.attempt", { parent: traceparent, attributes }, (span) =>
+      this.#outcome(traceparentOf(span)),
     );
     if (outcome !== undefined) await this.#complete(outcome);
     failpoint("worker.after-complete");
@@ -95,7 +95,7 @@ export class LeasedBuild {
   }
 
   /** Undefined: the attempt is not ours any more, nobody is to be told. */
-  async #outcome(): Promise<Outcome | undefined> {
+  async #outcome(traceparent: string): Promise<Outcome | undefined> {
     let buildLog: BuildLog;
     try {
       await removeTree(this.#folder);
@@ -106,7 +106,7 @@ export class LeasedBuild {
     } catch (error) {
       return this.#failed(error);
     }
-    const outcome = await this.#attempt(buildLog);
+    const outcome = await this.#attempt(buildLog, traceparent);
     if (outcome?.$case === "failure") {
       buildLog.line(`failed (${outcome.failure.reason}): ${outcome.failure.message}`);
     }
@@ -115,12 +115,13 @@ export class LeasedBuild {
     return outcome;
   }
 
-  async #attempt(buildLog: BuildLog): Promise<Outcome | undefined> {
+  async #attempt(buildLog: BuildLog, traceparent: string): Promise<Outcome | undefined> {
     const { root, log } = this.#options;
     try {
       const release = await runAttempt({
         ...this.#options,
         lease: this.#lease,
+        traceparent,
         keeper: this.#keeper,
         log: buildLog,
         programLog: log,

@@ -1,6 +1,8 @@
 // What a millrace.yaml may hold, and where its faults are said to be.
 import assert from "node:assert/strict";
+import { resolve } from "node:path";
 import { test } from "node:test";
+import fc from "fast-check";
 import { parseRecipe, RecipeError } from "../../runtime/recipe/parse-recipe.ts";
 
 const GOOD = `service: hello
@@ -71,6 +73,22 @@ const FAULTS: readonly [name: string, text: string, ...faults: string[]][] = [
     `service: a\n${REST}rollout:\n  waves:\n    - percent: 101\n`,
     '6:16: rollout.waves.0.percent: "101" is not a percentage',
   ],
+  [
+    "an output outside the repository",
+    "service: a\nbuild: {run: a, output: ../b}\nactivate: {exec: [a]}\n",
+    "2:25: build.output: is outside the repository",
+  ],
+  [
+    "an empty command",
+    'service: a\nbuild: {run: "", output: b}\nactivate: {exec: [""]}\n',
+    "2:14: build.run: is empty",
+    "3:19: activate.exec.0: is empty",
+  ],
+  [
+    "a NUL character",
+    'service: a\nbuild: {run: "a\\0b", output: b}\nactivate: {exec: [a]}\n',
+    "2:14: build.run: holds a NUL character",
+  ],
   ["a key twice", `service: a\nservice: b\n${REST}`, "2:1: "],
 ];
 
@@ -99,4 +117,28 @@ c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]
 d: [*c, *c, *c, *c, *c, *c, *c, *c, *c]
 `;
   assert.throws(() => parseRecipe(bomb), RecipeError);
+});
+
+test("an output that is accepted lies in the repository, and is not git's own", () => {
+  const parts = fc.constantFrom("..", ".", "", "a", ".git", "-rf", "$(x)", "~", "a b", "...", "\0");
+  const run = (output: string): string =>
+    JSON.stringify({ service: "a", build: { run: "a", output }, activate: { exec: ["a"] } });
+  fc.assert(
+    fc.property(fc.array(parts, { minLength: 1, maxLength: 6 }), (path) => {
+      const output = path.join("/");
+      const full = resolve("/repository", output);
+      const isInside = full === "/repository" || full.startsWith("/repository/");
+      const isGit = full === "/repository/.git" || full.startsWith("/repository/.git/");
+      let accepted = true;
+      try {
+        assert.equal(parseRecipe(run(output)).output, output);
+      } catch (error) {
+        assert.ok(error instanceof RecipeError);
+        accepted = false;
+      }
+      if (accepted) assert.ok(isInside && !isGit && !output.includes("\0"), output);
+      const isPlain = !path.some((part) => ["..", ".git", "\0"].includes(part));
+      if (isPlain && output !== "" && !output.startsWith("/")) assert.ok(accepted, output);
+    }),
+  );
 });

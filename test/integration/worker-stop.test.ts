@@ -30,15 +30,18 @@ afterEach(() => {
   }
 });
 
-/** Starts all that a build may leave, then does `last`; a sleeper writes its pid to the folder. */
-function family(last: string): string {
+/** Has a process ignore all but SIGKILL. */
+const DEAF = "trap '' TERM INT HUP";
+
+/** Starts all that a build may leave, then does `last`; each writes its pid to the folder. */
+function family(last: string, habit = ":"): string {
   const at = (name: string): string => `"${world.folder}/${name}"`;
   return `
     echo $$ > ${at("leader")}
-    (trap '' TERM INT HUP; echo $(exec sh -c 'echo $PPID') > ${at("deaf")}; while :; do sleep 1; done) &
+    (${habit}; echo $(exec sh -c 'echo $PPID') > ${at("deaf")}; while :; do sleep 1; done) &
     sleep 1000 & echo $! > ${at("background")}
     (sleep 1000 & echo $! > ${at("grandchild")}) &
-    setsid sh -c 'echo $$ > ${at("session")}; trap "" TERM; while :; do sleep 1; done' &
+    setsid sh -c "${habit}; "'echo $$ > ${at("session")}; while :; do sleep 1; done' &
     while ! [ -s ${at("session")} -a -s ${at("grandchild")} -a -s ${at("deaf")} ]; do sleep 0.01; done
     echo all "started"
     ${last}`;
@@ -66,7 +69,7 @@ test("a command that has ended leaves no process", async () => {
 });
 
 test("a build that hangs is ended at its time limit, and says so", async () => {
-  const given = world.give(repository, sha, { run: family("wait"), timeout: "1500ms" });
+  const given = world.give(repository, sha, { run: family("wait", DEAF), timeout: "1500ms" });
   await started(given);
   await world.queue.ended(given);
   assert.equal(given.failure.reason, "attempt");
@@ -197,7 +200,7 @@ test("a build cancelled in mid-fetch ends its git", async () => {
 });
 
 test("SIGTERM: the build's processes end, the build is handed back, the worker exits with 0", async () => {
-  const given = world.give(repository, sha, { run: family("wait") });
+  const given = world.give(repository, sha, { run: family("wait", DEAF) });
   await started(given);
   assert.equal(await world.worker.end("SIGTERM"), 0);
   assert.equal(given.failure.reason, "handed_back");
