@@ -22,6 +22,7 @@ import { ServiceActivation } from "./run/activation.ts";
 import { findProcesses, isAlive, type ServiceProcess } from "./run/service-process.ts";
 import { ServiceFolder } from "./service-folder.ts";
 import { ServiceStager } from "./service-stager.ts";
+import { ReleaseFlush } from "./stage/release-flush.ts";
 import type { PackShelf } from "./swarm/pack-shelf.ts";
 import { readOrders, readPermit, recordsOf, writeStatus } from "./wire.ts";
 
@@ -53,6 +54,7 @@ export class ServiceRunner {
   readonly #trash: string;
   readonly #activation: ServiceActivation;
   readonly #stager: ServiceStager;
+  readonly #flush: ReleaseFlush;
   readonly #driver: Driver<Input, Effect>;
   readonly #records = new Map<string, Release>();
   readonly #traceparents = new Map<string, string>();
@@ -91,7 +93,9 @@ export class ServiceRunner {
     const folder = this.#folder;
     const workRoot = join(root, ".staging", service);
     const tell = (fact: Input): void => this.#tell(fact);
-    this.#stager = new ServiceStager({ service, folder, shelf, workRoot, log, tell }, got);
+    this.#flush = new ReleaseFlush(folder, log);
+    const staging = { service, folder, shelf, flush: this.#flush, workRoot, log, tell };
+    this.#stager = new ServiceStager(staging, got);
     const machine = new ServiceMachine({ candidate, journal, keepReleases: options.keepReleases });
     this.#driver = new Driver(machine, { perform: (effect) => this.#perform(effect) });
   }
@@ -105,6 +109,7 @@ export class ServiceRunner {
     for (const [release, process] of [...found, ...Object.entries(processes)]) {
       if (isAlive(process)) this.#activation.adopt(release, process);
     }
+    await this.#discardTorn();
     const running = Object.keys(this.#activation.processes);
     const onDisk = this.#folder.releases();
     this.#tell({ kind: "booted", findings: { onDisk, running, pointed: this.#folder.pointed() } });
@@ -147,11 +152,21 @@ export class ServiceRunner {
     for (const timer of this.#timers) clearInterval(timer);
     this.#step.abort();
     await this.#stager.stop();
+    this.#flush.stop();
     if (stopService) {
       const releases = Object.keys(this.#activation.processes);
       await Promise.all(releases.map((release) => this.#activation.stop(release)));
     }
     this.#activation.detach();
+  }
+
+  /** A power loss may have torn what was not on disk yet: that is fetched again, not run. */
+  async #discardTorn(): Promise<void> {
+    const { service, log } = this.#options;
+    const onDisk = this.#folder.releases();
+    const torn = new Set(await this.#flush.torn(onDisk));
+    if (torn.size > 0) log.warn({ service, releases: [...torn] }, "torn releases are dropped");
+    this.#collect(new Set(onDisk.filter((release) => !torn.has(release))));
   }
 
   #tell(fact: Input): void {

@@ -11,6 +11,7 @@ import { isStoreFull } from "../runtime/peer/piece-store.ts";
 import { inSpan } from "../runtime/telemetry.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { BytesGot, RolloutBytes, ServiceFolder } from "./service-folder.ts";
+import type { ReleaseFlush } from "./stage/release-flush.ts";
 import { ReleaseFault, StagingAttempt, type StagingProgress } from "./stage/stage-release.ts";
 import type { PackShelf } from "./swarm/pack-shelf.ts";
 
@@ -18,6 +19,7 @@ export interface ServiceStagerOptions {
   readonly service: string;
   readonly folder: ServiceFolder;
   readonly shelf: PackShelf;
+  readonly flush: ReleaseFlush;
   /** Holds the work folders of this service. */
   readonly workRoot: string;
   readonly log: Log;
@@ -109,7 +111,8 @@ export class ServiceStager {
       mkdirSync(workFolder, { recursive: true });
       folder.writeRecord(record);
       const fetched = (): void => tell({ kind: "staging", release, phase: "stage" });
-      const options = { record, folder, shelf, workFolder, base, signal, fetched };
+      const adopting = (): void => this.#options.flush.begin(release);
+      const options = { record, folder, shelf, workFolder, base, signal, fetched, adopting };
       this.#attempt = new StagingAttempt(options);
       this.#rollout = rollout;
       await this.#attempt.run();

@@ -41,17 +41,13 @@ export async function assemble(assembly: Assembly): Promise<void> {
       await writePart(assembly, run, part);
       const flushed = run.flush();
       if (flushed !== undefined) await flushed;
-      if (part.last) {
-        const ended = writer.end();
-        if (ended !== undefined) await ended;
-      }
+      if (part.last) writer.end();
       if (performance.now() < stretchEndsAt) continue;
       await yieldTurn();
       signal.throwIfAborted();
       stretchEndsAt = performance.now() + STRETCH_MS;
     }
   }
-  writer.finish();
 }
 
 async function writePart(assembly: Assembly, run: Run, part: ReleasePart): Promise<void> {

@@ -1,14 +1,13 @@
 // Brings one release to disk: joins the swarms of its packs, gets manifest and layout, asks for the
 // pieces that nothing here makes up for, and puts the tree together while they come. It ends with the
 // whole tree under its name, or with nothing but the pieces that came.
-import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { DIGEST_BYTES } from "../../core/release/limits.ts";
 import { WireError } from "../../core/release/wire-error.ts";
 import type { Extent, Layout, Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
+import { PiecesChangedError } from "../../runtime/peer/disk-piece-store.ts";
 import { readManifestTotals } from "../../runtime/release/manifest-reader.ts";
 import { type MetaKind, readMeta } from "../../runtime/release/read-meta.ts";
 import { walkRelease } from "../../runtime/release/walk-release.ts";
@@ -19,14 +18,10 @@ import { assemble } from "./assemble.ts";
 import { BaseChunks } from "./base-chunks.ts";
 import { PieceReader, type ReadablePack } from "./piece-reader.ts";
 import { TreeWriter } from "./tree-writer.ts";
-
-/** Releases of so few entries are flushed one by one; of more, the file system once (decision 0007). */
-const FLUSH_EACH_MAX = 64;
+import { findWholeFile, type WholeFile } from "./whole-file.ts";
 
 /** Pieces of an attempt that failed are kept for the next, which comes within half a minute. */
 const RETRY_HOLD_MS = 300_000;
-
-const run = promisify(execFile);
 
 /** The release cannot be put together from what its record names, here or anywhere. */
 export class ReleaseFault extends Error {
@@ -44,6 +39,8 @@ export interface StagingOptions {
   readonly signal: AbortSignal;
   /** Every piece that is needed is here. */
   readonly fetched: () => void;
+  /** The tree is whole and becomes a release now. */
+  readonly adopting: () => void;
 }
 
 /** How far it is; read whenever somebody asks. */
@@ -102,6 +99,8 @@ export class StagingAttempt {
       await this.#stage();
       holdMs = 0;
     } catch (error) {
+      // The next attempt reads them again; what came over the network it need not get again.
+      this.#localBytes = 0;
       throw await this.#judged(error);
     } finally {
       for (const { pack } of this.#taken) shelf.release(pack, holdMs);
@@ -117,31 +116,50 @@ export class StagingAttempt {
     const chunks = await this.#openBase(base);
     let writer: TreeWriter | undefined;
     try {
-      this.#want(packs, await neededPieces(manifest, layout, packs, chunks));
-      const { entries, bytes } = await readManifestTotals(manifest);
-      const flushEach = entries <= FLUSH_EACH_MAX;
+      const needed = await neededPieces(manifest, layout, packs, chunks);
+      this.#want(packs, needed);
+      const { bytes } = await readManifestTotals(manifest);
       const root = join(workFolder, "tree");
-      writer = new TreeWriter({ root, flushEach });
-      await assemble({
-        manifest,
-        layout,
-        packs,
-        reader,
-        base: chunks,
-        writer,
-        signal,
-        progressed: (plainBytes) => this.#progressed(plainBytes, bytes),
-        foundLocally: (plainBytes) => {
-          this.#localBytes += plainBytes;
-        },
-      });
-      if (!flushEach) await run("sync", ["-f", root]);
+      writer = new TreeWriter(root);
+      const whole = await findWholeFile(manifest, layout, packs);
+      if (whole !== undefined && needed[whole.packIndex]?.length === whole.pieces.length) {
+        await this.#takeWhole(whole, packs, writer);
+      } else {
+        await assemble({
+          manifest,
+          layout,
+          packs,
+          reader,
+          base: chunks,
+          writer,
+          signal,
+          progressed: (plainBytes) => this.#progressed(plainBytes, bytes),
+          foundLocally: (plainBytes) => {
+            this.#localBytes += plainBytes;
+          },
+        });
+      }
       signal.throwIfAborted();
+      this.#options.adopting();
       folder.adopt(root, record.release);
     } finally {
-      writer?.abort();
+      writer?.end();
       chunks?.close();
     }
+  }
+
+  /** The pieces are the file: it gets its name once all of them are here. */
+  async #takeWhole(
+    { entry, packIndex, pieces }: WholeFile,
+    packs: readonly ReadablePack[],
+    writer: TreeWriter,
+  ): Promise<void> {
+    const { pack } = packs[packIndex] as ReadablePack;
+    for (const piece of pieces) await pack.whenHas(piece, this.#options.signal);
+    const path = writer.reserve(entry);
+    await pack.store.lend(path);
+    chmodSync(path, entry.mode);
+    this.#progressed(entry.size, entry.size);
   }
 
   #tables(): Promise<ReadablePack[]> {
@@ -214,7 +232,7 @@ export class StagingAttempt {
       for (const { pack } of this.#layout.packs) await shelf.drop(pack);
       return error;
     }
-    if (!(error instanceof WireError)) return error;
+    if (!(error instanceof WireError || error instanceof PiecesChangedError)) return error;
     const held = this.#taken.map(({ bytesHeld }) => bytesHeld);
     for (const { pack } of this.#taken) await shelf.verify(pack);
     for (const [i, { pack }] of this.#taken.entries()) {
@@ -224,6 +242,7 @@ export class StagingAttempt {
         return new Error(`a piece of pack ${pack} had rotted on disk: ${error.message}`);
       }
     }
+    if (error instanceof PiecesChangedError) return error;
     return new ReleaseFault(`release ${this.#options.record.release} is wrong: ${error.message}`);
   }
 }

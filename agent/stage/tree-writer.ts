@@ -1,13 +1,11 @@
 // Writes a release's entries into a folder that is fresh and ours: nothing there is followed or
-// overwritten. Entries come sorted by path, so each folder is made once, when it is first needed. Three
+// overwritten. It flushes nothing. Entries come sorted by path, so each folder is made once, when it is first needed. Three
 // system calls a small file, made at once: a promise for each would take longer than the call.
 import {
   chmodSync,
   closeSync,
   constants,
   fchmodSync,
-  fdatasync,
-  fsyncSync,
   mkdirSync,
   openSync,
   symlinkSync,
@@ -25,29 +23,18 @@ const FOLDER_MODE = 0o755;
 const SYNC_BYTES_MAX = 256 * 1024;
 
 const writeAsync = promisify(write);
-const datasync = promisify(fdatasync);
-
-export interface TreeWriterOptions {
-  /** Made here; must not exist. */
-  readonly root: string;
-  /** Flush each file and folder; otherwise the caller flushes all at once. */
-  readonly flushEach: boolean;
-}
 
 export class TreeWriter {
   readonly #root: string;
-  readonly #flushEach: boolean;
   readonly #umask = process.umask();
-  readonly #folders: string[] = [];
   /** Parts of the folder that the last entry was in. */
   #inside: readonly string[] = [];
   #fd = -1;
 
-  constructor(options: TreeWriterOptions) {
-    this.#root = options.root;
-    this.#flushEach = options.flushEach;
+  /** `root` is made here, and must not exist. */
+  constructor(root: string) {
+    this.#root = root;
     mkdirSync(this.#root, FOLDER_MODE);
-    this.#folders.push(this.#root);
   }
 
   /** Begins an entry; a file's bytes follow by `write`, and `end`. */
@@ -70,6 +57,11 @@ export class TreeWriter {
     }
   }
 
+  /** Makes the folders of a file that is put there by somebody else, and gives its path. */
+  reserve(entry: ReleaseEntry): string {
+    return this.#enter(entry.path);
+  }
+
   /** Appends to the file; wait for a promise before the bytes are used again. */
   write(bytes: Uint8Array): Promise<void> | undefined {
     if (bytes.length > SYNC_BYTES_MAX) return this.#writeLong(bytes);
@@ -77,26 +69,8 @@ export class TreeWriter {
     return undefined;
   }
 
-  /** Ends the file. */
-  end(): Promise<void> | undefined {
-    if (this.#fd === -1) return undefined;
-    if (this.#flushEach) return this.#flushFile();
-    this.abort();
-    return undefined;
-  }
-
-  /** Makes the names durable too, where each entry is flushed. */
-  finish(): void {
-    if (!this.#flushEach) return;
-    for (const path of this.#folders) {
-      const folder = openSync(path, constants.O_RDONLY);
-      fsyncSync(folder);
-      closeSync(folder);
-    }
-  }
-
-  /** Closes what is open. */
-  abort(): void {
+  /** Ends the file; also when it is given up half-way. */
+  end(): void {
     if (this.#fd !== -1) closeSync(this.#fd);
     this.#fd = -1;
   }
@@ -106,11 +80,6 @@ export class TreeWriter {
       const { bytesWritten } = await writeAsync(this.#fd, bytes, at, bytes.length - at);
       at += bytesWritten;
     }
-  }
-
-  async #flushFile(): Promise<void> {
-    await datasync(this.#fd);
-    this.abort();
   }
 
   #isMasked(mode: number): boolean {
@@ -130,7 +99,6 @@ export class TreeWriter {
     for (let depth = common; depth < parts.length; depth += 1) {
       const folder = join(this.#root, ...parts.slice(0, depth + 1));
       mkdirSync(folder, FOLDER_MODE);
-      if (this.#flushEach) this.#folders.push(folder);
     }
     this.#inside = parts;
     return `${this.#root}/${path}`;

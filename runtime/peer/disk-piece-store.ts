@@ -1,8 +1,9 @@
-// A piece store over one sparse file: piece p lies after the pieces before it. Finished pieces are
-// noted in a journal; nothing is fsynced, because what a crash tore is found when the store is opened
-// again: every noted piece is hashed then, and dropped when it is wrong. Unfinished ones start over.
-import { constants } from "node:fs";
-import { type FileHandle, mkdir, open } from "node:fs/promises";
+// A piece store over two sparse files, one for pieces of data and one for the others: a piece lies after
+// those before it. Finished pieces are noted in a journal; nothing is fsynced, because what a crash tore
+// is found when the store is opened again: every noted piece is hashed then, and dropped when it is
+// wrong. Unfinished ones start over. The file of data can become a file of a release (`lend`).
+import { constants, fstatSync } from "node:fs";
+import { type FileHandle, link, mkdir, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Blake3Hasher } from "@napi-rs/blake-hash";
 import { PieceTable } from "../../core/release/piece-table.ts";
@@ -10,22 +11,49 @@ import { Bitfield } from "../../core/swarm/bitfield.ts";
 import { JournalFile, TableFile } from "./piece-files.ts";
 import { isStoreFull, type PieceStore, PieceStoreFull } from "./piece-store.ts";
 
+const DATA_FILE = "pieces";
+
 /** Bytes read at a time when pieces are hashed at open. */
 const HASH_READ_BYTES = 1024 * 1024;
+
+/** Who shares the data file has written to it: open the store anew to see what is left. */
+export class PiecesChangedError extends Error {
+  override readonly name = "PiecesChangedError";
+
+  constructor(directory: string) {
+    super(`${directory}/${DATA_FILE} was written to by the owner of a release`);
+  }
+}
 
 interface Unfinished {
   readonly hasher: Blake3Hasher;
   received: number;
 }
 
+/** Where a piece lies. */
+interface Place {
+  readonly file: FileHandle;
+  readonly start: number;
+}
+
+/** The data file as it was when another owner got it. */
+interface Lent {
+  readonly fd: number;
+  readonly changedAtMs: number;
+}
+
 export class DiskPieceStore implements PieceStore {
   readonly #directory: string;
-  readonly #file: FileHandle;
+  readonly #data: FileHandle;
+  readonly #meta: FileHandle;
   readonly #tableFile: TableFile;
   readonly #journal: JournalFile;
   #table: PieceTable;
-  /** Where each piece begins; one more than there are pieces. */
-  readonly #starts: number[] = [0];
+  readonly #places: Place[] = [];
+  /** Bytes of the pieces placed so far. */
+  #dataBytes = 0;
+  #metaBytes = 0;
+  #lent: Lent | undefined;
   readonly #have = new Bitfield();
   readonly #unfinished = new Map<number, Unfinished>();
   /** Reads and writes under way. */
@@ -36,20 +64,26 @@ export class DiskPieceStore implements PieceStore {
   static async open(directory: string): Promise<DiskPieceStore> {
     await mkdir(directory, { recursive: true });
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const file = await open(join(directory, "pieces"), flags, 0o600);
+    const data = await open(join(directory, DATA_FILE), flags, 0o600);
+    const meta = await open(join(directory, "meta-pieces"), flags, 0o600);
     try {
-      const store = new DiskPieceStore(directory, file);
-      await store.#recover();
-      return store;
+      const store = new DiskPieceStore(directory, data, meta);
+      if (await store.#recover()) return store;
+      // The other owner's file is not ours to mend: the pieces are fetched anew into one of our own.
+      await store.close();
+      await unlink(join(directory, DATA_FILE));
+      return await DiskPieceStore.open(directory);
     } catch (error) {
-      await file.close();
+      await data.close();
+      await meta.close();
       throw error;
     }
   }
 
-  private constructor(directory: string, file: FileHandle) {
+  private constructor(directory: string, data: FileHandle, meta: FileHandle) {
     this.#directory = directory;
-    this.#file = file;
+    this.#data = data;
+    this.#meta = meta;
     this.#tableFile = new TableFile(join(directory, "table"));
     this.#journal = new JournalFile(join(directory, "journal"));
     this.#table = new PieceTable(this.#tableFile.read(), directory);
@@ -96,7 +130,7 @@ export class DiskPieceStore implements PieceStore {
       throw new RangeError(`bytes ${range} of piece ${piece} after ${unfinished.received}`);
     }
     this.#unfinished.set(piece, unfinished);
-    await this.#work(this.#writeAt((this.#starts[piece] ?? 0) + offset, bytes));
+    await this.#work(this.#writeAt(this.#placeOf(piece), offset, bytes));
     unfinished.hasher.update(bytes);
     unfinished.received += bytes.length;
   }
@@ -128,7 +162,23 @@ export class DiskPieceStore implements PieceStore {
     if (offset + target.length > this.pieceBytes(piece)) {
       throw new RangeError(`piece ${piece} ends before ${offset + target.length}`);
     }
-    await this.#work(this.#readAt((this.#starts[piece] ?? 0) + offset, target));
+    const place = this.#placeOf(piece);
+    if (place.file === this.#data && this.#isChanged()) {
+      throw new PiecesChangedError(this.#directory);
+    }
+    await this.#work(this.#readAt(place, offset, target));
+  }
+
+  /**
+   * Gives the file of data pieces a second name, outside this store: stored pieces back to back are the
+   * file of a release, and 10 GB need not be written twice. From then on it belongs to others as well;
+   * where they change it, pieces of it are not read any more, so that no peer gets wrong ones from us.
+   */
+  async lend(path: string): Promise<void> {
+    await Promise.allSettled(this.#working);
+    await this.#data.truncate(this.#dataBytes);
+    await link(join(this.#directory, DATA_FILE), path);
+    await this.#noteLent();
   }
 
   close(): Promise<void> {
@@ -140,21 +190,37 @@ export class DiskPieceStore implements PieceStore {
     await Promise.allSettled(this.#working);
     this.#tableFile.close();
     this.#journal.close();
-    await this.#file.close();
+    await this.#data.close();
+    await this.#meta.close();
   }
 
-  async #recover(): Promise<void> {
+  /** A second name means a second owner, also after a restart. */
+  async #noteLent(): Promise<void> {
+    const { nlink, mtimeMs } = await this.#data.stat();
+    this.#lent = nlink > 1 ? { fd: this.#data.fd, changedAtMs: mtimeMs } : undefined;
+  }
+
+  /** False where the data file belongs to others too and is not whole: it may not be written to. */
+  async #recover(): Promise<boolean> {
+    await this.#noteLent();
     const buffer = Buffer.allocUnsafeSlow(HASH_READ_BYTES);
     for (const piece of this.#journal.read()) {
       if (piece < this.pieceCount && (await this.#isIntact(piece, buffer))) this.#have.add(piece);
     }
+    return (
+      this.#lent === undefined ||
+      this.#places.every(({ file }, piece) => {
+        return file !== this.#data || this.has(piece);
+      })
+    );
   }
 
   async #isIntact(piece: number, buffer: Buffer): Promise<boolean> {
     const hasher = new Blake3Hasher();
-    const end = this.#starts[piece + 1] ?? 0;
-    for (let at = this.#starts[piece] ?? 0; at < end; ) {
-      const { bytesRead } = await this.#file.read(buffer, 0, Math.min(buffer.length, end - at), at);
+    const { file, start } = this.#placeOf(piece);
+    const end = start + this.pieceBytes(piece);
+    for (let at = start; at < end; ) {
+      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - at), at);
       if (bytesRead === 0) return false;
       hasher.update(buffer.subarray(0, bytesRead));
       at += bytesRead;
@@ -162,12 +228,19 @@ export class DiskPieceStore implements PieceStore {
     return hasher.digestBuffer().equals(this.#table.digest(piece));
   }
 
-  async #writeAt(position: number, bytes: Uint8Array): Promise<void> {
+  /** Whether the other owner of the data file has written to it. */
+  #isChanged(): boolean {
+    if (this.#lent === undefined) return false;
+    return fstatSync(this.#lent.fd).mtimeMs !== this.#lent.changedAtMs;
+  }
+
+  async #writeAt({ file, start }: Place, offset: number, bytes: Uint8Array): Promise<void> {
     let written = 0;
     while (written < bytes.length) {
       const left = bytes.length - written;
       try {
-        const { bytesWritten } = await this.#file.write(bytes, written, left, position + written);
+        const at = start + offset + written;
+        const { bytesWritten } = await file.write(bytes, written, left, at);
         written += bytesWritten;
       } catch (error) {
         throw this.#asFull(error);
@@ -175,21 +248,34 @@ export class DiskPieceStore implements PieceStore {
     }
   }
 
-  async #readAt(position: number, target: Uint8Array): Promise<void> {
+  async #readAt({ file, start }: Place, offset: number, target: Uint8Array): Promise<void> {
     let filled = 0;
     while (filled < target.length) {
       const left = target.length - filled;
-      const { bytesRead } = await this.#file.read(target, filled, left, position + filled);
-      if (bytesRead === 0)
-        throw new Error(`${this.#directory}/pieces ends at ${position + filled}`);
+      const at = start + offset + filled;
+      const { bytesRead } = await file.read(target, filled, left, at);
+      if (bytesRead === 0) throw new Error(`${this.#directory} has no byte at ${at}`);
       filled += bytesRead;
     }
+  }
+
+  #placeOf(piece: number): Place {
+    const place = this.#places[piece];
+    if (place === undefined) throw new RangeError(`piece ${piece} is beyond the table`);
+    return place;
   }
 
   /** Fixes where the pieces from `first` on begin. */
   #place(first: number): void {
     for (let piece = first; piece < this.#table.count; piece += 1) {
-      this.#starts.push((this.#starts[piece] ?? 0) + this.#table.encodedBytes(piece));
+      const bytes = this.#table.encodedBytes(piece);
+      if (this.#table.row(piece).kind === "data") {
+        this.#places.push({ file: this.#data, start: this.#dataBytes });
+        this.#dataBytes += bytes;
+      } else {
+        this.#places.push({ file: this.#meta, start: this.#metaBytes });
+        this.#metaBytes += bytes;
+      }
     }
   }
 
