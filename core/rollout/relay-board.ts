@@ -6,6 +6,9 @@ import type { RelayView, Tally } from "./tally.ts";
 /** Agents of a lost relay are back with another in seconds; after this they count as offline. */
 const MISSED_MS = 20_000;
 
+/** Relays report every two seconds where nothing changes; what a silent one said last is not news. */
+const SILENT_MS = 15_000;
+
 export class RelayBoard {
   readonly #epoch: number;
   readonly #online = new Map<string, RelayView>();
@@ -34,7 +37,14 @@ export class RelayBoard {
 
   joined(at: Instant, relay: string, region: string, boot: string): void {
     this.#missed.delete(relay);
-    this.#online.set(relay, { relay, region, boot, joinedAt: at, tally: undefined });
+    this.#online.set(relay, {
+      relay,
+      region,
+      boot,
+      joinedAt: at,
+      heardAt: at,
+      tally: undefined,
+    });
   }
 
   lost(at: Instant, relay: string): void {
@@ -45,11 +55,12 @@ export class RelayBoard {
   }
 
   /** Takes a relay's sums; those under an older leader's assignment say nothing. */
-  reported(relay: string, tally: Tally): RelayView | undefined {
+  reported(at: Instant, relay: string, tally: Tally): RelayView | undefined {
     const view = this.#online.get(relay);
     if (view === undefined || tally.epoch !== this.#epoch) return undefined;
     const isFirst = view.tally === undefined;
     view.tally = tally;
+    view.heardAt = at;
     if (isFirst) this.#countAll();
     return view;
   }
@@ -79,8 +90,11 @@ export class RelayBoard {
     return this.#missed.size > 0;
   }
 
-  /** Relays that have said something since they got the assignment of this revision. */
-  caughtUp(revision: number): readonly RelayView[] {
-    return this.online.filter(({ tally }) => tally !== undefined && tally.revision >= revision);
+  /** Relays that have got the assignment of this revision and still speak. */
+  caughtUp(at: Instant, revision: number): readonly RelayView[] {
+    return this.online.filter(
+      ({ tally, heardAt }) =>
+        tally !== undefined && tally.revision >= revision && at < heardAt + SILENT_MS,
+    );
   }
 }

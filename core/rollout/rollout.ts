@@ -85,7 +85,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
         this.#board.lost(at, input.relay);
         return;
       case "relay-reported": {
-        const view = this.#board.reported(input.relay, input.tally);
+        const view = this.#board.reported(at, input.relay, input.tally);
         if (view !== undefined) this.#run?.heard(at, view);
         return;
       }
@@ -299,7 +299,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
     if (this.#board.isMissingAny(at)) return;
     const { online } = this.#board;
     const back = this.#board
-      .caughtUp(this.#revision)
+      .caughtUp(at, this.#revision)
       .filter(({ tally }) => tally?.isRollback && tally.toRevert + tally.activating === 0);
     if (online.length === 0 || back.length < online.length) return;
     // Machines of a relay that is away are back only if they are counted elsewhere.

@@ -43,6 +43,7 @@ export interface RelayView {
   readonly region: string;
   readonly boot: string;
   readonly joinedAt: Instant;
+  heardAt: Instant;
   tally: Tally | undefined;
 }
 

@@ -63,14 +63,14 @@ export class WaveRun {
   isWholeKnown(at: Instant): boolean {
     const { online } = this.#board;
     return (
-      online.length > 0 && !this.#board.isMissingAny(at) && this.#known().length === online.length
+      online.length > 0 && !this.#board.isMissingAny(at) && this.#known(at).length === online.length
     );
   }
 
   /** The wave with what holds from its first permit on; undefined: relays have not counted it yet. */
   planned(at: Instant, wave: WaveRow, failedBefore: number): WaveRow | undefined {
     if (wave.planned !== undefined) return wave;
-    const known = this.#known();
+    const known = this.#known(at);
     const isLate = ({ joinedAt }: RelayView): boolean =>
       at >= Math.max(joinedAt, this.#announcedAt) + READY_MS_MAX;
     const isReady = this.#board.online.every((view) => known.includes(view) || isLate(view));
@@ -97,7 +97,7 @@ export class WaveRun {
   /** Grants permits to relays with staged machines of the wave, `room` together at most. */
   grants(at: Instant, room: number): readonly Grant[] {
     if (room <= 0) return [];
-    const wants: Want[] = this.#known().flatMap(({ relay, boot, tally }) => {
+    const wants: Want[] = this.#known(at).flatMap(({ relay, boot, tally }) => {
       const counts = tally && waveTallyOf(tally, this.#index);
       if (tally === undefined || counts === undefined) return [];
       const machines = Math.min(tally.staged, counts.members - counts.healthy - tally.activating);
@@ -106,9 +106,9 @@ export class WaveRun {
     return this.#permits.allot(at, wants, room);
   }
 
-  #known(): readonly RelayView[] {
+  #known(at: Instant): readonly RelayView[] {
     return this.#board
-      .caughtUp(this.#revision)
+      .caughtUp(at, this.#revision)
       .filter(({ tally }) => tally && waveTallyOf(tally, this.#index) !== undefined);
   }
 }
