@@ -68,6 +68,12 @@ export function totalsOf(rollout: Rollout): RolloutTotals {
 
 /** "rollout r-12 of hello at 0123456789ab: activating wave 1 of 2, 3 of 12 active". */
 export function describeRollout(rollout: Rollout): string {
+  const head = `rollout ${rollout.id} of ${rollout.service} at ${shortId(rollout.sha)}`;
+  return `${head}: ${describeStand(rollout)}`;
+}
+
+/** "activating wave 1 of 2, 3 of 12 active". */
+export function describeStand(rollout: Rollout): string {
   const { matching, active, failed, reverted } = totalsOf(rollout);
   const wave =
     rollout.endedAtMs === 0 && rollout.waves.length > 1
@@ -78,8 +84,7 @@ export function describeRollout(rollout: Rollout): string {
   const back = reverted === 0 ? "" : `, ${reverted} back on the release before`;
   const why = rollout.message === "" ? "" : `: ${rollout.message}`;
   const state = rolloutStateName(rollout.state).replace("_", " ");
-  const head = `rollout ${rollout.id} of ${rollout.service} at ${shortId(rollout.sha)}`;
-  return `${head}: ${state}${wave}${paused}, ${active} of ${matching} active${failures}${back}${why}`;
+  return `${state}${wave}${paused}, ${active} of ${matching} active${failures}${back}${why}`;
 }
 
 /** "3 of 4 active, 1 staged": a region's machines, what is zero left out. */

@@ -9,6 +9,7 @@ import {
   describeBytes,
   describeCounts,
   describeRollout,
+  describeStand,
   remainingMs,
   TARGET_MS,
   totalsOf,
@@ -29,9 +30,14 @@ export function progressRows(facts: ProgressFacts, nowMs: number, columns: numbe
   const rows = build === undefined ? [] : [describeBuild(build)];
   if (rollout !== undefined) {
     const width = Math.max(0, ...rollout.regions.map(({ region }) => region.length));
-    rows.push(describeRollout(rollout));
+    // The build's row names service and commit already.
+    const isNamed = build !== undefined;
+    rows.push(
+      isNamed ? `rollout ${rollout.id}: ${describeStand(rollout)}` : describeRollout(rollout),
+    );
     rows.push(...rollout.regions.map((region) => regionRow(region, width)));
-    rows.push(footer(rollout, build?.createdAtMs ?? rollout.createdAtMs, nowMs));
+    rows.push(`  ${describeBytes(totalsOf(rollout).bytes)}`);
+    rows.push(`  ${clock(rollout, build?.createdAtMs ?? rollout.createdAtMs, nowMs)}`);
   }
   return rows.map((row) => clip(row, columns));
 }
@@ -53,12 +59,10 @@ function regionRow(region: RegionProgress, width: number): string {
   return `  ${region.region.padEnd(width)} ${bar} ${percent}  ${describeCounts(region)}`;
 }
 
-function footer(rollout: Rollout, startedAtMs: number, nowMs: number): string {
-  const totals = totalsOf(rollout);
+function clock(rollout: Rollout, startedAtMs: number, nowMs: number): string {
   const endMs = rollout.endedAtMs === 0 ? nowMs : rollout.endedAtMs;
-  const leftMs = remainingMs(totals, endMs - rollout.createdAtMs);
-  const eta = leftMs === undefined ? "" : `, bytes there in ${formatDuration(leftMs)}`;
+  const leftMs = remainingMs(totalsOf(rollout), endMs - rollout.createdAtMs);
+  const eta = leftMs === undefined ? "" : `, all bytes there in ${formatDuration(leftMs)}`;
   const tookMs = Math.max(0, endMs - startedAtMs);
-  const clock = `${formatDuration(tookMs)} of ${formatDuration(TARGET_MS)}${eta}`;
-  return `  ${describeBytes(totals.bytes)}; ${clock}`;
+  return `${formatDuration(tookMs)} of ${formatDuration(TARGET_MS)}${eta}`;
 }

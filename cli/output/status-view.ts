@@ -7,10 +7,10 @@ import {
   describeBuild,
   describeBytes,
   describeCounts,
-  describeRollout,
+  describeStand,
   totalsOf,
 } from "./describe.ts";
-import { formatBytes, formatTable } from "./format.ts";
+import { formatBytes, formatTable, shortId } from "./format.ts";
 import { rolloutRecord, rolloutTable } from "./rollout-view.ts";
 
 const BAR_CELLS = 24;
@@ -59,7 +59,7 @@ function openRollouts(rollouts: readonly Rollout[]): string[] {
   return rollouts.flatMap((rollout) => {
     const width = Math.max(0, ...rollout.regions.map(({ region }) => region.length));
     return [
-      `  ${describeRollout(rollout)}`,
+      `  ${rollout.id} ${rollout.service} ${shortId(rollout.sha)}: ${describeStand(rollout)}`,
       ...rollout.regions.map((region) => `    ${regionBar(region, width)}`),
       `    ${describeBytes(totalsOf(rollout).bytes)}`,
     ];

@@ -13,6 +13,7 @@ import {
   shortId,
 } from "../../cli/output/format.ts";
 import { fitLines } from "../../cli/output/page.ts";
+import { formatDuration } from "../../runtime/recipe/duration.ts";
 
 test("bytes have units of 1000 and two digits where they count", () => {
   const cases: readonly (readonly [number, string])[] = [
@@ -42,6 +43,20 @@ test("ages are counted in whole units, and none is never negative", () => {
   ];
   for (const [agoMs, text] of cases) assert.equal(formatAge(1e12 - agoMs, 1e12), text);
   assert.equal(formatAge(0, 1e12), "-");
+});
+
+test("durations name two units at most, and no zero", () => {
+  const cases: readonly (readonly [number, string])[] = [
+    [0, "0 ms"],
+    [999, "999 ms"],
+    [1_240, "1.2 s"],
+    [60_000, "1 min"],
+    [185_000, "3 min 5 s"],
+    [1_800_000, "30 min"],
+    [3_600_000, "1 h"],
+    [7_810_000, "2 h 10 min"],
+  ];
+  for (const [ms, text] of cases) assert.equal(formatDuration(ms), text);
 });
 
 test("times of day, short ids, and texts that are cut", () => {

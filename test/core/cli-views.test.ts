@@ -176,11 +176,14 @@ test("rows of progress fit the terminal; a region is half there with its bytes",
   const rows = progressRows({ build, rollout }, AT + 5_000, 90);
   assert.deepEqual(rows, [
     "build b-0123456789abcdef of hello at 0123456789ab: leased, packing, 25 MB, 1.0 MB of it n…",
-    "rollout r-0123456789abcdef of hello at 0123456789ab: activating wave 2 of 2, 2 of 8 activ…",
+    "rollout r-0123456789abcdef: activating wave 2 of 2, 2 of 8 active, 1 failed",
     "  eu      [██████████████████░░░░░░]  75 %  2 of 4 active, 1 staged, 1 failed",
     "  us-east [░░░░░░░░░░░░░░░░░░░░░░░░]   0 %  0 of 4 active, 4 fetching, left out",
-    "  from peers 30 B (30 %), relays 10 B, this machine 60 B; 5.0 s of 30 min 0 s, bytes ther…",
+    "  from peers 30 B (30 %), relays 10 B, this machine 60 B",
+    "  5.0 s of 30 min, all bytes there in 5.0 s",
   ]);
+  const alone = progressRows({ build: undefined, rollout }, AT + 5_000, 200);
+  assert.equal(alone[0], describeRollout(rollout));
   const share = (region: Parameters<typeof RegionProgress.fromPartial>[0]): number =>
     regionShare(RegionProgress.fromPartial(region));
   assert.equal(share({}), 0);
@@ -282,7 +285,7 @@ builds that run
   ${describeBuild(build)}
 
 open rollouts
-  ${describeRollout(rollout)}
+  r-0123456789abcdef hello 0123456789ab: activating wave 2 of 2, 2 of 8 active, 1 failed
     eu      [████████████░░░░░░░░░░░░] 2 of 4 active, 1 staged, 1 failed
     us-east [░░░░░░░░░░░░░░░░░░░░░░░░] 0 of 4 active, 4 fetching, left out
     from peers 30 B (30 %), relays 10 B, this machine 60 B
