@@ -94,6 +94,8 @@ async function endOf(store: Store, record: RolloutRecord): Promise<Change> {
   const waiting = await store.range({ prefix: `${WAITING_PREFIX}${service}/`, limit: 1 });
   const [first] = waiting.entries;
   if (first === undefined) return { compares, operations: [{ delete: activeKey(service) }] };
+  // One that ends while it waits does not get its turn.
+  compares.push({ key: first.key, modRevision: first.modRevision });
   const operations = [{ put: activeKey(service), value: first.value }, { delete: first.key }];
   return { compares, operations };
 }

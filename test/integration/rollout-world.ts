@@ -1,0 +1,207 @@
+// A control plane's rollouts to test: the real store, fence, fleet, engine and gRPC server in this
+// process, relays of our own, and releases put into the store as a build would.
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { releaseOperations } from "../../controlplane/builds/release-index.ts";
+import { raiseEpoch } from "../../controlplane/fence.ts";
+import { createFleet } from "../../controlplane/fleet/fleet.ts";
+import { createRollouts } from "../../controlplane/rollouts/rollouts.ts";
+import {
+  FleetServiceClient,
+  FleetServiceService,
+  RelayServiceService,
+} from "../../proto/gen/millrace/v1/fleet.ts";
+import { Release, type RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
+import {
+  type Rollout,
+  RolloutServiceClient,
+  RolloutServiceService,
+  RolloutState,
+  StartRolloutRequest,
+} from "../../proto/gen/millrace/v1/rollouts.ts";
+import { monotonicNow } from "../../runtime/driver.ts";
+import { call, connect } from "../../runtime/grpc/client.ts";
+import { startGrpcServer } from "../../runtime/grpc/server.ts";
+import { formatAddress } from "../../runtime/listen-address.ts";
+import { createLog } from "../../runtime/log.ts";
+import { openStore } from "../../runtime/store/open-store.ts";
+import type { Store } from "../../runtime/store/store.ts";
+import { TestRelay } from "./rollout-relay.ts";
+
+/** How long anything that is waited for may take on a busy machine. */
+const WAIT_MS_MAX = 60_000;
+const LOOK_MS = 20;
+
+const log = createLog("test");
+log.level = process.env["MILLRACE_LOG"] ?? "fatal";
+
+type Policy = Parameters<typeof RolloutPolicy.fromPartial>[0];
+
+export class RolloutWorld {
+  readonly root = mkdtempSync(join(tmpdir(), "millrace-rollouts-"));
+  readonly relays: TestRelay[] = [];
+  store!: Store;
+  deposed: number | undefined;
+  broken: unknown;
+  address = "";
+  #plane: Awaited<ReturnType<typeof startPlane>> | undefined;
+
+  async start(): Promise<void> {
+    this.#plane = await startPlane(this);
+    this.store = this.#plane.store;
+    this.address = this.#plane.address;
+  }
+
+  /** The control plane ends and another one, with a higher epoch, takes over. */
+  async restart(): Promise<void> {
+    await this.#plane?.stop();
+    await this.start();
+  }
+
+  async stop(): Promise<void> {
+    for (const relay of this.relays) relay.stop();
+    await this.#plane?.stop();
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  get plane() {
+    if (this.#plane === undefined) throw new Error("not started");
+    return this.#plane;
+  }
+
+  async addRelays(regions: number, machines: number): Promise<void> {
+    for (let index = 0; index < regions; index += 1) {
+      const region = `region-${index}`;
+      this.relays.push(new TestRelay(`relay-${index}`, region, machines, () => this.address));
+    }
+    await this.until("relays", async () => {
+      const { regions: known } = await call(this.plane.fleet, this.plane.fleet.listRegions, {});
+      return known.length === regions && known.every(({ agents }) => agents === machines);
+    });
+  }
+
+  get machines() {
+    return this.relays.flatMap((relay) => relay.machines);
+  }
+
+  /** A release as a build would have committed it. */
+  async release(service: string, name: string, policy: Policy): Promise<Release> {
+    const release = releaseOf(service, name, policy);
+    await this.store.transact({ compares: [], operations: releaseOperations(release) });
+    return release;
+  }
+
+  async rollOut(release: Release, more: Partial<StartRolloutRequest> = {}): Promise<Rollout> {
+    const { rollouts } = this.plane;
+    const request = StartRolloutRequest.fromPartial({ release: release.sha, ...more });
+    const { rollout } = await call(rollouts, rollouts.startRollout, request);
+    return rollout as Rollout;
+  }
+
+  async get(id: string): Promise<Rollout> {
+    const { rollouts } = this.plane;
+    const { rollout } = await call(rollouts, rollouts.getRollout, { id });
+    return rollout as Rollout;
+  }
+
+  /** Waits until the rollout is in the state, or has ended otherwise. */
+  async reaches(id: string, name: keyof typeof STATES): Promise<Rollout> {
+    let last: Rollout | undefined;
+    await this.until(`rollout ${name}`, async () => {
+      last = await this.get(id);
+      return last.state === STATES[name] || last.endedAtMs !== 0;
+    });
+    if (last?.state !== STATES[name]) {
+      throw new Error(`rollout is ${JSON.stringify(last, null, 1)}, expected ${name}`);
+    }
+    return last;
+  }
+
+  async until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
+    const endsAt = performance.now() + WAIT_MS_MAX;
+    while (!(await isSo())) {
+      if (performance.now() > endsAt) throw new Error(`waited in vain for: ${what}`);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  }
+}
+
+const STATES = {
+  waiting: RolloutState.ROLLOUT_STATE_WAITING,
+  replicating: RolloutState.ROLLOUT_STATE_REPLICATING,
+  activating: RolloutState.ROLLOUT_STATE_ACTIVATING,
+  baking: RolloutState.ROLLOUT_STATE_BAKING,
+  succeeded: RolloutState.ROLLOUT_STATE_SUCCEEDED,
+  rolledBack: RolloutState.ROLLOUT_STATE_ROLLED_BACK,
+  aborted: RolloutState.ROLLOUT_STATE_ABORTED,
+  failed: RolloutState.ROLLOUT_STATE_FAILED,
+} as const;
+
+/** A release's record with names made from its own. */
+export function releaseOf(service: string, name: string, policy: Policy): Release {
+  const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
+  const build = `b-${digest(`${service} ${name}`).slice(0, 16)}`;
+  const pack = { pack: `${build}.1`, pieces: 4, bytes: 400, segments: 4 };
+  return Release.fromPartial({
+    release: digest(`release ${service} ${name}`),
+    service,
+    sha: digest(`sha ${service} ${name}`).slice(0, 40),
+    build,
+    createdAtMs: Date.now(),
+    bytes: 1_000,
+    packedBytes: 400,
+    layout: { version: 1, packs: [pack] },
+    rollout: policy,
+  });
+}
+
+async function startPlane(world: RolloutWorld) {
+  const store = await openStore(`sqlite:${join(world.root, "store.db")}`);
+  const fence = await raiseEpoch(store);
+  const onDeposed = (epoch: number): void => {
+    world.deposed = epoch;
+  };
+  const onBroken = (error: unknown): void => {
+    world.broken = error;
+  };
+  const now = monotonicNow;
+  const fleet = await createFleet({ store, fence, log, now, onDeposed });
+  const rollouts = await createRollouts({ store, fence, fleet, log, now, onBroken });
+  const overview = {
+    builds: async () => ({ builds: [], workers: 0 }),
+    rollouts: () => rollouts.glance(),
+  };
+  const server = await startGrpcServer({
+    address: { host: "127.0.0.1", port: 0 },
+    services: [
+      { definition: RolloutServiceService, implementation: rollouts.service },
+      { definition: FleetServiceService, implementation: fleet.fleetService(overview) },
+      { definition: RelayServiceService, implementation: fleet.relayService },
+    ],
+    log,
+  });
+  fleet.ready();
+  const address = formatAddress(server.address);
+  const clients = {
+    rollouts: connect(RolloutServiceClient, address),
+    fleet: connect(FleetServiceClient, address),
+  };
+  const stop = async (): Promise<void> => {
+    for (const client of Object.values(clients)) client.close();
+    rollouts.stop();
+    fleet.close();
+    await server.close();
+    await store.close();
+  };
+  return {
+    ...clients,
+    store,
+    fence,
+    address,
+    ship: rollouts.shipChain,
+    packs: fleet.packFeed,
+    stop,
+  };
+}
