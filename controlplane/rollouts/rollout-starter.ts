@@ -2,6 +2,7 @@
 // the plan saw it.
 
 import type { StartRolloutRequest } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { failpoint } from "../../runtime/failpoint.ts";
 import { aborted, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Compare, Operation, Store } from "../../runtime/store/store.ts";
 import { newTraceparent } from "../../runtime/telemetry.ts";
@@ -64,8 +65,10 @@ export class RolloutStarter {
         compares.push({ key: idempotencyKey(key), is: "absent" });
         operations.push({ put: idempotencyKey(key), value: new TextEncoder().encode(id) });
       }
+      failpoint("controlplane.before-rollout-txn");
       const result = await store.transact({ compares, operations });
       if (!result.committed) continue;
+      failpoint("controlplane.after-rollout-txn");
       await engine.open(id);
       return id;
     }

@@ -2,6 +2,7 @@
 //   const rollouts = await createRollouts({ store, fence, fleet, log, now, onBroken });
 //   serve rollouts.service (RolloutService); give rollouts.shipChain to the builds side and
 //   rollouts.glance to the fleet's overview; then call fleet.ready(). On shutdown rollouts.stop().
+// Failpoints: controlplane.before-rollout-txn, .after-rollout-txn, .before-send, .after-send.
 // `onBroken` tells that nothing may be decided here any more (another leader, a broken row): end.
 import type { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { RolloutServiceServer } from "../../proto/gen/millrace/v1/rollouts.ts";
