@@ -8,6 +8,7 @@ import { formatBytes, formatTable, shortId } from "../output/format.ts";
 import { openProgress } from "../output/progress.ts";
 import { collect, type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { type ControlPlane, openControlPlane } from "../remote/control-plane.ts";
+import { patientCall } from "../remote/patient-call.ts";
 import { followRollout, reportRollout } from "../ship/ship-flow.ts";
 import { print } from "./ship.ts";
 
@@ -81,7 +82,7 @@ async function start(plane: ControlPlane, release: string, flags: Flags): Promis
   if (!Number.isSafeInteger(revision)) {
     throw new CommandError(EXIT.usage, `--revision ${flags.revision}: expected a plan's revision`);
   }
-  const { rollout } = await call(plane.rollouts, plane.rollouts.startRollout, {
+  const request = {
     service: flags.service ?? "",
     release,
     policy: undefined,
@@ -89,7 +90,10 @@ async function start(plane: ControlPlane, release: string, flags: Flags): Promis
     supersede: flags.supersede,
     revision,
     idempotencyKey: randomUUID(),
-  });
+  };
+  const { rollout } = await patientCall(plane, () =>
+    call(plane.rollouts, plane.rollouts.startRollout, request),
+  );
   if (rollout === undefined) throw new Error("the answer to a start has no rollout");
   if (!flags.wait) {
     return print(flags, reportRollout(rollout, undefined), `rollout ${rollout.id} has begun`);

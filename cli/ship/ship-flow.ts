@@ -1,13 +1,14 @@
 // The way of a ship as a command follows it: submit, build until it ends, rollout until it ends. `ship`,
 // `build`, `deploy` and `demo` run this same flow.
+import { randomUUID } from "node:crypto";
 import type { Build, SubmitBuildRequest } from "../../proto/gen/millrace/v1/builds.ts";
 import type { Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { call } from "../../runtime/grpc/client.ts";
 import { totalsOf } from "../output/describe.ts";
 import type { Progress } from "../output/progress.ts";
 import type { ControlPlane } from "../remote/control-plane.ts";
-import { asCommandError, isServiceError } from "../remote/failure.ts";
 import { follow } from "../remote/follow.ts";
+import { patientCall } from "../remote/patient-call.ts";
 import {
   buildHasEnded,
   buildStateName,
@@ -31,21 +32,20 @@ export interface ShipReport {
   readonly bytes?: Readonly<Record<string, number>>;
 }
 
-/** Asks for a build; throws CommandError, or the signal's reason. */
+/** Asks for a build, once whatever the way there; throws CommandError, or the signal's reason. */
 export async function submit(
   plane: ControlPlane,
   request: SubmitBuildRequest,
   signal: AbortSignal,
 ): Promise<{ readonly build: Build; readonly attached: boolean; readonly requester: string }> {
-  try {
-    const options = { deadlineMs: SUBMIT_MS_MAX, signal };
-    const answer = await call(plane.builds, plane.builds.submitBuild, request, options);
-    if (answer.build === undefined) throw new Error("the answer to a submit has no build");
-    return { build: answer.build, attached: answer.attached, requester: answer.requester };
-  } catch (error) {
-    signal.throwIfAborted();
-    throw isServiceError(error) ? asCommandError(error, plane.address) : error;
-  }
+  // A requester who asks again is attached to what it began.
+  const requester = request.requester === "" ? `q-${randomUUID()}` : request.requester;
+  const options = { deadlineMs: SUBMIT_MS_MAX, signal };
+  const answer = await patientCall({ address: plane.address, signal }, () =>
+    call(plane.builds, plane.builds.submitBuild, { ...request, requester }, options),
+  );
+  if (answer.build === undefined) throw new Error("the answer to a submit has no build");
+  return { build: answer.build, attached: answer.attached, requester: answer.requester };
 }
 
 /** Follows a build to its end. */

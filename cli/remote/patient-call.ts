@@ -1,0 +1,43 @@
+// Sends a request again that a dying control plane did not answer. Only for requests that mean the same
+// when they come twice: they carry a key of their own.
+import type { ServiceError } from "@grpc/grpc-js";
+import { BackOff } from "../../runtime/program/back-off.ts";
+import { asCommandError, isServiceError, isTransient } from "./failure.ts";
+
+/** A control plane that was there a moment ago is back within seconds. */
+const AWAY_MS_MAX = 30_000;
+
+export interface PatientOptions {
+  readonly address: string;
+  /** Aborted where the command stops waiting; its reason is thrown. */
+  readonly signal?: AbortSignal;
+}
+
+/** Resolves with the answer. Throws CommandError, or the signal's reason. */
+export async function patientCall<Answer>(
+  { address, signal }: PatientOptions,
+  send: () => Promise<Answer>,
+): Promise<Answer> {
+  const backOff = new BackOff(200, 2_000);
+  let awaySince: number | undefined;
+  for (;;) {
+    try {
+      return await send();
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isServiceError(error)) throw error;
+      // What was never reached is more likely a wrong address than a restart.
+      const isWorthIt = isTransient(error) && (awaySince !== undefined || wasReached(error));
+      awaySince ??= performance.now();
+      if (!isWorthIt || performance.now() - awaySince > AWAY_MS_MAX) {
+        throw asCommandError(error, address);
+      }
+    }
+    await backOff.wait(signal);
+    signal?.throwIfAborted();
+  }
+}
+
+/** How grpc-js begins its sentence where there was no connection to send over. */
+const wasReached = ({ details }: ServiceError): boolean =>
+  !details.startsWith("No connection established");
