@@ -139,7 +139,8 @@ test("every state ends: waiting, activating without an answer, baking in silence
   unstaged.pass(3600_000);
   assert.equal(unstaged.state, "failed: deadline");
 
-  const baking = new Scene();
+  const waves = PLAN.waves.map((wave) => ({ ...wave, bakeMs: 60_000 }));
+  const baking = new Scene(newRolloutRow(false), { waves });
   baking.begin();
   baking.report({ staged: 2 });
   baking.report({ active: 1, staged: 1, succeeded: 1 });
