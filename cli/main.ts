@@ -6,7 +6,7 @@ import { CommandError, EXIT } from "./exit-codes.ts";
 import { controlPlaneAddress } from "./remote/control-plane.ts";
 import { asCommandError, isServiceError } from "./remote/failure.ts";
 import { programEnvironment } from "./up/program-environment.ts";
-import { PROGRAMS, type Program, programPath } from "./up/program-path.ts";
+import { nodeFlags, PROGRAMS, type Program, programPath } from "./up/program-path.ts";
 
 interface Subcommand {
   readonly summary: string;
@@ -136,12 +136,21 @@ function explain(error: unknown, command: Command): number {
     const { exitCode } = error as Error & { exitCode: number };
     return exitCode === 0 ? EXIT.done : EXIT.usage;
   }
-  const shown = isServiceError(error)
-    ? asCommandError(error, controlPlaneAddress(command.opts<{ addr?: string }>().addr))
-    : error;
-  if (!(shown instanceof CommandError)) throw error;
+  const shown = asShown(error, command);
+  if (shown === undefined) throw error;
   if (shown.message !== "") console.error(`${command.name()}: ${shown.message}`);
   return shown.exitCode;
+}
+
+/** What the person at the terminal can do something about; undefined: a bug. */
+function asShown(error: unknown, command: Command): CommandError | undefined {
+  if (error instanceof CommandError) return error;
+  if (isServiceError(error)) {
+    return asCommandError(error, controlPlaneAddress(command.opts<{ addr?: string }>().addr));
+  }
+  // From the operating system, with the path: no such folder, no permission, no space.
+  const isSystems = error instanceof Error && "syscall" in error;
+  return isSystems ? new CommandError(EXIT.error, error.message) : undefined;
 }
 
 /** Replaces this process by a program, which reads the arguments itself. */
@@ -149,7 +158,7 @@ function become(program: Program, args: readonly string[]): never {
   if (process.execve === undefined) throw new Error("this platform cannot replace a process");
   return process.execve(
     process.execPath,
-    [process.execPath, programPath(program), ...args],
+    [process.execPath, ...nodeFlags(program), programPath(program), ...args],
     programEnvironment() as Record<string, string>,
   );
 }

@@ -8,7 +8,7 @@ import type { Ready } from "../../runtime/program/lifecycle.ts";
 import { processStartTime } from "../../runtime/program/process-start.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { lastWords } from "./last-words.ts";
-import { type Program, programPath } from "./program-path.ts";
+import { nodeFlags, type Program, programPath } from "./program-path.ts";
 import type { ChildRecord } from "./up-state.ts";
 
 /** A program that is not ready by then has failed. */
@@ -97,11 +97,15 @@ export class Child {
     this.#stopping.signal.throwIfAborted();
     const logFile = openSync(logPath, "a");
     // A group of its own: Ctrl-C in a terminal would reach all programs at once and in no order.
-    const child = spawn(process.execPath, [programPath(program), ...args()], {
-      env,
-      stdio: ["ignore", "pipe", logFile],
-      detached: true,
-    });
+    const child = spawn(
+      process.execPath,
+      [...nodeFlags(program), programPath(program), ...args()],
+      {
+        env,
+        stdio: ["ignore", "pipe", logFile],
+        detached: true,
+      },
+    );
     closeSync(logFile);
     this.#process = child;
     const ended = new Promise<string>((resolve) => {

@@ -6,6 +6,14 @@ export type Program = "controlplane" | "worker" | "relay" | "agent";
 
 export const PROGRAMS: readonly Program[] = ["controlplane", "worker", "relay", "agent"];
 
+/**
+ * Flags of Node for a program. An agent streams, with 25 MB of live objects; without a bound V8 lets
+ * garbage of 100 MB gather before it looks (200k files: peak RSS 210 MB without, 129 MB with).
+ */
+export function nodeFlags(program: Program): readonly string[] {
+  return program === "agent" ? ["--max-semi-space-size=4", "--max-old-space-size=128"] : [];
+}
+
 /** Path of a program's main module. */
 export function programPath(program: Program): string {
   return fileURLToPath(moduleUrl(`../../${program}/main.ts`, import.meta.url));
