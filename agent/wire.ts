@@ -4,11 +4,11 @@ import type {
   Assignment,
   AssignmentPhase,
   Permit,
-  Runnable,
   ServiceOrders,
   ServicePhase,
   ServiceReport,
 } from "../core/fleet/agent-facts.ts";
+import type { Runnable } from "../core/fleet/runnable.ts";
 import { WireError } from "../core/release/wire-error.ts";
 import {
   type Permit as PermitMessage,

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { EXIT } from "../exit-codes.ts";
-import { openProgress } from "../output/progress.ts";
+import { openProgress } from "../output/open-progress.ts";
 import { printFailedLog } from "../remote/build-log.ts";
 import { waitSignal } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";

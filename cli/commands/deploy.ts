@@ -5,7 +5,7 @@ import { type PlanRolloutResponse, RolloutState } from "../../proto/gen/millrace
 import { call } from "../../runtime/grpc/client.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { formatBytes, formatTable, shortId } from "../output/format.ts";
-import { openProgress } from "../output/progress.ts";
+import { openProgress } from "../output/open-progress.ts";
 import { collect, type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { type ControlPlane, openControlPlane } from "../remote/control-plane.ts";
 import { patientCall } from "../remote/patient-call.ts";

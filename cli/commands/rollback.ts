@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { call } from "../../runtime/grpc/client.ts";
 import { EXIT } from "../exit-codes.ts";
-import { openProgress } from "../output/progress.ts";
+import { openProgress } from "../output/open-progress.ts";
 import { type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
 import { followRollout, reportRollout } from "../ship/ship-flow.ts";

@@ -7,7 +7,7 @@ import {
 } from "../../proto/gen/millrace/v1/builds.ts";
 import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { EXIT } from "../exit-codes.ts";
-import { openProgress } from "../output/progress.ts";
+import { openProgress } from "../output/open-progress.ts";
 import { printFailedLog } from "../remote/build-log.ts";
 import { collect, type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";

@@ -11,22 +11,3 @@ export interface Progress {
   /** Leaves the terminal as it should be; what follows is shown anew, below. */
   end(): void;
 }
-
-/** Shows nothing: --json. */
-export const SILENT: Progress = {
-  build: () => {},
-  rollout: () => {},
-  say: () => {},
-  end: () => {},
-};
-
-/** The reporter for this stdout. */
-export async function openProgress(json: boolean): Promise<Progress> {
-  if (json) return SILENT;
-  if (process.stdout.isTTY && process.env["TERM"] !== "dumb") {
-    const { TerminalProgress } = await import("./terminal-progress.ts");
-    return new TerminalProgress();
-  }
-  const { LineProgress } = await import("./line-progress.ts");
-  return new LineProgress((line) => console.log(line));
-}

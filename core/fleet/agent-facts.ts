@@ -3,21 +3,7 @@
 import type { Targets, WaveRule } from "../rollout/targets.ts";
 import type { Journal } from "./agent-journal.ts";
 import type { Step } from "./agent-switch.ts";
-
-/** Hex digest of a manifest. */
-export type ReleaseId = string;
-
-/** How a release is run: a supervised process (port 0: a free one), a hook at each switch, or not at all. */
-export type Way =
-  | { readonly kind: "process"; readonly port: number }
-  | { readonly kind: "hook" }
-  | { readonly kind: "files" };
-
-/** A release and how to run it; all that deciding needs of a release record. */
-export interface Runnable {
-  readonly release: ReleaseId;
-  readonly way: Way;
-}
+import type { Findings, ReleaseId, Runnable } from "./runnable.ts";
 
 export type AssignmentPhase = "open" | "final" | "rollback" | "frozen";
 
@@ -53,16 +39,6 @@ export interface Permit {
   readonly ttlMs: number;
   /** Release it is for; empty: to stop. */
   readonly release: string;
-}
-
-/** What is found when an agent starts. */
-export interface Findings {
-  /** Releases whole on disk. */
-  readonly onDisk: readonly ReleaseId[];
-  /** Releases whose process lives and was adopted. */
-  readonly running: readonly ReleaseId[];
-  /** Where `current` points. */
-  readonly pointed: ReleaseId | undefined;
 }
 
 export type Input =

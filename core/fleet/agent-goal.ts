@@ -1,8 +1,9 @@
 // What one machine should come to for one service, from the assignment that is its own and from what
 // it did before. A pure policy: it knows nothing of how far the machine has come.
 import { type Candidate, isTarget } from "../rollout/targets.ts";
-import type { Assignment, Runnable, ServiceOrders } from "./agent-facts.ts";
+import type { Assignment, ServiceOrders } from "./agent-facts.ts";
 import type { Journal } from "./agent-journal.ts";
+import type { Runnable } from "./runnable.ts";
 
 /** Stay as it is, or come to run `release` (undefined: nothing), with a permit or without. */
 export type Goal =

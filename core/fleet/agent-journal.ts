@@ -1,6 +1,6 @@
 // What an agent must remember of one service over a crash. Written whole, before the effects that
 // rely on it; everything else is found again on disk.
-import type { Findings, ReleaseId, Runnable } from "./agent-facts.ts";
+import type { Findings, ReleaseId, Runnable } from "./runnable.ts";
 
 /** Committed releases remembered, newest first; more than anyone keeps on disk. */
 const HISTORY_MAX = 8;

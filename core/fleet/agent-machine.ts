@@ -8,10 +8,8 @@ import { Attempts, SWITCH_BACKOFF } from "./agent-backoff.ts";
 import type {
   Assignment,
   Effect,
-  Findings,
   Input,
   Permit,
-  ReleaseId,
   ServiceOrders,
   ServiceReport,
 } from "./agent-facts.ts";
@@ -30,6 +28,7 @@ import { reportOf, sameReport } from "./agent-report.ts";
 import { Restarts } from "./agent-restarts.ts";
 import { Staging } from "./agent-staging.ts";
 import { type Step, sharePort, stepsOf } from "./agent-switch.ts";
+import type { Findings, ReleaseId } from "./runnable.ts";
 
 export interface ServiceMachineOptions {
   /** This machine as rules see it. */

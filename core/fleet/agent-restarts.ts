@@ -1,7 +1,7 @@
 // Which processes should be up, and when one that died is started again. It starts nothing itself.
 import type { Instant } from "../machine.ts";
 import { backoffMs, RESTART_BACKOFF, UP_MS } from "./agent-backoff.ts";
-import type { ReleaseId } from "./agent-facts.ts";
+import type { ReleaseId } from "./runnable.ts";
 
 interface Upkeep {
   failures: number;

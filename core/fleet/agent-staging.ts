@@ -1,7 +1,8 @@
 // Which release is being brought to disk, and when that is tried again after it failed.
 import type { Instant } from "../machine.ts";
 import { Attempts, STAGING_BACKOFF } from "./agent-backoff.ts";
-import type { Effect, ReleaseId } from "./agent-facts.ts";
+import type { Effect } from "./agent-facts.ts";
+import type { ReleaseId } from "./runnable.ts";
 
 export type StagingPhase = "fetch" | "stage";
 

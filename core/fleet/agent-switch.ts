@@ -2,8 +2,9 @@
 // step changes nothing where it is done already, so that after a crash all are taken again from the
 // first. Ordered so that at every instant the old or the new release is in place and, but for a fixed
 // port that only one can hold, running.
-import type { ReleaseId, Runnable } from "./agent-facts.ts";
+
 import type { Switching } from "./agent-journal.ts";
+import type { ReleaseId, Runnable } from "./runnable.ts";
 
 export type Step =
   | { readonly do: "start"; readonly release: ReleaseId }

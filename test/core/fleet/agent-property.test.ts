@@ -8,11 +8,11 @@ import type {
   AssignmentPhase,
   Effect,
   Input,
-  Runnable,
 } from "../../../core/fleet/agent-facts.ts";
 import { EMPTY_JOURNAL, type Journal } from "../../../core/fleet/agent-journal.ts";
 import { ServiceMachine } from "../../../core/fleet/agent-machine.ts";
 import type { Step } from "../../../core/fleet/agent-switch.ts";
+import type { Runnable } from "../../../core/fleet/runnable.ts";
 import { WAVE_HASH_END } from "../../../core/rollout/wave-hash.ts";
 import { CANDIDATE } from "./agent-transcript.ts";
 

@@ -2,9 +2,10 @@
 // commands that must follow, all of them and in that order. Writes of the journal are shown by name only.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Assignment, Effect, Input, Runnable, Way } from "../../../core/fleet/agent-facts.ts";
+import type { Assignment, Effect, Input } from "../../../core/fleet/agent-facts.ts";
 import { EMPTY_JOURNAL, type Journal } from "../../../core/fleet/agent-journal.ts";
 import { ServiceMachine } from "../../../core/fleet/agent-machine.ts";
+import type { Runnable, Way } from "../../../core/fleet/runnable.ts";
 import { WAVE_HASH_END } from "../../../core/rollout/wave-hash.ts";
 
 export const CANDIDATE = { agentId: "agent-1", region: "eu", labels: { role: "web" } };
