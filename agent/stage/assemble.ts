@@ -7,7 +7,7 @@ import { CHUNK_BYTES_MAX, DIGEST_BYTES } from "../../core/release/limits.ts";
 import { WireError } from "../../core/release/wire-error.ts";
 import { digestOf } from "../../runtime/release/piece-codec.ts";
 import { type ReleasePart, walkRelease } from "../../runtime/release/walk-release.ts";
-import type { BaseChunks } from "./base-chunks.ts";
+import type { InstalledChunks } from "./installed-chunks.ts";
 import type { PieceReader, ReadablePack } from "./piece-reader.ts";
 import type { TreeWriter } from "./tree-writer.ts";
 
@@ -21,7 +21,7 @@ export interface Assembly {
   readonly layout: string;
   readonly packs: readonly ReadablePack[];
   readonly reader: PieceReader;
-  readonly base: BaseChunks | undefined;
+  readonly base: InstalledChunks | undefined;
   readonly writer: TreeWriter;
   readonly signal: AbortSignal;
   /** Plain bytes written so far; called after each file or part of a large one. */

@@ -15,7 +15,7 @@ import type { BytesGot, ServiceFolder } from "../service-folder.ts";
 import type { PackShelf } from "../swarm/pack-shelf.ts";
 import { type ShelvedPack, WrongTableError } from "../swarm/shelved-pack.ts";
 import { assemble } from "./assemble.ts";
-import { BaseChunks } from "./base-chunks.ts";
+import { InstalledChunks } from "./installed-chunks.ts";
 import { PieceReader, type ReadablePack } from "./piece-reader.ts";
 import { TreeWriter } from "./tree-writer.ts";
 import { findWholeFile, type WholeFile } from "./whole-file.ts";
@@ -195,12 +195,12 @@ export class StagingAttempt {
     return path;
   }
 
-  async #openBase(base: string | undefined): Promise<BaseChunks | undefined> {
+  async #openBase(base: string | undefined): Promise<InstalledChunks | undefined> {
     const { folder, workFolder } = this.#options;
     if (base === undefined) return undefined;
     const manifest = join(folder.metaPath(base), "manifest");
     if (!existsSync(manifest)) return undefined;
-    return BaseChunks.open(manifest, folder.releasePath(base), join(workFolder, "base-paths"));
+    return InstalledChunks.open(manifest, folder.releasePath(base), join(workFolder, "base-paths"));
   }
 
   #want(packs: readonly ReadablePack[], needed: readonly number[][]): void {
@@ -252,7 +252,7 @@ async function neededPieces(
   manifest: string,
   layout: string,
   packs: readonly ReadablePack[],
-  base: BaseChunks | undefined,
+  base: InstalledChunks | undefined,
 ): Promise<number[][]> {
   const needed = packs.map(({ table }) => new Uint8Array(table.count));
   for await (const parts of walkRelease(manifest, layout, packs.length)) {

@@ -25,7 +25,7 @@ const BATCH_BYTES = 64 * 1024;
 /** The service may have put anything there: no link is followed, no FIFO waited for. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-export class BaseChunks {
+export class InstalledChunks {
   readonly #tree: string;
   readonly #index: ChunkIndex;
   /** Where in its file each chunk begins. */
@@ -38,7 +38,7 @@ export class BaseChunks {
   #openFile = { index: -1, fd: -1 };
 
   /** Indexes the release whose manifest and tree these are; `scratch` is a path for a file of its own. */
-  static async open(manifest: string, tree: string, scratch: string): Promise<BaseChunks> {
+  static async open(manifest: string, tree: string, scratch: string): Promise<InstalledChunks> {
     const totals = await readManifestTotals(manifest);
     const rows = Math.min(totals.chunks, CHUNKS_MAX);
     const prefixes = new Uint8Array(rows * PREFIX_BYTES);
@@ -67,7 +67,7 @@ export class BaseChunks {
     }
     const index = new ChunkIndex(prefixes, rows, PREFIX_BYTES);
     const known = { firstRows: firstRows.subarray(0, files), pathEnds, offsets };
-    return new BaseChunks(tree, index, known, paths.finish());
+    return new InstalledChunks(tree, index, known, paths.finish());
   }
 
   private constructor(
