@@ -4,7 +4,7 @@ import type { RolloutPlan, RolloutState } from "./rollout-row.ts";
 const NEXT = {
   waiting: ["replicating", "aborted", "failed"],
   replicating: ["activating", "rolling_back", "aborted", "failed"],
-  activating: ["baking", "succeeded", "rolling_back", "aborted", "failed"],
+  activating: ["activating", "baking", "succeeded", "rolling_back", "aborted", "failed"],
   baking: ["activating", "succeeded", "rolling_back", "aborted", "failed"],
   rolling_back: ["rolled_back", "failed"],
   succeeded: [],

@@ -6,17 +6,11 @@ import type { CensusCount } from "./census.ts";
 import { isFinal, mayFollow, stateMsMax } from "./lifecycle.ts";
 import { PERMIT_TTL_MS } from "./permits.ts";
 import { RelayBoard } from "./relay-board.ts";
+import { RolloutBook } from "./rollout-book.ts";
+import { areAllBack, expiry, leftOver } from "./rollout-end.ts";
 import type { AssignPhase, RolloutEffect, RolloutInput } from "./rollout-facts.ts";
-import {
-  NOTHING_SETTLED,
-  type RolloutPlan,
-  type RolloutRow,
-  type RolloutState,
-  type WavePlan,
-  type WaveRow,
-} from "./rollout-row.ts";
+import type { RolloutPlan, RolloutRow, RolloutState, WaveRow } from "./rollout-row.ts";
 import { StoppableClock } from "./stoppable-clock.ts";
-import { totalsOf } from "./tally.ts";
 import type { CensusQuestion } from "./wave-draw.ts";
 import { WAVE_HASH_END } from "./wave-hash.ts";
 import { WaveRun } from "./wave-run.ts";
@@ -24,18 +18,14 @@ import { WaveRun } from "./wave-run.ts";
 /** How often it looks at what only time changes: as often as relays report. */
 const LOOK_MS = 1_000;
 
-const NO_PERMITS = { ledgers: [], settled: NOTHING_SETTLED } as const;
-
 export class Rollout implements Machine<RolloutInput, RolloutEffect> {
   readonly plan: RolloutPlan;
   readonly #epoch: number;
   readonly #board: RelayBoard;
   readonly #clock = new StoppableClock();
-  #row: RolloutRow;
+  readonly #book: RolloutBook;
   #run: WaveRun | undefined;
   #missingRegions: readonly string[] | undefined;
-  #serial = 0;
-  #revision = Number.POSITIVE_INFINITY;
   #queries = 0;
   #endsAt: Instant = Number.POSITIVE_INFINITY;
   #bakedAt: Instant = Number.POSITIVE_INFINITY;
@@ -44,14 +34,14 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
   /** Takes a rollout over, as it is written down, under a new epoch; `started` must be its first fact. */
   constructor(plan: RolloutPlan, row: RolloutRow, epoch: number) {
     this.plan = plan;
-    this.#row = row;
+    this.#book = new RolloutBook(plan, row);
     this.#epoch = epoch;
     this.#board = new RelayBoard(epoch);
   }
 
   /** As it stands, with the counts of the current wave as last heard. */
   get row(): RolloutRow {
-    return this.#row;
+    return this.#book.row;
   }
 
   /** Regions that it still waits for. */
@@ -60,10 +50,10 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
   }
 
   step(now: Instant, input: RolloutInput, effects: RolloutEffect[]): void {
-    if (isFinal(this.#row.state)) return;
+    if (isFinal(this.row.state)) return;
     this.#take(now, this.#clock.at(now), input, effects);
     const at = this.#clock.at(now);
-    if (!isFinal(this.#row.state) && !this.#row.paused) this.#advance(at, effects);
+    if (!isFinal(this.row.state) && !this.row.paused) this.#advance(at, effects);
     this.deadline = this.#nextLook(at);
   }
 
@@ -73,7 +63,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
         this.#start(now, at, input.relays, effects);
         return;
       case "turn-came":
-        if (this.#row.state !== "waiting") return;
+        if (this.row.state !== "waiting") return;
         this.#enter(at, "replicating", effects);
         this.#assign("open", effects);
         return;
@@ -96,8 +86,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
         this.#counted(at, input.relay, input.query, input.count, effects);
         return;
       case "assigned":
-        if (input.serial !== this.#serial) return;
-        this.#revision = input.revision;
+        if (!this.#book.assigned(input.serial, input.revision)) return;
         this.#run?.announced(at, input.revision);
         return;
       case "paused":
@@ -125,12 +114,12 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
 
   #start(now: Instant, at: Instant, relays: readonly string[], effects: RolloutEffect[]): void {
     this.#board.await(at, relays);
-    this.#endsAt = at + this.#stateMsMax(this.#row.state);
-    if (this.#row.state === "baking") this.#bakedAt = at + this.#bakeMs;
-    if (this.#row.state === "activating" || this.#row.state === "baking") this.#beginRun(at);
-    if (this.#row.paused) this.#clock.stop(now);
-    if (this.#row.state === "waiting") return;
-    this.#assign(this.#row.state === "rolling_back" ? "rollback" : "open", effects);
+    this.#endsAt = at + this.#stateMsMax(this.row.state);
+    if (this.row.state === "baking") this.#bakedAt = at + this.#book.wavePlan.bakeMs;
+    if (this.row.state === "activating" || this.row.state === "baking") this.#beginRun(at);
+    if (this.row.paused) this.#clock.stop(now);
+    if (this.row.state === "waiting") return;
+    this.#assign(this.row.state === "rolling_back" ? "rollback" : "open", effects);
   }
 
   #advance(at: Instant, effects: RolloutEffect[]): void {
@@ -138,7 +127,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
       this.#expire(effects);
       return;
     }
-    const { state } = this.#row;
+    const { state } = this.row;
     switch (state) {
       case "waiting":
         return;
@@ -147,7 +136,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
         return;
       case "activating":
       case "baking":
-        if (this.#row.waves[this.#row.wave] === undefined) {
+        if (this.#book.wave === undefined) {
           this.#drawWave(at, effects);
           return;
         }
@@ -167,7 +156,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
   }
 
   #beginWave(at: Instant, wave: number, effects: RolloutEffect[]): void {
-    this.#row = { ...this.#row, ...NO_PERMITS, wave };
+    this.#book.beginWave(wave);
     this.#beginRun(at);
     this.#enter(at, "activating", effects);
     this.#drawWave(at, effects);
@@ -175,14 +164,14 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
 
   #beginRun(at: Instant): void {
     const from = { epoch: this.#epoch, at, query: this.#queries };
-    this.#run = new WaveRun(this.plan, this.#row, this.#board, from);
+    this.#run = new WaveRun(this.plan, this.row, this.#board, from);
   }
 
   #drawWave(at: Instant, effects: RolloutEffect[]): void {
     // With no relay there is nobody to ask, and one that is missed may have machines to count.
     if (this.#run === undefined || this.#board.online.length === 0) return;
     if (this.#board.isMissingAny(at)) return;
-    const { regions, percent } = this.plan.waves[this.#row.wave] as WavePlan;
+    const { regions, percent } = this.#book.wavePlan;
     const asked = this.#board.online.filter(
       ({ region }) => regions.length === 0 || regions.includes(region),
     );
@@ -201,7 +190,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
     count: CensusCount,
     effects: RolloutEffect[],
   ): void {
-    const isDrawing = this.#row.waves.length === this.#row.wave && !this.#row.paused;
+    const isDrawing = this.row.waves.length === this.row.wave && !this.row.paused;
     if (this.#run === undefined || !isDrawing) return;
     const { wave, question } = this.#run.draw.answered(at, relay, query, count);
     this.#ask(question, effects);
@@ -211,15 +200,15 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
   #ask(question: CensusQuestion | undefined, effects: RolloutEffect[]): void {
     if (question === undefined) return;
     this.#queries = question.query;
-    effects.push({ kind: "census", wave: this.#row.wave, ...question });
+    effects.push({ kind: "census", wave: this.row.wave, ...question });
   }
 
   #drawn(at: Instant, size: number, threshold: number, effects: RolloutEffect[]): void {
     // Nobody at all, with a relay away, is silence: it is asked again until a machine or the deadline comes.
-    if (size === 0 && this.#board.isAnyAway && this.#isForFirstMachine) return;
+    if (size === 0 && this.#board.isAnyAway && this.#book.isForFirstMachine) return;
     const counts = { planned: undefined, matching: 0, activeBefore: 0 };
     const wave = { size, threshold, ...counts, permitted: 0, healthy: 0, failed: 0 };
-    this.#row = { ...this.#row, waves: [...this.#row.waves, wave] };
+    this.#book.note(wave);
     // Nobody to wait for: an empty wave has nothing to watch either.
     if (size === 0) {
       this.#passWave(at, effects);
@@ -231,26 +220,24 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
 
   #runWave(at: Instant, effects: RolloutEffect[]): void {
     const run = this.#run;
-    const drawn = this.#row.waves[this.#row.wave];
+    const drawn = this.#book.wave;
     if (run === undefined || drawn === undefined) return;
-    const failedBefore = this.#row.waves
-      .slice(0, this.#row.wave)
-      .reduce((sum, { failed }) => sum + failed, 0);
+    const { failedBefore } = this.#book;
     const planned = run.planned(at, drawn, failedBefore);
     if (planned === undefined) return;
     if (drawn.planned === undefined) this.#extend(at, planned);
     const { gate, wave } = run.judge(at, planned, failedBefore);
-    this.#note(wave);
+    this.#book.note(wave);
     if (gate.verdict === "over") {
       this.#rollBack(at, "budget", gate.why, effects);
       return;
     }
     const isWell = gate.verdict === "pass" && run.isWholeKnown(at);
-    if (isWell && this.#row.state === "activating" && gate.isServed) {
+    if (isWell && this.row.state === "activating" && gate.isServed) {
       this.#bake(at, effects);
       return;
     }
-    if (isWell && this.#row.state === "baking" && at >= this.#bakedAt) {
+    if (isWell && this.row.state === "baking" && at >= this.#bakedAt) {
       this.#passWave(at, effects);
       return;
     }
@@ -262,70 +249,58 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
     if (grants.length === 0) return;
     this.#persist(effects);
     for (const { relay, quota } of grants) {
-      const { wave } = this.#row;
+      const { wave } = this.row;
       effects.push({ kind: "grant", relay, wave, quota, ttlMs: PERMIT_TTL_MS });
     }
   }
 
   #bake(at: Instant, effects: RolloutEffect[]): void {
-    if (this.#bakeMs === 0) {
+    if (this.#book.wavePlan.bakeMs === 0) {
       this.#passWave(at, effects);
       return;
     }
-    this.#bakedAt = at + this.#bakeMs;
+    this.#bakedAt = at + this.#book.wavePlan.bakeMs;
     this.#enter(at, "baking", effects);
   }
 
   #passWave(at: Instant, effects: RolloutEffect[]): void {
-    const next = this.#row.wave + 1;
+    const next = this.row.wave + 1;
     if (next < this.plan.waves.length) {
       this.#beginWave(at, next, effects);
       return;
     }
-    this.#end("succeeded", "", this.#summary(), "final", effects);
+    this.#end(
+      "succeeded",
+      { reason: "", message: leftOver(this.#board, this.#book) },
+      "final",
+      effects,
+    );
   }
 
-  #summary(): string {
-    if (this.#row.waves.every(({ size }) => size === 0)) {
-      return "no machine matches; machines that come later will run it";
-    }
-    const { matching, active } = totalsOf(this.#board.online, this.#row.wave);
-    const left = Math.max(0, matching - active);
-    return left === 0 ? "" : `${left} matching machines do not run it; they go on trying`;
-  }
-
-  /** Waits until every machine that switched is back, by the word of every relay. */
   #lookBack(at: Instant, effects: RolloutEffect[]): void {
-    if (this.#board.isMissingAny(at)) return;
-    const { online } = this.#board;
-    const back = this.#board
-      .caughtUp(at, this.#revision)
-      .filter(({ tally }) => tally?.isRollback && tally.toRevert + tally.activating === 0);
-    if (online.length === 0 || back.length < online.length) return;
-    // Machines of a relay that is away are back only if they are counted elsewhere.
-    const matching = this.#row.waves.map((wave) => wave.matching);
-    const most = Math.max(this.#board.machinesMost, ...matching);
-    if (this.#board.isAnyAway && this.#board.machines < most) return;
-    const { reason, message } = this.#row;
-    if (this.plan.hasFallback) this.#end("rolled_back", reason, message, "restored", effects);
-    else {
+    if (!areAllBack(at, this.#board, this.#book)) return;
+    const { reason, message } = this.row;
+    if (this.plan.hasFallback) {
+      this.#end("rolled_back", { reason, message }, "restored", effects);
+    } else {
       const why = `${message}; there was no release to go back to, so the service is stopped`;
-      this.#end("failed", "no_last_good", why, undefined, effects);
+      this.#end("failed", { reason: "no_last_good", message: why }, undefined, effects);
     }
   }
 
   #rollBack(at: Instant, reason: string, message: string, effects: RolloutEffect[]): void {
-    const { state } = this.#row;
+    const { state } = this.row;
     if (state === "rolling_back") return;
     if (state === "waiting") {
       this.#abort("aborted", message, effects);
       return;
     }
     this.#run = undefined;
-    this.#row = { ...this.#row, ...NO_PERMITS, reason, message, paused: false };
-    if (!this.#wasTouched) {
-      this.#row = { ...this.#row, state: "rolling_back" };
-      this.#end("rolled_back", reason, message, "withdrawn", effects);
+    this.#book.dropPermits();
+    this.#book.change({ reason, message, paused: false });
+    if (!this.#book.wasTouched) {
+      this.#book.move("rolling_back");
+      this.#end("rolled_back", { reason, message }, "withdrawn", effects);
       return;
     }
     this.#enter(at, "rolling_back", effects);
@@ -334,107 +309,69 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
 
   #abort(reason: string, message: string, effects: RolloutEffect[]): void {
     // Machines on their way back are not left where they are.
-    if (!mayFollow(this.#row.state, "aborted")) return;
-    this.#end("aborted", reason, message, this.#leaveAsIs(), effects);
+    if (!mayFollow(this.row.state, "aborted")) return;
+    this.#end("aborted", { reason, message }, this.#leaveAsIs(), effects);
   }
 
   #expire(effects: RolloutEffect[]): void {
-    const { state } = this.#row;
-    if (state === "replicating") {
-      const regions = this.#missingRegions?.join(", ") || "no region is known";
-      const message = `replication: ${regions}: not every pack was there in time`;
-      this.#end("failed", "replication", message, "withdrawn", effects);
-      return;
-    }
-    const message = `${state.replace("_", " ")} took longer than its deadline`;
-    const assign = state === "rolling_back" ? undefined : this.#leaveAsIs();
-    this.#end("failed", "deadline", message, assign, effects);
+    const assign = this.row.state === "rolling_back" ? undefined : this.#leaveAsIs();
+    this.#end("failed", expiry(this.#book, this.missingRegions), assign, effects);
   }
 
   #leaveAsIs(): AssignPhase | undefined {
-    if (this.#row.state === "waiting") return undefined;
-    return this.#wasTouched ? "frozen" : "withdrawn";
-  }
-
-  /** Whether the wave is for everybody and none before it had a machine. */
-  get #isForFirstMachine(): boolean {
-    const { regions, labels } = this.plan.waves[this.#row.wave] as WavePlan;
-    const isForAll = regions.length === 0 && Object.keys(labels).length === 0;
-    return isForAll && this.#row.waves.every(({ size }) => size === 0);
-  }
-
-  /** Whether some machine may have had a permit. */
-  get #wasTouched(): boolean {
-    return this.#row.waves.some(({ planned }) => planned !== undefined);
+    if (this.row.state === "waiting") return undefined;
+    return this.#book.wasTouched ? "frozen" : "withdrawn";
   }
 
   #pause(now: Instant, paused: boolean, effects: RolloutEffect[]): void {
-    if (this.#row.paused === paused || this.#row.state === "rolling_back") return;
+    if (this.row.paused === paused || this.row.state === "rolling_back") return;
     if (paused) this.#clock.stop(now);
     else this.#clock.goOn(now);
-    this.#row = { ...this.#row, paused };
+    this.#book.change({ paused });
     this.#persist(effects);
-    if (this.#row.state !== "waiting") this.#assign("open", effects);
+    if (this.row.state !== "waiting") this.#assign("open", effects);
   }
 
   #enter(at: Instant, state: RolloutState, effects: RolloutEffect[]): void {
-    this.#row = { ...this.#row, state };
+    this.#book.move(state);
     this.#endsAt = at + this.#stateMsMax(state);
     this.#persist(effects);
   }
 
   /** How many machines the wave has is known only now, and with it how long it may take. */
   #extend(at: Instant, wave: WaveRow): void {
-    this.#note(wave);
-    this.#endsAt = at + this.#stateMsMax(this.#row.state);
-  }
-
-  #note(wave: WaveRow): void {
-    this.#row = { ...this.#row, waves: this.#row.waves.with(this.#row.wave, wave) };
+    this.#book.note(wave);
+    this.#endsAt = at + this.#stateMsMax(this.row.state);
   }
 
   #end(
     state: RolloutState,
-    reason: string,
-    message: string,
+    why: { readonly reason: string; readonly message: string },
     assign: AssignPhase | undefined,
     effects: RolloutEffect[],
   ): void {
     this.#run = undefined;
-    this.#row = { ...this.#row, ...NO_PERMITS, state, reason, message, paused: false };
-    effects.push({ kind: "persist", row: this.#row });
-    if (assign !== undefined) this.#assign(assign, effects);
-    effects.push({ kind: "ended", state });
+    this.#book.end(state, why, assign, effects);
   }
 
   #persist(effects: RolloutEffect[]): void {
-    const permits = this.#run?.permits;
-    if (permits !== undefined) {
-      this.#row = { ...this.#row, ledgers: permits.ledgers, settled: permits.settled };
-    }
-    effects.push({ kind: "persist", row: this.#row });
+    this.#book.persist(this.#run?.permits, effects);
   }
 
   #assign(phase: AssignPhase, effects: RolloutEffect[]): void {
-    this.#serial += 1;
-    this.#revision = Number.POSITIVE_INFINITY;
+    this.#book.assign(phase, effects);
     this.#run?.unannounced();
-    effects.push({ kind: "assign", phase, serial: this.#serial });
-  }
-
-  get #bakeMs(): number {
-    return this.plan.waves[this.#row.wave]?.bakeMs ?? 0;
   }
 
   #stateMsMax(state: RolloutState): number {
-    const wave = this.#row.waves[this.#row.wave];
+    const wave = this.#book.wave;
     const machines = wave?.planned ?? 0;
     const together = outMax(this.plan, machines, wave?.matching ?? 0);
-    return stateMsMax(state, this.plan, { index: this.#row.wave, machines, together });
+    return stateMsMax(state, this.plan, { index: this.row.wave, machines, together });
   }
 
   #nextLook(at: Instant): Instant {
-    const { state, paused } = this.#row;
+    const { state, paused } = this.row;
     if (isFinal(state) || paused) return Number.POSITIVE_INFINITY;
     const isMoving = state !== "waiting" && state !== "replicating";
     let next = Math.min(this.#endsAt, isMoving ? at + LOOK_MS : Number.POSITIVE_INFINITY);
