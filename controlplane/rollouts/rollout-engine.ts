@@ -2,6 +2,7 @@
 // of each service one runs and the others wait in order, or give way to a newer one.
 import type { CensusAnswer, RelayReport } from "../../proto/gen/millrace/v1/fleet.ts";
 import { scan } from "../../runtime/store/store.ts";
+import { counter, gauge, histogram } from "../../runtime/telemetry.ts";
 import type { RelayListener, RelaySession } from "../fleet/relay-hub.ts";
 import {
   assignmentsKey,
@@ -31,12 +32,15 @@ export class RolloutEngine implements RelayListener {
   readonly #options: RolloutEngineOptions;
   readonly #open = new Map<string, OpenRollout>();
   readonly #followed = new Map<string, LiveProgress>();
+  readonly #ends = counter("millrace.rollouts.ended", "Rollouts ended, by state", "{rollout}");
+  readonly #took = histogram("millrace.rollout.duration", "From the beginning to the end");
   readonly #watchers = new Set<(id: string) => void>();
   #isStopped = false;
 
   constructor(options: RolloutEngineOptions) {
     this.#options = options;
     options.fleet.hub.listen(this);
+    gauge("millrace.rollouts.open", "Rollouts not ended", () => this.#open.size, "{rollout}");
     options.fleet.onReplication(() => {
       for (const rollout of this.#open.values()) rollout.replicationChanged();
     });
@@ -148,6 +152,9 @@ export class RolloutEngine implements RelayListener {
 
   #ended({ record, progress }: OpenRollout): void {
     this.#open.delete(record.id);
+    const attributes = { state: record.row.state, reason: record.row.reason };
+    this.#ends.add(1, attributes);
+    this.#took.record((record.endedAtMs - record.createdAtMs) / 1_000, attributes);
     this.#followed.set(record.id, progress);
     for (const id of this.#followed.keys()) {
       if (this.#followed.size <= FOLLOWED_MAX) break;

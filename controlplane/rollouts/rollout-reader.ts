@@ -50,6 +50,20 @@ export class RolloutReader {
     return seen;
   }
 
+  /** The rollout that brought what a service runs now, if one did. */
+  async newestSucceeded(service: string): Promise<Seen | undefined> {
+    const page = await this.#store.range({
+      prefix: ofServicePrefix(service),
+      descending: true,
+      limit: SEARCHED_MAX,
+    });
+    for (const entry of page.entries) {
+      const seen = await this.#read(new TextDecoder().decode(entry.value));
+      if (seen?.record.row.state === "succeeded") return seen;
+    }
+    return undefined;
+  }
+
   async list(request: {
     readonly service: string;
     readonly openOnly: boolean;

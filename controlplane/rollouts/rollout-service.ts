@@ -76,9 +76,13 @@ async function rollBack(options: RolloutServiceOptions, name: string): Promise<R
   const { engine, reader, starter } = options;
   const { id } = await find(engine, reader, name);
   if (engine.get(id) !== undefined) return tellOpen(options, id, "rolled-back-by-hand");
-  const { record } = await reader.seen(id);
+  // A service goes back from what it runs, not from what was tried last.
+  const named = await reader.seen(id);
+  const isService = named.record.service === name;
+  const running = isService ? await reader.newestSucceeded(name) : undefined;
+  const { record } = running ?? named;
   if (record.previous === undefined) {
-    throw failedPrecondition(`rollout ${id} had no release before it to go back to`);
+    throw failedPrecondition(`rollout ${record.id} had no release before it to go back to`);
   }
   const { policy, excludedRegions, previous: release } = record;
   const traceparent = newTraceparent();

@@ -202,11 +202,18 @@ test("roll back by hand: an open rollout goes back, an ended one is followed by 
   assert.equal(same?.id, open.id);
   await world.reaches(open.id, "rolledBack");
   assert.ok(world.machines.every(({ running }) => running === first.release));
-  await settle("hello", "three");
+  const third = await settle("hello", "three");
   const { rollout: next } = await call(rollouts, rollouts.rollBack, { id: "hello" });
   assert.equal(next?.release, first.release);
   await world.reaches(next?.id ?? "", "succeeded");
   assert.ok(world.machines.every(({ running }) => running === first.release));
+  // What failed last is not what the service runs, and so not what it goes back from.
+  const bad = await world.release("hello", "bad", FAST);
+  for (const relay of world.relays) relay.bad.add(bad.release);
+  await world.reaches((await world.rollOut(bad)).id, "rolledBack");
+  const { rollout: again } = await call(rollouts, rollouts.rollBack, { id: "hello" });
+  assert.equal(again?.release, third.release);
+  await world.reaches(again?.id ?? "", "succeeded");
 });
 
 test("who watches sees it through, and machines are found by id", async () => {
