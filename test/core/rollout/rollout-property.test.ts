@@ -14,7 +14,7 @@ import {
   VirtualRelay,
 } from "./virtual-relay.ts";
 import { VirtualRollout } from "./virtual-rollout.ts";
-import { VirtualTime } from "./virtual-time.ts";
+import { VirtualTime } from "../virtual-time.ts";
 
 const HOURS_3 = 3 * 3600_000;
 

@@ -8,7 +8,7 @@ import { tallyOf } from "../../../core/rollout/permit-tally.ts";
 import type { Tally } from "../../../core/rollout/tally.ts";
 import { type Candidate, passesFilter } from "../../../core/rollout/targets.ts";
 import { waveHash } from "../../../core/rollout/wave-hash.ts";
-import type { VirtualTime } from "./virtual-time.ts";
+import type { VirtualTime } from "../virtual-time.ts";
 
 export const ROLLOUT = "r-0123456789abcdef";
 export const NEW = "new";

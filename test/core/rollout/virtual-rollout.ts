@@ -14,8 +14,8 @@ import {
   type RolloutPlan,
   type RolloutRow,
 } from "../../../core/rollout/rollout-row.ts";
+import type { VirtualTime } from "../virtual-time.ts";
 import { ANSWER_MS, NEW, OLD, ROLLOUT, type VirtualRelay } from "./virtual-relay.ts";
-import type { VirtualTime } from "./virtual-time.ts";
 
 const DESK_PHASE = {
   open: "open",

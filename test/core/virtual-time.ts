@@ -27,12 +27,19 @@ export class VirtualTime {
   /** Runs events until `isDone` or the end of time; false: time ran out. */
   run(untilMs: number, isDone: () => boolean, after: () => void): boolean {
     while (!isDone()) {
-      const next = this.#next();
-      if (next === undefined || next.at > untilMs) return false;
-      this.now = next.at;
-      next.run();
+      if (!this.step(untilMs)) return false;
       after();
     }
+    return true;
+  }
+
+  /** Runs the next event; false where there is none up to `untilMs`. */
+  step(untilMs = Number.POSITIVE_INFINITY): boolean {
+    if ((this.#events[0]?.at ?? Number.POSITIVE_INFINITY) > untilMs) return false;
+    const next = this.#next();
+    if (next === undefined) return false;
+    this.now = next.at;
+    next.run();
     return true;
   }
 
