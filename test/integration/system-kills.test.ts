@@ -1,0 +1,82 @@
+// Programs of a whole system die at named places while a ship is under way; it ends well all the same:
+// one build, one rollout, each machine on the release, and no release started twice.
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { Lab } from "../lab/lab.ts";
+import type { Repository } from "../lab/repository.ts";
+import { httpSample } from "../lab/sample-service.ts";
+import { type ShipResult, until } from "../lab/system.ts";
+
+const SERVICE = "struck";
+const ROLLOUT = {
+  waves: [{ percent: 50 }, { percent: 100 }],
+  failures: "50%",
+  maxUnavailable: 100,
+};
+
+/** Ships, each with the places at which it is struck, in the order in which it comes by them. */
+const SHIPS: readonly (readonly string[])[] = [
+  [
+    "controlplane.after-submit-txn",
+    "controlplane.before-complete-txn",
+    "controlplane.before-send",
+    "controlplane.after-rollout-txn@2",
+  ],
+  [
+    "controlplane.before-submit-txn",
+    "controlplane.after-complete-txn",
+    "controlplane.before-rollout-txn@2",
+    "controlplane.after-send@2",
+  ],
+  ["worker.after-complete", "relay.after-segment-stored", "relay.before-permit"],
+  ["agent.after-fetch", "agent.mid-stage", "relay.after-permit"],
+  ["agent.after-stage", "agent.before-start"],
+  ["agent.after-start", "agent.before-switch"],
+  ["agent.after-switch", "agent.before-drain", "agent.after-drain"],
+];
+
+const lab = new Lab();
+const armed = lab.path("failpoint");
+let repository: Repository;
+let version = 0;
+
+before(async () => {
+  repository = lab.repository(SERVICE);
+  await lab.start({ agents: 3, env: { MILLRACE_FAILPOINT_FILE: armed } });
+});
+after(() => lab.close());
+
+for (const places of SHIPS) {
+  test(`a ship goes through kills at ${places.join(", ")}`, async () => {
+    version += 1;
+    const sample = { service: SERVICE, version: `${version}`, rollout: ROLLOUT };
+    writeFileSync(armed, places.join("\n"));
+    const ship = await lab.ship(repository, httpSample(sample));
+    assert.equal(ship.rollout?.state, "succeeded", JSON.stringify(ship));
+    const left = existsSync(armed) ? readFileSync(armed, "utf8") : "";
+    assert.equal(left, "", `not struck: ${left}`);
+    await checkDoneOnce(ship);
+  });
+}
+
+async function checkDoneOnce({ sha, release, agents }: ShipResult): Promise<void> {
+  assert.ok(agents !== undefined && agents.total > 0 && agents.active === agents.total);
+  const [{ builds }, { rollouts }] = await Promise.all([
+    lab.system.read<{ builds: { sha: string; state: string }[] }>("builds"),
+    lab.system.read<{ rollouts: { sha: string; state: string }[] }>("rollouts"),
+  ]);
+  for (const rows of [builds, rollouts]) {
+    const states = rows.filter((row) => row.sha === sha).map((row) => row.state);
+    assert.deepEqual(states, ["succeeded"]);
+  }
+  for (const machine of lab.machines()) {
+    // One that died late comes to it by itself.
+    await until(`${machine.name} runs it`, async () => {
+      return (await machine.ask(SERVICE))?.version === `${version}`;
+    });
+    assert.equal(machine.release(SERVICE), release, machine.name);
+    const starts = machine.starts(SERVICE).filter((started) => started === release);
+    assert.equal(starts.length, 1, `${machine.name} started it ${starts.length} times`);
+  }
+}
