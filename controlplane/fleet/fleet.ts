@@ -70,7 +70,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   return {
     hub,
     tracker,
-    packFeed: hub,
+    packFeed: hub.packs,
     relayService,
     fleetService: (overview) => createFleetService({ hub, tracker, directory, overview, log }),
     onReplication: (callback) => void changed.push(callback),

@@ -1,5 +1,5 @@
-// The streams of all relays: who is connected, what each is to know, and what each says. It keeps what
-// relays must be told at connect (assignments, orders, packs); it decides nothing about rollouts.
+// The streams of all relays: who is connected, what each is to know, and what each says. It keeps the
+// assignments that relays must be told at connect; packs are the teller's, rollouts the engine's business.
 import type { Instant } from "../../core/machine.ts";
 import type {
   CensusAnswer,
@@ -9,12 +9,12 @@ import type {
   ServiceAssignments,
 } from "../../proto/gen/millrace/v1/fleet.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
+import { unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { type Store, scan } from "../../runtime/store/store.ts";
-import type { PackFeed, PackOrder } from "../builds/pack-feed.ts";
 import type { Fence } from "../fence.ts";
 import type { Command, Outbox } from "./outbox.ts";
-import { type LiveOrder, PackRegister, type WantedPack } from "./pack-register.ts";
+import { type PackListener, PackTeller } from "./pack-teller.ts";
 import { encodeRelay, parseRelay, RELAYS_PREFIX, type RelayRow, relayKey } from "./relay-row.ts";
 import type { ReplicationTracker } from "./replication-tracker.ts";
 
@@ -33,15 +33,13 @@ export interface RelayLine {
 }
 
 /** A connected relay. */
-export interface RelaySession {
+export interface RelaySession extends PackListener {
   readonly relay: string;
   readonly region: string;
   readonly boot: string;
   readonly info: RelayRow;
   readonly line: RelayLine;
   agents: number;
-  /** Packs it was told to mirror. */
-  told: Map<string, WantedPack>;
 }
 
 /** Hears what relays do and say. */
@@ -60,20 +58,28 @@ export interface RelayHubOptions {
   readonly tracker: ReplicationTracker;
 }
 
-export class RelayHub implements PackFeed {
+export class RelayHub {
   readonly #options: RelayHubOptions;
   readonly #sessions = new Map<string, RelaySession>();
   readonly #known = new Map<string, RelayRow>();
   readonly #assignments = new Map<string, ServiceAssignments>();
-  readonly #register = new PackRegister();
+  /** Tells relays of packs and orders. */
+  readonly packs: PackTeller<RelaySession>;
   readonly #listeners: RelayListener[] = [];
   readonly #timers: NodeJS.Timeout[];
 
   constructor(options: RelayHubOptions) {
     this.#options = options;
+    this.packs = new PackTeller({
+      epoch: options.fence.epoch,
+      now: options.now,
+      tracker: options.tracker,
+      listeners: () => this.#sessions.values(),
+      push: (session, command) => this.#push(session, command),
+    });
     this.#timers = [
       setInterval(() => this.#beat(), HEARTBEAT_MS),
-      setInterval(() => this.#tellPacks(), SWEEP_MS),
+      setInterval(() => this.packs.tell(), SWEEP_MS),
     ];
   }
 
@@ -108,8 +114,7 @@ export class RelayHub implements PackFeed {
     const { relay, region, boot, address, swarmAddress, capacity, version } = hello;
     const info = { relay, region, address, swarmAddress, capacity, version };
     await this.#registerRelay(info);
-    const told = this.#register.wanted(region, this.#options.now());
-    const session = { relay, region, boot, info, line, agents: 0, told };
+    const session = { relay, region, boot, info, line, agents: 0, told: new Map() };
     this.#sessions.get(relay)?.line.end("the relay has connected again");
     this.leave(this.#sessions.get(relay));
     this.#sessions.set(relay, session);
@@ -148,41 +153,12 @@ export class RelayHub implements PackFeed {
   /** A service's assignments are these now; kept for relays that connect later. */
   assign(assignments: ServiceAssignments): void {
     this.#assignments.set(assignments.service, assignments);
-    this.#register.assigned(assignments);
     failpoint("controlplane.before-send");
-    this.#tellPacks();
+    this.packs.assigned(assignments);
     for (const session of this.#sessions.values()) {
       this.#push(session, { $case: "assignments", assignments });
     }
     failpoint("controlplane.after-send");
-  }
-
-  /** A rollout without an assignment needs its release everywhere; undefined: not any more. */
-  expect(rollout: string, need: Parameters<PackRegister["waiting"]>[1]): void {
-    this.#register.waiting(rollout, need);
-    this.#tellPacks();
-  }
-
-  orderBegun(order: PackOrder): void {
-    const live = this.#register.begun(order);
-    this.#tellPacks();
-    for (const session of this.#sessions.values()) {
-      if (isFor(live, session)) this.#push(session, { $case: "order", order: this.#order(live) });
-    }
-  }
-
-  packGrew(pack: string, segments: number): void {
-    if (this.#register.grew(pack, segments) !== undefined) this.#tellPacks();
-  }
-
-  orderEnded(pack: string, kept: boolean): void {
-    const order = this.#register.ended(pack, kept, this.#options.now());
-    if (order === undefined) return;
-    const orderEnded = { id: pack, pack, keep: kept };
-    for (const session of this.#sessions.values()) {
-      if (isFor(order, session)) this.#push(session, { $case: "orderEnded", orderEnded });
-    }
-    this.#tellPacks();
   }
 
   /** Ends the streams. */
@@ -194,10 +170,11 @@ export class RelayHub implements PackFeed {
   async #registerRelay(row: RelayRow): Promise<void> {
     const { store, fence } = this.#options;
     if (JSON.stringify(this.#known.get(row.relay)) !== JSON.stringify(row)) {
-      await store.transact({
+      const { committed } = await store.transact({
         compares: [fence.compare],
         operations: [{ put: relayKey(row.relay), value: encodeRelay(row) }],
       });
+      if (!committed) throw unavailable("another control plane has taken over");
     }
     this.#known.set(row.relay, row);
   }
@@ -208,10 +185,7 @@ export class RelayHub implements PackFeed {
     for (const assignments of this.#assignments.values()) {
       this.#push(session, { $case: "assignments", assignments });
     }
-    for (const order of this.#register.orders) {
-      if (isFor(order, session)) this.#push(session, { $case: "order", order: this.#order(order) });
-    }
-    for (const wanted of session.told.values()) this.#push(session, progress(wanted));
+    for (const command of this.packs.snapshot(session)) this.#push(session, command);
     this.#push(session, { $case: "snapshotEnd", snapshotEnd: { epoch: this.epoch } });
   }
 
@@ -221,37 +195,6 @@ export class RelayHub implements PackFeed {
 
   #heartbeat(): Command {
     return { $case: "heartbeat", heartbeat: { epoch: this.epoch, ttlMs: LEADER_TTL_MS } };
-  }
-
-  /** Tells each relay what has changed in what its region must hold. */
-  #tellPacks(): void {
-    const now = this.#options.now();
-    const stillWanted = new Set<string>();
-    const noMore = new Set<string>();
-    for (const session of this.#sessions.values()) {
-      const wanted = this.#register.wanted(session.region, now);
-      for (const [pack, next] of wanted) {
-        stillWanted.add(pack);
-        const before = session.told.get(pack);
-        const isNews = before?.segments !== next.segments || before.isSealed !== next.isSealed;
-        if (isNews) this.#push(session, progress(next));
-      }
-      for (const pack of session.told.keys()) {
-        if (wanted.has(pack)) continue;
-        noMore.add(pack);
-        const dropped = { pack, segments: 0, sealed: false, dropped: true };
-        this.#push(session, { $case: "pack", pack: dropped });
-      }
-      session.told = wanted;
-    }
-    for (const pack of noMore) if (!stillWanted.has(pack)) this.#options.tracker.dropped(pack);
-  }
-
-  #order(order: LiveOrder): Extract<Command, { $case: "order" }>["order"] {
-    const { build, attempt, pack, service, targets, traceparent } = order;
-    const excludedRegions = [...order.excludedRegions];
-    const wire = { build, attempt, pack, service, targets: { ...targets }, traceparent };
-    return { id: pack, epoch: this.epoch, excludedRegions, ...wire };
   }
 
   #siblings(region: string): { relays: RelayInfo[] } {
@@ -276,12 +219,4 @@ export class RelayHub implements PackFeed {
 export function relayInfoOf({ info, agents }: RelaySession): RelayInfo {
   const { relay, region, address, swarmAddress, capacity } = info;
   return { id: relay, region, address, swarmAddress, capacity, agents, online: true };
-}
-
-function isFor(order: LiveOrder, session: RelaySession): boolean {
-  return !order.excludedRegions.includes(session.region);
-}
-
-function progress({ pack, segments, isSealed }: WantedPack): Command {
-  return { $case: "pack", pack: { pack, segments, sealed: isSealed, dropped: false } };
 }

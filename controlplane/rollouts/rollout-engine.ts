@@ -136,7 +136,7 @@ export class RolloutEngine implements RelayListener {
 
   #run(record: RolloutRecord): OpenRollout {
     const { release, excludedRegions } = record;
-    this.#options.fleet.hub.expect(record.id, { release, excludedRegions });
+    this.#options.fleet.hub.packs.expect(record.id, { release, excludedRegions });
     const rollout = new OpenRollout(
       {
         ...this.#options,
@@ -160,7 +160,7 @@ export class RolloutEngine implements RelayListener {
       if (this.#followed.size <= FOLLOWED_MAX) break;
       this.#followed.delete(id);
     }
-    this.#options.fleet.hub.expect(record.id, undefined);
+    this.#options.fleet.hub.packs.expect(record.id, undefined);
     this.#changed(record.id);
     this.#turn(record.service).catch(this.#options.onBroken);
   }

@@ -1,0 +1,118 @@
+// Tells relays of packs: which their region must hold, how far each has come, and under which orders
+// agents may fetch while a build goes on. What is wanted where, the register knows.
+import type { Instant } from "../../core/machine.ts";
+import type { ServiceAssignments } from "../../proto/gen/millrace/v1/fleet.ts";
+import type { PackFeed, PackOrder } from "../builds/pack-feed.ts";
+import type { Command } from "./outbox.ts";
+import { type LiveOrder, PackRegister, type WantedPack } from "./pack-register.ts";
+import type { ReplicationTracker } from "./replication-tracker.ts";
+
+/** A relay as far as packs go. */
+export interface PackListener {
+  readonly region: string;
+  /** Packs it was told to mirror. */
+  told: Map<string, WantedPack>;
+}
+
+export interface PackTellerOptions<Listener extends PackListener> {
+  readonly epoch: number;
+  readonly now: () => Instant;
+  readonly tracker: ReplicationTracker;
+  /** The relays that are connected. */
+  readonly listeners: () => Iterable<Listener>;
+  readonly push: (listener: Listener, command: Command) => void;
+}
+
+export class PackTeller<Listener extends PackListener> implements PackFeed {
+  readonly #options: PackTellerOptions<Listener>;
+  readonly #register = new PackRegister();
+
+  constructor(options: PackTellerOptions<Listener>) {
+    this.#options = options;
+  }
+
+  /** What a relay that has just come is told. */
+  *snapshot(listener: Listener): Generator<Command, void, void> {
+    for (const order of this.#register.orders) {
+      if (isFor(order, listener)) yield { $case: "order", order: this.#order(order) };
+    }
+    listener.told = this.#register.wanted(listener.region, this.#options.now());
+    for (const wanted of listener.told.values()) yield progress(wanted);
+  }
+
+  /** A service's assignments are these now. */
+  assigned(assignments: ServiceAssignments): void {
+    this.#register.assigned(assignments);
+    this.tell();
+  }
+
+  /** A rollout needs its release everywhere it goes; undefined: not any more. */
+  expect(rollout: string, need: Parameters<PackRegister["waiting"]>[1]): void {
+    this.#register.waiting(rollout, need);
+    this.tell();
+  }
+
+  orderBegun(order: PackOrder): void {
+    const live = this.#register.begun(order);
+    this.tell();
+    for (const listener of this.#options.listeners()) {
+      if (!isFor(live, listener)) continue;
+      this.#options.push(listener, { $case: "order", order: this.#order(live) });
+    }
+  }
+
+  packGrew(pack: string, segments: number): void {
+    if (this.#register.grew(pack, segments) !== undefined) this.tell();
+  }
+
+  orderEnded(pack: string, kept: boolean): void {
+    const order = this.#register.ended(pack, kept, this.#options.now());
+    if (order === undefined) return;
+    const orderEnded = { id: pack, pack, keep: kept };
+    for (const listener of this.#options.listeners()) {
+      if (!isFor(order, listener)) continue;
+      this.#options.push(listener, { $case: "orderEnded", orderEnded });
+    }
+    this.tell();
+  }
+
+  /** Tells each relay what has changed in what its region must hold. */
+  tell(): void {
+    const { now, push, tracker, listeners } = this.#options;
+    const stillWanted = new Set<string>();
+    const noMore = new Set<string>();
+    for (const listener of listeners()) {
+      const wanted = this.#register.wanted(listener.region, now());
+      for (const [pack, next] of wanted) {
+        stillWanted.add(pack);
+        const before = listener.told.get(pack);
+        const isNews = before?.segments !== next.segments || before.isSealed !== next.isSealed;
+        if (isNews) push(listener, progress(next));
+      }
+      for (const pack of listener.told.keys()) {
+        if (wanted.has(pack)) continue;
+        noMore.add(pack);
+        const dropped = { pack, segments: 0, sealed: false, dropped: true };
+        push(listener, { $case: "pack", pack: dropped });
+      }
+      listener.told = wanted;
+    }
+    for (const pack of noMore) if (!stillWanted.has(pack)) tracker.dropped(pack);
+  }
+
+  #order(order: LiveOrder): Extract<Command, { $case: "order" }>["order"] {
+    const { build, attempt, pack, service, targets, traceparent } = order;
+    const { epoch } = this.#options;
+    const excludedRegions = [...order.excludedRegions];
+    const wire = { build, attempt, pack, service, targets: { ...targets }, traceparent };
+    return { id: pack, epoch, excludedRegions, ...wire };
+  }
+}
+
+function isFor(order: LiveOrder, { region }: PackListener): boolean {
+  return !order.excludedRegions.includes(region);
+}
+
+function progress({ pack, segments, isSealed }: WantedPack): Command {
+  return { $case: "pack", pack: { pack, segments, sealed: isSealed, dropped: false } };
+}
