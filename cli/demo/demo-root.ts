@@ -1,7 +1,7 @@
 // The folder that a demo lives in, and its end: no process and no file of it stays, however it ended.
-import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve, sep } from "node:path";
+import { join, sep } from "node:path";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { killSystem } from "../up/system.ts";
 
@@ -14,13 +14,8 @@ export interface DemoRoot {
 
 /** Makes the folder; `given` must be new or empty, because it is removed at the end unless `keep`. */
 export function makeDemoRoot(given: string | undefined, keep: boolean): DemoRoot {
-  const path = given === undefined ? mkdtempSync(join(tmpdir(), "millrace-demo-")) : resolve(given);
-  if (given !== undefined) {
-    mkdirSync(path, { recursive: true });
-    if (readdirSync(path).length > 0) {
-      throw new CommandError(EXIT.usage, `--root ${given}: expected a new or an empty folder`);
-    }
-  }
+  // Real, because /proc names processes' folders so.
+  const path = realpathSync(given === undefined ? newFolder() : emptyFolder(given));
   let isCleared = false;
   const clear = (): void => {
     if (isCleared) return;
@@ -33,6 +28,16 @@ export function makeDemoRoot(given: string | undefined, keep: boolean): DemoRoot
   // Also after an error that nobody caught.
   process.once("exit", clear);
   return { path, clear };
+}
+
+function newFolder(): string {
+  return mkdtempSync(join(tmpdir(), "millrace-demo-"));
+}
+
+function emptyFolder(given: string): string {
+  mkdirSync(given, { recursive: true });
+  if (readdirSync(given).length === 0) return given;
+  throw new CommandError(EXIT.usage, `--root ${given}: expected a new or an empty folder`);
 }
 
 /** Processes that work in the folder: services, and the commands of builds. */

@@ -1,9 +1,10 @@
 // Builds and rollouts in one line each, the same words wherever they are shown.
 import type { Build } from "../../proto/gen/millrace/v1/builds.ts";
-import type {
-  BytesBySource,
-  RegionProgress,
-  Rollout,
+import {
+  type BytesBySource,
+  type RegionProgress,
+  type Rollout,
+  RolloutState,
 } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { buildStateName, rolloutStateName } from "../remote/states.ts";
 import { formatBytes, shortId } from "./format.ts";
@@ -75,17 +76,22 @@ export function describeRollout(rollout: Rollout): string {
 /** "activating wave 1 of 2, 3 of 12 active". */
 export function describeStand(rollout: Rollout): string {
   const { matching, active, failed, reverted } = totalsOf(rollout);
-  const wave =
-    rollout.endedAtMs === 0 && rollout.waves.length > 1
-      ? ` wave ${rollout.wave + 1} of ${rollout.waves.length}`
-      : "";
-  const paused = rollout.paused ? " (paused)" : "";
-  const failures = failed === 0 ? "" : `, ${failed} failed`;
-  const back = reverted === 0 ? "" : `, ${reverted} back on the release before`;
-  const why = rollout.message === "" ? "" : `: ${rollout.message}`;
-  const state = rolloutStateName(rollout.state).replace("_", " ");
-  return `${state}${wave}${paused}, ${active} of ${matching} active${failures}${back}${why}`;
+  const isInWave = IN_WAVE.has(rollout.state) && rollout.waves.length > 1;
+  return [
+    rolloutStateName(rollout.state).replace("_", " "),
+    isInWave ? ` wave ${rollout.wave + 1} of ${rollout.waves.length}` : "",
+    rollout.paused ? " (paused)" : "",
+    matching === 0 ? "" : `, ${active} of ${matching} active`,
+    failed === 0 ? "" : `, ${failed} failed`,
+    reverted === 0 ? "" : `, ${reverted} back on the release before`,
+    rollout.message === "" ? "" : `: ${rollout.message}`,
+  ].join("");
 }
+
+const IN_WAVE: ReadonlySet<RolloutState> = new Set([
+  RolloutState.ROLLOUT_STATE_ACTIVATING,
+  RolloutState.ROLLOUT_STATE_BAKING,
+]);
 
 /** "3 of 4 active, 1 staged": a region's machines, what is zero left out. */
 export function describeCounts(region: RegionProgress): string {
