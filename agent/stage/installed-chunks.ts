@@ -1,18 +1,11 @@
 // Chunks of an installed release, found by digest and read from its files. A file may have been
 // changed by the service meanwhile: what is read counts only when its digest fits. Memory is 20 bytes
 // a chunk and 8 a file; paths are kept in a file of their own.
-import {
-  closeSync,
-  constants,
-  ftruncateSync,
-  openSync,
-  readSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, ftruncateSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ChunkIndex } from "../../core/release/chunk-index.ts";
 import { DIGEST_BYTES } from "../../core/release/limits.ts";
+import { readBytes, writeBytes } from "../../runtime/file-bytes.ts";
 import { readManifest, readManifestTotals } from "../../runtime/release/manifest-reader.ts";
 import { digestOf } from "../../runtime/release/piece-codec.ts";
 
@@ -116,7 +109,8 @@ export class InstalledChunks {
         const fd = openSync(join(this.#tree, this.#pathOf(file)), READ_FLAGS);
         this.#openFile = { index: file, fd };
       }
-      return readFully(this.#openFile.fd, target, this.#offsets[row] as number);
+      const offset = this.#offsets[row] as number;
+      return readBytes(this.#openFile.fd, target, offset) === target.length;
     } catch {
       // Gone, replaced by a folder, unreadable: the chunk is fetched instead.
       return false;
@@ -138,7 +132,7 @@ export class InstalledChunks {
   #pathOf(file: number): string {
     const from = file === 0 ? 0 : (this.#pathEnds[file - 1] as number);
     const bytes = Buffer.alloc((this.#pathEnds[file] as number) - from);
-    readFully(this.#paths, bytes, from);
+    readBytes(this.#paths, bytes, from);
     return bytes.toString("utf8");
   }
 
@@ -175,19 +169,8 @@ class PathFile {
   }
 
   #flush(): void {
-    for (let at = 0; at < this.#filled; ) {
-      at += writeSync(this.#fd, this.#batch, at, this.#filled - at, this.#bytes + at);
-    }
+    writeBytes(this.#fd, this.#batch.subarray(0, this.#filled), this.#bytes);
     this.#bytes += this.#filled;
     this.#filled = 0;
   }
-}
-
-function readFully(fd: number, target: Buffer, position: number): boolean {
-  for (let done = 0; done < target.length; ) {
-    const count = readSync(fd, target, done, target.length - done, position + done);
-    if (count === 0) return false;
-    done += count;
-  }
-  return true;
 }

@@ -10,11 +10,11 @@ import {
   openSync,
   symlinkSync,
   write,
-  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { ReleaseEntry } from "../../core/release/entry.ts";
+import { writeBytes } from "../../runtime/file-bytes.ts";
 
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 /** Mode of a folder that stands for itself only by what is in it. */
@@ -65,7 +65,7 @@ export class TreeWriter {
   /** Appends to the file; wait for a promise before the bytes are used again. */
   write(bytes: Uint8Array): Promise<void> | undefined {
     if (bytes.length > SYNC_BYTES_MAX) return this.#writeLong(bytes);
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at, bytes.length - at);
+    writeBytes(this.#fd, bytes);
     return undefined;
   }
 

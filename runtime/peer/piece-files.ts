@@ -1,9 +1,10 @@
 // The files of a disk piece store besides the pieces themselves: the piece table, each row with a
 // checksum, and the journal of finished pieces. Both only grow, by writes at known positions, so that
 // a torn write is the end of the file at worst, and is cut off when it is read again.
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { PIECES_MAX } from "../../core/release/limits.ts";
 import { PIECE_ROW_BYTES } from "../../core/release/piece-table.ts";
+import { readBytes, writeBytes } from "../file-bytes.ts";
 
 /** A row and the FNV-1a checksum of it and of its place. */
 const TABLE_RECORD_BYTES = PIECE_ROW_BYTES + 4;
@@ -41,7 +42,7 @@ export class TableFile {
       const sum = checksum(row, this.#count + index);
       records.writeUInt32LE(sum, index * TABLE_RECORD_BYTES + PIECE_ROW_BYTES);
     }
-    writeWhole(this.#fd, records, this.#count * TABLE_RECORD_BYTES);
+    writeBytes(this.#fd, records, this.#count * TABLE_RECORD_BYTES);
     this.#count += count;
   }
 
@@ -73,7 +74,7 @@ export class JournalFile {
   append(piece: number): void {
     const record = Buffer.alloc(JOURNAL_RECORD_BYTES);
     record.writeUInt32LE(piece);
-    writeWhole(this.#fd, record, this.#count * JOURNAL_RECORD_BYTES);
+    writeBytes(this.#fd, record, this.#count * JOURNAL_RECORD_BYTES);
     this.#count += 1;
   }
 
@@ -88,20 +89,7 @@ function openOrMake(path: string): number {
 
 function readWhole(fd: number, bytesMax: number): Buffer {
   const buffer = Buffer.alloc(Math.min(bytesMax, fstatSync(fd).size));
-  let filled = 0;
-  while (filled < buffer.length) {
-    const count = readSync(fd, buffer, filled, buffer.length - filled, filled);
-    if (count === 0) break;
-    filled += count;
-  }
-  return buffer.subarray(0, filled);
-}
-
-function writeWhole(fd: number, bytes: Buffer, position: number): void {
-  let written = 0;
-  while (written < bytes.length) {
-    written += writeSync(fd, bytes, written, bytes.length - written, position + written);
-  }
+  return buffer.subarray(0, readBytes(fd, buffer, 0));
 }
 
 /** FNV-1a, 32 bits, over the place and the bytes. */

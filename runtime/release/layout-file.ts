@@ -1,29 +1,26 @@
 // The layout file on disk: 12 bytes a chunk row, written and read from front to back beside the
 // manifest. It says where chunks lie; whether they do is the piece tables' and the digests' business.
-import { closeSync, openSync, writeSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { open } from "node:fs/promises";
-import { Blake3Hasher } from "@napi-rs/blake-hash";
 import type { ChunkPlace } from "../../core/release/layout-row.ts";
 import { LAYOUT_ROW_BYTES, readLayoutRow, writeLayoutRow } from "../../core/release/layout-row.ts";
 import { CHUNKS_MAX } from "../../core/release/limits.ts";
 import { WireError } from "../../core/release/wire-error.ts";
+import { HashedFile } from "./hashed-file.ts";
 
 /** Rows written or read at once: 192 KiB. */
 const BATCH_ROWS = 16 * 1024;
 
 /** Writes the rows of a layout file in order and hashes them. */
 export class LayoutWriter {
-  readonly #file: number;
-  readonly #hasher = new Blake3Hasher();
+  readonly #file: HashedFile;
   readonly #batch = Buffer.alloc(BATCH_ROWS * LAYOUT_ROW_BYTES);
   readonly #view = new DataView(this.#batch.buffer, this.#batch.byteOffset, this.#batch.length);
   #filled = 0;
-  #bytes = 0;
 
   /** Creates or empties the file at the path. */
   constructor(path: string) {
-    this.#file = openSync(path, "w", 0o600);
+    this.#file = new HashedFile(path);
   }
 
   row(place: ChunkPlace): void {
@@ -35,20 +32,16 @@ export class LayoutWriter {
   /** Closes the file. */
   finish(): { readonly digest: Uint8Array; readonly bytes: number } {
     this.#flush();
-    this.close();
-    return { digest: new Uint8Array(this.#hasher.digestBuffer()), bytes: this.#bytes };
+    return this.#file.finish();
   }
 
   /** Closes the file without finishing it. */
   close(): void {
-    closeSync(this.#file);
+    this.#file.close();
   }
 
   #flush(): void {
-    const filled = this.#batch.subarray(0, this.#filled);
-    this.#hasher.update(filled);
-    for (let at = 0; at < filled.length; ) at += writeSync(this.#file, filled, at);
-    this.#bytes += filled.length;
+    this.#file.append(this.#batch.subarray(0, this.#filled));
     this.#filled = 0;
   }
 }

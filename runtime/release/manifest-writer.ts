@@ -1,11 +1,10 @@
 // Writes a manifest file frame by frame and hashes it as it goes. The same entries and rows always
 // give the same bytes, as their digest is the release's identity. It checks nothing: the packer did.
-import { closeSync, openSync, writeSync } from "node:fs";
-import { Blake3Hasher } from "@napi-rs/blake-hash";
 import type { ReleaseEntry, ReleaseTotals } from "../../core/release/entry.ts";
 import { DIGEST_BYTES, FRAME_BYTES_MAX } from "../../core/release/limits.ts";
 import type { ManifestEntry, ManifestHeader } from "../../proto/gen/millrace/v1/release_format.ts";
 import { EntryKind, ManifestSegment } from "../../proto/gen/millrace/v1/release_format.ts";
+import { HashedFile } from "./hashed-file.ts";
 
 /** Version of the manifest format. */
 export const MANIFEST_FORMAT = 1;
@@ -23,18 +22,16 @@ const KIND = {
 
 /** Takes the entries in order, each followed by its rows. */
 export class ManifestWriter {
-  readonly #file: number;
-  readonly #hasher = new Blake3Hasher();
+  readonly #file: HashedFile;
   readonly #digests = new Uint8Array(FRAME_BYTES_MAX);
   #header: ManifestHeader | undefined;
   #entries: ManifestEntry[] = [];
   #sizes: number[] = [];
   #estimate = FRAME_EXTRA_BYTES_MAX;
-  #bytes = 0;
 
   /** Creates or empties the file at the path; the totals must be known already. */
   constructor(path: string, totals: ReleaseTotals) {
-    this.#file = openSync(path, "w", 0o600);
+    this.#file = new HashedFile(path);
     this.#header = { format: MANIFEST_FORMAT, ...totals };
   }
 
@@ -58,13 +55,12 @@ export class ManifestWriter {
   /** Closes the file; its digest is the release id. */
   finish(): { readonly digest: Uint8Array; readonly bytes: number } {
     this.#flush();
-    this.close();
-    return { digest: new Uint8Array(this.#hasher.digestBuffer()), bytes: this.#bytes };
+    return this.#file.finish();
   }
 
   /** Closes the file without finishing it. */
   close(): void {
-    closeSync(this.#file);
+    this.#file.close();
   }
 
   #flush(): void {
@@ -82,9 +78,7 @@ export class ManifestWriter {
     const frame = Buffer.allocUnsafe(4 + message.length);
     frame.writeUInt32LE(message.length);
     frame.set(message, 4);
-    this.#hasher.update(frame);
-    for (let at = 0; at < frame.length; ) at += writeSync(this.#file, frame, at);
-    this.#bytes += frame.length;
+    this.#file.append(frame);
     this.#header = undefined;
     this.#entries = [];
     this.#sizes = [];

@@ -1,9 +1,10 @@
 // Cuts one span of the output into chunks and hashes them. Runs on a thread, reads each byte once
 // into one buffer, and gives back 36 bytes a chunk.
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { chunkEnd } from "../../core/release/chunker.ts";
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, DIGEST_BYTES } from "../../core/release/limits.ts";
+import { readBytes } from "../../runtime/file-bytes.ts";
 import { digestOf } from "../../runtime/release/piece-codec.ts";
 import { EntryFileReader } from "./entry-file.ts";
 import { changed, unreadable } from "./pack-error.ts";
@@ -74,11 +75,7 @@ export function withFile(
 
 /** Fills the target from the offset; throws PackError when the file ends before. */
 export function readRange(file: number, path: string, target: Uint8Array, offset: number): void {
-  for (let done = 0; done < target.length; ) {
-    const got = readSync(file, target, done, target.length - done, offset + done);
-    if (got === 0) throw changed(path);
-    done += got;
-  }
+  if (readBytes(file, target, offset) < target.length) throw changed(path);
 }
 
 function chunkRange(file: number, path: string, offset: number, bytes: number, rows: Rows): void {

@@ -1,7 +1,8 @@
 // The walked tree as a file of compact records in scratch space: 1M entries take about 80 MB there and
 // nothing in memory. Threads read the paths they need from it, so that no message carries any.
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { PATH_BYTES_MAX } from "../../core/release/limits.ts";
+import { readBytes, writeBytes } from "../../runtime/file-bytes.ts";
 
 /** Kinds in the order of their codes. */
 const KINDS = ["file", "symlink", "directory"] as const;
@@ -53,9 +54,7 @@ export class EntryFileWriter {
   }
 
   #flush(): void {
-    for (let at = 0; at < this.#filled; ) {
-      at += writeSync(this.#file, this.#buffer, at, this.#filled - at);
-    }
+    writeBytes(this.#file, this.#buffer.subarray(0, this.#filled));
     this.#flushed += this.#filled;
     this.#filled = 0;
   }
@@ -102,12 +101,6 @@ export class EntryFileReader {
 
   #fill(place: number): void {
     this.#start = place;
-    this.#filled = 0;
-    while (this.#filled < WINDOW_BYTES) {
-      const free = WINDOW_BYTES - this.#filled;
-      const got = readSync(this.#file, this.#buffer, this.#filled, free, place + this.#filled);
-      if (got === 0) return;
-      this.#filled += got;
-    }
+    this.#filled = readBytes(this.#file, this.#buffer, place);
   }
 }
