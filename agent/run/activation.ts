@@ -14,11 +14,11 @@ import { runHook } from "./hook.ts";
 import {
   endProcess,
   isAlive,
-  type ServiceCommand,
   type ServiceProcess,
   startProcess,
   watchProcess,
 } from "./service-process.ts";
+import type { ServiceCommand } from "./spawn-logged.ts";
 
 /** How long an old process may take to end after SIGTERM, unless its recipe says. */
 const DRAIN_MS_DEFAULT = 5_000;

@@ -1,25 +1,13 @@
 // Runs the command that a service has instead of a process, at each switch, with a time limit.
-import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
-import { dirname } from "node:path";
-import type { ServiceCommand } from "./service-process.ts";
+import { type ServiceCommand, spawnLogged } from "./spawn-logged.ts";
 
 /** A hook restarts or reloads something; five minutes is more than systemd gives a unit (90 s). */
 const HOOK_MS_MAX = 300_000;
 
 /** Runs it to its end; what went wrong, or undefined. */
 export async function runHook(command: ServiceCommand): Promise<string | undefined> {
-  const [file, ...args] = command.argv;
-  mkdirSync(dirname(command.logPath), { recursive: true });
-  const log = openSync(command.logPath, "a", 0o644);
-  const { cwd, env } = command;
-  const child = spawn(file as string, args, {
-    cwd,
-    env,
-    detached: true,
-    stdio: ["ignore", log, log],
-  });
-  closeSync(log);
+  const [file] = command.argv;
+  const child = spawnLogged(command);
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;

@@ -1,11 +1,10 @@
 // A service's process: started in a session of its own, so that neither the agent's end nor its
 // terminal touches it; known by pid and start time; found again by its environment after a crash.
 // When it is started and ended is the machine's decision.
-import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
 import { pause } from "../../runtime/program/back-off.ts";
 import { isSameProcess, processStartTime } from "../../runtime/program/process-start.ts";
+import { type ServiceCommand, spawnLogged } from "./spawn-logged.ts";
 
 /** Between two looks at a process that is not our child, or that is ending. */
 const LOOK_MS = 500;
@@ -20,47 +19,26 @@ export interface ServiceProcess {
   readonly port: number;
 }
 
-export interface ServiceCommand {
-  readonly argv: readonly string[];
-  readonly cwd: string;
-  readonly env: Readonly<Record<string, string>>;
-  /** Takes stdout and stderr, appended. */
-  readonly logPath: string;
-  readonly port: number;
-}
-
 /** Starts a process and calls `ended` once it has; rejects where it cannot be started. */
 export async function startProcess(
   command: ServiceCommand,
   ended: (process: ServiceProcess, detail: string) => void,
 ): Promise<ServiceProcess> {
-  const [file, ...args] = command.argv;
-  mkdirSync(dirname(command.logPath), { recursive: true });
-  const log = openSync(command.logPath, "a", 0o644);
-  try {
-    const { cwd, env } = command;
-    const child = spawn(file as string, args, {
-      cwd,
-      env,
-      detached: true,
-      stdio: ["ignore", log, log],
+  const child = spawnLogged(command);
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", (error) => {
+      const [file] = command.argv;
+      reject(new Error(`cannot start ${JSON.stringify(file)} in ${command.cwd}: ${error.message}`));
     });
-    await new Promise<void>((resolve, reject) => {
-      child.once("spawn", resolve);
-      child.once("error", (error) => {
-        reject(new Error(`cannot start ${JSON.stringify(file)} in ${cwd}: ${error.message}`));
-      });
-    });
-    const pid = child.pid as number;
-    const started = { pid, startTime: processStartTime(pid) ?? 0, port: command.port };
-    child.once("exit", (code, signal) => {
-      ended(started, signal === null ? `exited with code ${code}` : `was ended by ${signal}`);
-    });
-    child.unref();
-    return started;
-  } finally {
-    closeSync(log);
-  }
+  });
+  const pid = child.pid as number;
+  const started = { pid, startTime: processStartTime(pid) ?? 0, port: command.port };
+  child.once("exit", (code, signal) => {
+    ended(started, signal === null ? `exited with code ${code}` : `was ended by ${signal}`);
+  });
+  child.unref();
+  return started;
 }
 
 export function isAlive({ pid, startTime }: ServiceProcess): boolean {
