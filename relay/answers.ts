@@ -1,4 +1,5 @@
 // Answers to what the control plane asks of one relay's machines: counts by hash, and machines by id.
+import { CENSUS_LOWEST_MAX, CENSUS_PARTS } from "../core/rollout/census.ts";
 import { isTarget, passesFilter } from "../core/rollout/targets.ts";
 import { waveHash } from "../core/rollout/wave-hash.ts";
 import {
@@ -12,10 +13,6 @@ import {
 import { MESSAGE_BYTES_MAX } from "../runtime/grpc/limits.ts";
 import type { AgentSession } from "./agent-session.ts";
 
-/** Parts of a census window: two questions halve 2^48 hashes of 100,000 machines to single ones. */
-const CENSUS_PARTS = 256;
-/** Hashes named in a census. */
-const LOWEST_MAX = 32;
 const QUERY_LIMIT_DEFAULT = 100;
 const QUERY_LIMIT_MAX = 1_000;
 /** Machines of one message; the rest of it is room for the envelope. */
@@ -38,7 +35,7 @@ export function censusOf(sessions: Iterable<AgentSession>, request: CensusReques
     const part = Math.floor((hash - low) / partWidth);
     counts[part] = (counts[part] as number) + 1;
   }
-  const lowest = hashes.sort((a, b) => a - b).slice(0, LOWEST_MAX);
+  const lowest = hashes.sort((a, b) => a - b).slice(0, CENSUS_LOWEST_MAX);
   return { query, rollout, counts, lowest, total: hashes.length };
 }
 
