@@ -21,7 +21,7 @@ interface Mark {
 }
 
 /** The boot of this machine; another one after a power loss. */
-export function bootId(): string {
+function bootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 

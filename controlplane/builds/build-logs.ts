@@ -7,7 +7,7 @@ import { failedPrecondition, invalid, RpcError } from "../../runtime/grpc/rpc-er
 /** Bytes of one append: half of a message, and a segment is one append. */
 export const APPEND_BYTES_MAX = 128 * 1024;
 /** Bytes of one read. */
-export const TAIL_BYTES_MAX = 64 * 1024;
+const TAIL_BYTES_MAX = 64 * 1024;
 /** Bytes of one attempt's log: a build that prints 1 MB/s for 15 min has 0.9 GB. */
 const LOG_BYTES_MAX = 1 << 30;
 const OFFSET_DIGITS = 12;

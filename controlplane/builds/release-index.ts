@@ -6,7 +6,7 @@ import { failedPrecondition, invalid, notFound } from "../../runtime/grpc/rpc-er
 import type { Operation, Store } from "../../runtime/store/store.ts";
 
 /** Digits that a short name has at least: 4, as git has it. */
-export const SHORT_NAME_DIGITS_MIN = 4;
+const SHORT_NAME_DIGITS_MIN = 4;
 /** Candidates that an ambiguous name is answered with. */
 const CANDIDATES_MAX = 10;
 /** Index rows read for one name: a SHA that was rebuilt more often than that is still found. */

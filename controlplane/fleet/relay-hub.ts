@@ -19,7 +19,7 @@ import { encodeRelay, parseRelay, RELAYS_PREFIX, type RelayRow, relayKey } from 
 import type { ReplicationTracker } from "./replication-tracker.ts";
 
 /** A relay obeys for so long after the last heartbeat: the leader's lease. */
-export const LEADER_TTL_MS = 3_000;
+const LEADER_TTL_MS = 3_000;
 /** Three heartbeats in the time of one lease. */
 const HEARTBEAT_MS = LEADER_TTL_MS / 3;
 /** Packs nobody needs any more are looked for so often, beside at every change. */

@@ -24,7 +24,7 @@ import {
 } from "./rollout-record.ts";
 
 /** Another leader's epoch is in the store; nothing may be decided here any more. */
-export class FencedError extends Error {
+class FencedError extends Error {
   override readonly name = "FencedError";
 }
 

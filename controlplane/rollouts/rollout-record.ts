@@ -88,7 +88,7 @@ const Stored = z.object({
   failing: z.array(z.unknown()),
 });
 
-export const ROLLOUTS_PREFIX = "rollouts/";
+const ROLLOUTS_PREFIX = "rollouts/";
 export const ACTIVE_PREFIX = "rollouts-active/";
 export const WAITING_PREFIX = "rollouts-waiting/";
 export const BY_TIME_PREFIX = "rollouts-by-time/";

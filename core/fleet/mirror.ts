@@ -11,7 +11,7 @@ export const PULLS_MAX = 4;
 export const LOOK_MS = 200;
 /** First and longest wait before a failed pull is tried again, before jitter of a half. */
 export const RETRY_MS_MIN = 500;
-export const RETRY_MS_MAX = 10_000;
+const RETRY_MS_MAX = 10_000;
 
 export type MirrorInput =
   /** The origin has so many segments of a pack; cumulative. */

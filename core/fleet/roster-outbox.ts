@@ -4,7 +4,7 @@ import type { Instant } from "../machine.ts";
 import type { Membership } from "./roster.ts";
 
 /** Relays tell each other of changes at most once a second. */
-export const SHARE_INTERVAL_MS = 1_000;
+const SHARE_INTERVAL_MS = 1_000;
 /** Members in one message: 2,000 x about 100 bytes stays below the 256 KiB of a message. */
 export const MEMBERS_PER_MESSAGE_MAX = 2_000;
 

@@ -7,7 +7,7 @@ import { type Candidate, waveOf } from "./targets.ts";
 import { waveHash } from "./wave-hash.ts";
 
 /** An agent counts a permit's time from its receipt; its word takes a way back, too. */
-export const BEGIN_GRACE_MS = 2_000;
+const BEGIN_GRACE_MS = 2_000;
 
 /** A machine of the rollout that is online. */
 export interface Member {

@@ -23,7 +23,7 @@ export interface WaveRule {
 }
 
 /** Whether every wanted label is on the machine with the same value. */
-export function labelsMatch(labels: Labels, wanted: Labels): boolean {
+function labelsMatch(labels: Labels, wanted: Labels): boolean {
   for (const [name, value] of Object.entries(wanted)) {
     if (!Object.hasOwn(labels, name) || labels[name] !== value) return false;
   }

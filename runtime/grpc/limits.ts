@@ -4,7 +4,7 @@
 export const MESSAGE_BYTES_MAX = 256 * 1024;
 
 /** Streams of one connection: a CLI needs 3, a build system a few dozen watches. */
-export const STREAMS_MAX = 256;
+const STREAMS_MAX = 256;
 
 /** Options of every server. */
 export const SERVER_OPTIONS = {

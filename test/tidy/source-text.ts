@@ -37,7 +37,7 @@ export function moduleReferences(source: string): ModuleReference[] {
 }
 
 /** Number of the line, from 1, that the character at `index` stands on. */
-export function lineAt(source: string, index: number): number {
+function lineAt(source: string, index: number): number {
   return source.slice(0, index).split("\n").length;
 }
 
