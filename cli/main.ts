@@ -138,8 +138,13 @@ function explain(error: unknown, command: Command): number {
   }
   const shown = asShown(error, command);
   if (shown === undefined) throw error;
-  if (shown.message !== "") console.error(`${command.name()}: ${shown.message}`);
-  return shown.exitCode;
+  const { message, exitCode } = shown;
+  console.error(`${command.name()}: ${message}`);
+  // Who reads JSON gets an object in any case.
+  if (command.opts<{ json?: boolean }>().json === true) {
+    console.log(JSON.stringify({ ok: false, exitCode, error: message }));
+  }
+  return exitCode;
 }
 
 /** What the person at the terminal can do something about; undefined: a bug. */
