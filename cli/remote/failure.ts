@@ -27,8 +27,9 @@ export function isTransient(error: unknown): boolean {
 /** What a failed call becomes; `address` is where it went. */
 export function asCommandError(error: ServiceError, address: string): CommandError {
   if (isTransient(error)) {
-    const cause = /Last error: (?:Error: )?(.+?)\. Resolution note/.exec(error.details)?.[1];
-    const details = error.details === "" ? "" : ` (${cause ?? error.details})`;
+    const said = error.details ?? "";
+    const cause = /Last error: (?:Error: )?(.+?)\. Resolution note/.exec(said)?.[1] ?? said;
+    const details = cause === "" ? "" : ` (${cause})`;
     return new CommandError(
       EXIT.error,
       `cannot reach the control plane at ${address}; is \`millrace up\` running there?${details}`,

@@ -20,6 +20,8 @@ export const CHANNEL_OPTIONS = {
   "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
   "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
   "grpc.enable_retries": 0,
+  // Programs of one fleet reach each other, loopback above all; http_proxy is for the world outside.
+  "grpc.enable_http_proxy": 0,
   "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 5_000,
   "grpc.keepalive_permit_without_calls": 1,

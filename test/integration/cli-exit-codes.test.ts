@@ -368,6 +368,19 @@ test("--json gives an object where a command fails, too", async () => {
   }
 });
 
+test("proxies of the environment are for the world outside", async () => {
+  const api = new ScriptedApi();
+  await api.start({ listRegions: () => ({ regions: [] }) });
+  try {
+    const proxy = "http://127.0.0.1:1";
+    const env = { http_proxy: proxy, https_proxy: proxy, grpc_proxy: proxy };
+    const { code, stderr } = await millrace(["regions", "--addr", api.address], env);
+    assert.equal(code, 0, stderr);
+  } finally {
+    await api.stop();
+  }
+});
+
 test("a control plane that is not there", async () => {
   const { code, stderr } = await millrace(["builds"], { MILLRACE_ADDR: "127.0.0.1:1" });
   assert.equal(code, 1);
