@@ -3,12 +3,13 @@ import { Command } from "commander";
 import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { EXIT } from "../exit-codes.ts";
 import { openProgress } from "../output/open-progress.ts";
+import { print } from "../output/print.ts";
 import { printFailedLog } from "../remote/build-log.ts";
 import { waitSignal } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
 import { followBuild, reportBuild, submit } from "../ship/ship-flow.ts";
 import { readSource } from "../ship/source.ts";
-import { type BuildFlags, buildFlags, buildRequest, print } from "./ship.ts";
+import { type BuildFlags, buildFlags, buildRequest } from "./ship.ts";
 
 /** The command. */
 export function buildCommand(): Command {

@@ -1,16 +1,17 @@
 // `millrace deploy`: roll an existing release out, or say what that would do (`--plan`).
 import { randomUUID } from "node:crypto";
 import { Command } from "commander";
-import { type PlanRolloutResponse, RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
+import type { PlanRolloutResponse } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { call } from "../../runtime/grpc/client.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { formatBytes, formatTable, shortId } from "../output/format.ts";
 import { openProgress } from "../output/open-progress.ts";
+import { print } from "../output/print.ts";
 import { collect, type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { type ControlPlane, openControlPlane } from "../remote/control-plane.ts";
 import { patientCall } from "../remote/patient-call.ts";
+import { endWithRollout } from "../ship/end-with-rollout.ts";
 import { followRollout, reportRollout } from "../ship/ship-flow.ts";
-import { print } from "./ship.ts";
 
 interface Flags extends WaitFlags {
   readonly service?: string;
@@ -103,9 +104,7 @@ async function start(plane: ControlPlane, release: string, flags: Flags): Promis
   try {
     const ended = await followRollout(plane, rollout.id, progress, signal);
     progress.end();
-    const isDone = ended.state === RolloutState.ROLLOUT_STATE_SUCCEEDED;
-    process.exitCode = isDone ? EXIT.done : EXIT.rolloutFailed;
-    print(flags, reportRollout(ended, undefined), "");
+    endWithRollout(flags, ended, undefined);
   } finally {
     progress.end();
   }

@@ -2,12 +2,12 @@
 import { Command } from "commander";
 import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { call } from "../../runtime/grpc/client.ts";
-import { EXIT } from "../exit-codes.ts";
 import { openProgress } from "../output/open-progress.ts";
+import { print } from "../output/print.ts";
 import { type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
+import { endWithRollout } from "../ship/end-with-rollout.ts";
 import { followRollout, reportRollout } from "../ship/ship-flow.ts";
-import { print } from "./ship.ts";
 
 /** The command. */
 export function rollbackCommand(): Command {
@@ -35,8 +35,7 @@ async function rollback(id: string, flags: WaitFlags): Promise<void> {
     const isBack =
       ended.state === RolloutState.ROLLOUT_STATE_ROLLED_BACK ||
       ended.state === RolloutState.ROLLOUT_STATE_SUCCEEDED;
-    process.exitCode = isBack ? EXIT.done : EXIT.rolloutFailed;
-    print(flags, { ...reportRollout(ended, undefined), ok: isBack }, "");
+    endWithRollout(flags, ended, undefined, isBack);
   } finally {
     progress.end();
     plane.close();

@@ -5,20 +5,14 @@ import {
   type ShipRequest,
   type SubmitBuildRequest,
 } from "../../proto/gen/millrace/v1/builds.ts";
-import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { EXIT } from "../exit-codes.ts";
 import { openProgress } from "../output/open-progress.ts";
+import { print } from "../output/print.ts";
 import { printFailedLog } from "../remote/build-log.ts";
 import { collect, type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
-import {
-  followBuild,
-  followRollout,
-  reportBuild,
-  reportRollout,
-  type ShipReport,
-  submit,
-} from "../ship/ship-flow.ts";
+import { endWithRollout } from "../ship/end-with-rollout.ts";
+import { followBuild, followRollout, reportBuild, submit } from "../ship/ship-flow.ts";
 import { readSource, type Source, type SourceFlags } from "../ship/source.ts";
 
 export interface BuildFlags extends WaitFlags, SourceFlags {
@@ -79,9 +73,7 @@ async function ship(place: string, flags: ShipFlags): Promise<void> {
     following = `rollouts ${built.rollout}`;
     const rollout = await followRollout(plane, built.rollout, progress, signal);
     progress.end();
-    const isDone = rollout.state === RolloutState.ROLLOUT_STATE_SUCCEEDED;
-    process.exitCode = isDone ? EXIT.done : EXIT.rolloutFailed;
-    print(flags, reportRollout(rollout, built), "");
+    endWithRollout(flags, rollout, built);
   } finally {
     progress.end();
     plane.close();
@@ -104,14 +96,4 @@ export function buildRequest(
     requester: flags.requester ?? "",
     overallTimeoutMs: 0,
   };
-}
-
-/** Prints a report as JSON, or a sentence for people. */
-export function print(
-  flags: { readonly json: boolean },
-  report: ShipReport | object,
-  sentence: string,
-): void {
-  if (flags.json) console.log(JSON.stringify(report));
-  else if (sentence !== "") console.log(sentence);
 }

@@ -3,10 +3,10 @@ import { Command } from "commander";
 import type { Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { call } from "../../runtime/grpc/client.ts";
 import { describeRollout } from "../output/describe.ts";
+import { print } from "../output/print.ts";
 import { type RemoteFlags, remoteCommand } from "../remote/command-options.ts";
 import { type ControlPlane, openControlPlane } from "../remote/control-plane.ts";
 import { reportRollout } from "../ship/ship-flow.ts";
-import { print } from "./ship.ts";
 
 const VERBS = {
   pause: {

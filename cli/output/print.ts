@@ -1,4 +1,5 @@
-// How a read reaches stdout: as one JSON object with --json, else as text for people.
+// How what a command found or did reaches stdout: as one JSON object with --json, else as text for
+// people.
 import type { Rows } from "../remote/pages.ts";
 
 interface Flags {
@@ -25,4 +26,10 @@ export function printRows<Row>(
     const more = isCut ? `\n(the first ${rows.length}; there are more: --limit)` : "";
     return `${view.table(rows)}${more}`;
   });
+}
+
+/** Prints what a command did: the report with --json, else the sentence, if there is one to say. */
+export function print(flags: Flags, report: object, sentence: string): void {
+  if (flags.json) console.log(JSON.stringify(report));
+  else if (sentence !== "") console.log(sentence);
 }
