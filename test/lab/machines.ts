@@ -54,9 +54,10 @@ export class Machine {
     return existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : [];
   }
 
-  /** Processes of all services, by the agent's own table. */
-  processes(): Supervised[] {
+  /** Processes of a service, or of all, by the agent's own table. */
+  processes(only?: string): Supervised[] {
     return readdirSync(this.path).flatMap((service) => {
+      if (only !== undefined && service !== only) return [];
       const path = join(this.path, service, "state.json");
       if (!existsSync(path)) return [];
       const state = JSON.parse(readFileSync(path, "utf8"));
