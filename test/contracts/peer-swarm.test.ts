@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { encodeFrame } from "../../core/swarm/encode-frame.ts";
 import type { Frame } from "../../core/swarm/frame.ts";
 import { monotonicNow } from "../../runtime/driver.ts";
+import { until } from "../lab/until.ts";
 import { type FleetPeer, PACK, PeerFleet } from "./peer-fleet.ts";
 import { put } from "./piece-store-contract.ts";
 import { samplePieces } from "./sample-pieces.ts";
@@ -44,14 +45,6 @@ async function untilClosed(socket: Socket): Promise<string> {
   socket.on("data", (bytes: Buffer) => chunks.push(bytes));
   await once(socket, "close");
   return Buffer.concat(chunks).toString("latin1");
-}
-
-/** Waits for what no event tells; fails after 10 s. */
-async function until(isSo: () => boolean): Promise<void> {
-  for (const deadline = monotonicNow() + 10_000; !isSo(); ) {
-    assert(monotonicNow() < deadline, "it did not come to be so in 10 s");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 const hello = { kind: "hello", swarm: PACK, peer: "raw", role: "agent" } as const;
@@ -198,7 +191,7 @@ test("a connection without hello, and an idle one, are closed in time", () =>
     assert.equal(peer.swarm.peers(), 1);
     aheadMs = 72_000;
     await closings;
-    await until(() => peer.swarm.peers() === 0);
+    await until("no peer is left", () => peer.swarm.peers() === 0);
   }));
 
 test("leaving rejects who waits for pieces, and frees the pack to be joined again", () =>

@@ -6,20 +6,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { mountSmallDisk } from "../contracts/small-disk.ts";
+import { until } from "../lab/until.ts";
 import { AgentWorld, SERVICE, server } from "./agent-world.ts";
 
 const service = SERVICE;
 const MIB = 1024 * 1024;
 
 const packOf = (release: Release): string => release.layout?.packs.at(-1)?.pack ?? "";
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const endsAt = performance.now() + 60_000;
-  while (!holds()) {
-    assert.ok(performance.now() < endsAt, what);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 test("a full disk: the old release runs on, and what was fetched counts when there is room", async (t) => {
   const world = await AgentWorld.start();

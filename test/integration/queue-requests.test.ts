@@ -9,15 +9,8 @@ import { credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { call } from "../../runtime/grpc/client.ts";
 import { packageRoot } from "../../runtime/package-root.ts";
-import {
-  complete,
-  eventually,
-  leaseOne,
-  scratch,
-  startQueue,
-  submit,
-  succeed,
-} from "./queue-system.ts";
+import { until } from "../lab/until.ts";
+import { complete, leaseOne, scratch, startQueue, submit, succeed } from "./queue-system.ts";
 
 const { root, remove } = scratch();
 const queue = await startQueue(root, { detectMs: 300, sweepMs: 50 });
@@ -148,7 +141,7 @@ for (const { what, request, code, says } of REFUSED) {
 test("a build that nobody takes, and one that does not end, time out by name", async () => {
   await drain();
   const waits = await submit(queue, { overallTimeoutMs: 400 });
-  const queued = await eventually("the queue deadline", async () => {
+  const queued = await until("the queue deadline", async () => {
     const build = await get(waits.build!.id);
     return build.state === BuildState.BUILD_STATE_TIMED_OUT && build;
   });
@@ -168,7 +161,7 @@ test("a build that kills its workers is given up after three, and the queue goes
   for (let delivery = 1; delivery <= 3; delivery += 1) {
     assert.equal((await leaseOne(queue, `w${delivery}`, 9_000)).attempt, delivery);
   }
-  const ended = await eventually("the end of the build", async () => {
+  const ended = await until("the end of the build", async () => {
     const now = await get(build!.id);
     return now.state === BuildState.BUILD_STATE_FAILED && now;
   });

@@ -6,11 +6,11 @@ import { status } from "@grpc/grpc-js";
 import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
 import { call } from "../../runtime/grpc/client.ts";
+import { until } from "../lab/until.ts";
 import { type ControlPlane, startControlPlane } from "./controlplane-process.ts";
 import {
   beat,
   complete,
-  eventually,
   leaseOne,
   logText,
   scratch,
@@ -158,7 +158,7 @@ test("SIGTERM ends it at once though workers wait and logs are followed", async 
     (error: { code?: number }) => error.code === status.UNAVAILABLE,
   );
   const { fleet } = now;
-  await eventually("the worker to wait", async () => {
+  await until("the worker to wait", async () => {
     const glance = await call(fleet, fleet.getStatus, {});
     return glance.workers === 2;
   });

@@ -188,20 +188,6 @@ export async function sealedRelease(
   };
 }
 
-/** Polls until `read` gives something; the limit is for a test that will fail. */
-export async function eventually<Value>(
-  what: string,
-  read: () => Promise<Value | undefined | false>,
-): Promise<Value> {
-  const end = performance.now() + 20_000;
-  for (;;) {
-    const value = await read();
-    if (value !== undefined && value !== false) return value;
-    assert(performance.now() < end, `waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-}
-
 const shipChain: ShipChain = {
   async prepare({ buildId, release }) {
     const rolloutId = `r-${randomBytes(8).toString("hex")}`;

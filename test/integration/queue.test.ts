@@ -4,10 +4,10 @@ import { after, test } from "node:test";
 import { Metadata, status } from "@grpc/grpc-js";
 import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { call } from "../../runtime/grpc/client.ts";
+import { until } from "../lab/until.ts";
 import {
   beat,
   complete,
-  eventually,
   leaseOne,
   logText,
   scratch,
@@ -66,7 +66,7 @@ test("a worker that vanishes loses the build to the next, and is refused from th
   );
   const release = await succeed(queue, second);
   assert.equal((await get(build!.id)).release, release.release);
-  await eventually("the lost attempt's pack to be deleted", async () => {
+  await until("the lost attempt's pack to be deleted", async () => {
     const page = await queue.origin.list(`packs/${first.build}.`);
     return page.blobs.every(({ key }) => key.startsWith(`packs/${second.build}.2/`));
   });
@@ -156,7 +156,7 @@ test("a build to be shipped is told to the fleet while it grows, and starts a ro
   await beat(queue, lease, { service: "hello", segments: 1 });
   await succeed(queue, lease);
   const pack = `${lease.build}.1`;
-  const told = await eventually("the end of the order", async () => {
+  const told = await until("the end of the order", async () => {
     const facts = queue.told.filter((fact) => fact.includes(pack));
     return facts.some((fact) => fact.startsWith("ended")) && facts;
   });

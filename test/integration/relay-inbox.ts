@@ -1,5 +1,6 @@
 // Messages that a scripted program has received, to be awaited by what they say.
 import assert from "node:assert/strict";
+import { Wakes } from "./wakes.ts";
 
 /** Longest wait of a test for one message; only a failure takes it. */
 const WAIT_MS_MAX = 20_000;
@@ -7,11 +8,11 @@ const WAIT_MS_MAX = 20_000;
 /** What has come so far, and what is awaited. */
 export class Inbox<Message> {
   readonly all: Message[] = [];
-  readonly #waiting = new Set<() => void>();
+  readonly #wakes = new Wakes();
 
   push(message: Message): void {
     this.all.push(message);
-    for (const wake of [...this.#waiting]) wake();
+    this.#wakes.wake();
   }
 
   /** The first message, of those that come from `from` on, of which `read` returns something. */
@@ -28,20 +29,8 @@ export class Inbox<Message> {
       }
       const leftMs = deadline - performance.now();
       assert.ok(leftMs > 0, `no ${what} in ${WAIT_MS_MAX} ms; last: ${shown(this.all.at(-1))}`);
-      await this.#next(leftMs);
+      await this.#wakes.next(leftMs);
     }
-  }
-
-  #next(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        this.#waiting.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, ms);
-      this.#waiting.add(wake);
-    });
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type WatchRolloutResponse,
 } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { call } from "../../runtime/grpc/client.ts";
+import { until } from "../lab/until.ts";
 import { RolloutWorld, releaseOf } from "./rollout-world.ts";
 
 /** Everybody at once: tests of order and of bounds say otherwise. */
@@ -28,9 +29,7 @@ async function settle(service: string, name: string) {
   const release = await world.release(service, name, FAST);
   const { id } = await world.rollOut(release);
   await world.reaches(id, "succeeded");
-  await world.until("machines", () =>
-    world.machines.every(({ running }) => running === release.release),
-  );
+  await until("machines", () => world.machines.every(({ running }) => running === release.release));
   return release;
 }
 
@@ -47,7 +46,7 @@ test("a shipped build goes from replication over its waves to every machine", as
   const order = { build: release.build, attempt: 1, pack, service: "hello", targets: {} };
   world.plane.packs.orderBegun({ ...order, excludedRegions: [], traceparent: "" });
   world.plane.packs.packGrew(pack, 2);
-  await world.until("pre-fetch", () => world.relays.every((one) => one.packs.get(pack) === 2));
+  await until("pre-fetch", () => world.relays.every((one) => one.packs.get(pack) === 2));
   const ship = ShipRequest.fromPartial({});
   const input = { buildId: release.build, release, ship, traceparent: "" };
   const { rolloutId, compares, operations } = await world.plane.ship.prepare(input);
@@ -74,7 +73,7 @@ test("a region that does not hold every pack holds the rollout up", async () => 
   const release = await world.release("hello", "one", FAST);
   world.relays[1]?.withheld.add(`${release.build}.1`);
   const { id } = await world.rollOut(release);
-  await world.until("replication of the other region", () => world.relays[0]?.packs.size === 1);
+  await until("replication of the other region", () => world.relays[0]?.packs.size === 1);
   const held = await world.reaches(id, "replicating");
   assert.equal(held.regions.find(({ region }) => region === "region-1")?.replicatedBytes, 0);
   const { rollouts } = world.plane;
@@ -126,7 +125,7 @@ test("a paused rollout grants nothing until it is resumed", async () => {
   const { rollouts } = world.plane;
   const { rollout } = await call(rollouts, rollouts.pauseRollout, { id: "hello" });
   assert.equal(rollout?.paused, true);
-  await world.until("bake time", () => Date.now() > (rollout?.updatedAtMs ?? 0) + 1_500);
+  await until("bake time", () => Date.now() > (rollout?.updatedAtMs ?? 0) + 1_500);
   assert.equal((await world.get(id)).state, RolloutState.ROLLOUT_STATE_BAKING);
   assert.equal(world.machines.filter(({ running }) => running !== "").length, 2);
   await call(rollouts, rollouts.resumeRollout, { id });
@@ -138,7 +137,7 @@ test("a new leader goes on in mid-rollout, and an old one is not obeyed", async 
   const waves = [{ percent: 20 }, { percent: 100 }];
   const release = await world.release("hello", "one", { failuresPercent: 10, waves });
   const { id } = await world.rollOut(release);
-  await world.until("some machines", () => world.machines.some(({ running }) => running !== ""));
+  await until("some machines", () => world.machines.some(({ running }) => running !== ""));
   const { epoch } = world.plane.fence;
   await world.restart();
   assert.ok(world.plane.fence.epoch > epoch);
@@ -152,8 +151,8 @@ test("a new leader goes on in mid-rollout, and an old one is not obeyed", async 
   relay.epoch = world.plane.fence.epoch + 1;
   await world.restart();
   relay.epoch = world.plane.fence.epoch + 1;
-  await world.until("deposed", () => world.deposed === world.plane.fence.epoch + 1);
-  await world.until("refusal", () => relay.refusals.some((text) => text.includes("has seen")));
+  await until("deposed", () => world.deposed === world.plane.fence.epoch + 1);
+  await until("refusal", () => relay.refusals.some((text) => text.includes("has seen")));
 });
 
 test("the same key starts one rollout, and of two with one plan one wins", async () => {

@@ -28,11 +28,8 @@ import { formatAddress } from "../../runtime/listen-address.ts";
 import { createLog } from "../../runtime/log.ts";
 import { openStore } from "../../runtime/store/open-store.ts";
 import type { Store } from "../../runtime/store/store.ts";
+import { until } from "../lab/until.ts";
 import { TestRelay } from "./rollout-relay.ts";
-
-/** How long anything that is waited for may take on a busy machine. */
-const WAIT_MS_MAX = 60_000;
-const LOOK_MS = 20;
 
 const log = createLog("test");
 log.level = process.env["MILLRACE_LOG"] ?? "fatal";
@@ -76,7 +73,7 @@ export class RolloutWorld {
       const region = `region-${index}`;
       this.relays.push(new TestRelay(`relay-${index}`, region, machines, () => this.address));
     }
-    await this.until("relays", async () => {
+    await until("relays", async () => {
       const { regions: known } = await call(this.plane.fleet, this.plane.fleet.listRegions, {});
       return known.length === regions && known.every(({ agents }) => agents === machines);
     });
@@ -109,7 +106,7 @@ export class RolloutWorld {
   /** Waits until the rollout is in the state, or has ended otherwise. */
   async reaches(id: string, name: keyof typeof STATES): Promise<Rollout> {
     let last: Rollout | undefined;
-    await this.until(`rollout ${name}`, async () => {
+    await until(`rollout ${name}`, async () => {
       last = await this.get(id);
       return last.state === STATES[name] || last.endedAtMs !== 0;
     });
@@ -117,14 +114,6 @@ export class RolloutWorld {
       throw new Error(`rollout is ${JSON.stringify(last, null, 1)}, expected ${name}`);
     }
     return last;
-  }
-
-  async until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-    const endsAt = performance.now() + WAIT_MS_MAX;
-    while (!(await isSo())) {
-      if (performance.now() > endsAt) throw new Error(`waited in vain for: ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
   }
 }
 

@@ -6,7 +6,8 @@ import { after, before, test } from "node:test";
 import { Lab } from "../lab/lab.ts";
 import type { Repository } from "../lab/repository.ts";
 import { httpSample } from "../lab/sample-service.ts";
-import { type ShipResult, until } from "../lab/system.ts";
+import type { ShipResult } from "../lab/system.ts";
+import { until } from "../lab/until.ts";
 
 const SERVICE = "struck";
 const ROLLOUT = {

@@ -8,7 +8,8 @@ import { pause } from "../../runtime/program/back-off.ts";
 import { Lab } from "../lab/lab.ts";
 import type { Machine } from "../lab/machines.ts";
 import { hookSample, httpSample } from "../lab/sample-service.ts";
-import { type ShipResult, until } from "../lab/system.ts";
+import type { ShipResult } from "../lab/system.ts";
+import { until } from "../lab/until.ts";
 
 const BIG_BYTES = 128 * 1024 * 1024;
 /** That much moves in well under a second. */

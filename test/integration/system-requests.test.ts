@@ -6,7 +6,8 @@ import { after, before, test } from "node:test";
 import { processStartTime } from "../../runtime/program/process-start.ts";
 import { Lab } from "../lab/lab.ts";
 import { hookSample } from "../lab/sample-service.ts";
-import { type ShipResult, until } from "../lab/system.ts";
+import type { ShipResult } from "../lab/system.ts";
+import { until } from "../lab/until.ts";
 
 const rollout = { waves: [{ percent: 100 }], failures: "100%", maxUnavailable: 100 };
 const lab = new Lab();

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { Lab } from "../lab/lab.ts";
 import type { Repository } from "../lab/repository.ts";
 import { httpSample, type Sample } from "../lab/sample-service.ts";
-import { until } from "../lab/system.ts";
+import { until } from "../lab/until.ts";
 
 const SERVICE = "lasting";
 const lab = new Lab();

@@ -6,7 +6,8 @@ import { pause } from "../../runtime/program/back-off.ts";
 import { Lab } from "../lab/lab.ts";
 import type { Machine } from "../lab/machines.ts";
 import { hookSample, httpSample } from "../lab/sample-service.ts";
-import { type CommandResult, until } from "../lab/system.ts";
+import type { CommandResult } from "../lab/system.ts";
+import { until } from "../lab/until.ts";
 
 const REGIONS = 2;
 const AGENTS = 6;
@@ -54,7 +55,7 @@ async function begin(name: string, files: Parameters<Lab["ship"]>[1], ...flags: 
   return found;
 }
 
-const endOf = (id: string): Promise<void> =>
+const endOf = (id: string): Promise<boolean> =>
   until("the rollout has ended", async () => {
     const { state } = await rolloutOf(id);
     return ["succeeded", "rolled_back", "aborted", "failed"].includes(state);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { mountSmallDisk } from "../contracts/small-disk.ts";
 import { noise } from "../core/release/packed-tree.ts";
+import { until } from "../lab/until.ts";
 import type { GivenLease } from "./worker-queue.ts";
 import { type Repository, WorkerWorld } from "./worker-world.ts";
 
@@ -59,7 +60,7 @@ test("a control plane that is away delays the word, not the build", async () => 
   world.queue.close();
   make("away");
   // The command ends meanwhile, and the attempt gets as far as asking for earlier releases.
-  await until(() => readdirSync(world.folder).includes("done"));
+  await until("done", () => readdirSync(world.folder).includes("done"));
   assert.deepEqual(given.completions, []);
   await world.queue.open();
   await world.queue.ended(given);
@@ -91,7 +92,7 @@ test("a flood of log is cut, and does not fill the disk", async () => {
   const log = join(world.root, "builds", `${given.lease.build}.1`, "log");
   const limit = 64 * 1024 * 1024;
   await world.queue.until("cut", () => given.length > limit);
-  await until(() => statSync(log).size <= limit);
+  await until("cut off", () => statSync(log).size <= limit);
   make("flooded");
   await world.queue.ended(given);
   const end = given.text.slice(limit);
@@ -162,12 +163,3 @@ test("what is kept between builds is bounded", async () => {
   rmSync(fresh.path, { recursive: true });
   await world.build(fresh.path, commit, { run: "true", output: "file" });
 });
-
-/** Polls for what no call tells. */
-async function until(isTrue: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!isTrue()) {
-    assert.ok(performance.now() < deadline, "not true in 20 s");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

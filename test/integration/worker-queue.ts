@@ -11,6 +11,7 @@ import {
   type LeaseResponse,
   WorkerServiceService,
 } from "../../proto/gen/millrace/v1/workers.ts";
+import { Wakes } from "./wakes.ts";
 
 /** Longest wait of a test for one thing; only a failure takes it. */
 const WAIT_MS_MAX = 20_000;
@@ -76,7 +77,7 @@ export class WorkerQueue {
   readonly given: GivenLease[] = [];
   readonly #waiting: GivenLease[] = [];
   readonly #asking = new Set<Reply<LeaseResponse>>();
-  readonly #wakes = new Set<() => void>();
+  readonly #wakes = new Wakes();
   #server: Server | undefined;
   #count = 0;
   port = 0;
@@ -139,7 +140,7 @@ export class WorkerQueue {
         const log = this.given.at(-1)?.text.slice(-2_000);
         assert.fail(`not ${what} in ${WAIT_MS_MAX} ms; log:\n${log}`);
       }
-      await this.#next(leftMs);
+      await this.#wakes.next(leftMs);
     }
   }
 
@@ -158,7 +159,7 @@ export class WorkerQueue {
     this.#asking.add(reply);
     call.on("cancelled", () => this.#asking.delete(reply));
     this.#hand();
-    this.#wake();
+    this.#wakes.wake();
   }
 
   #hand(): void {
@@ -201,24 +202,8 @@ export class WorkerQueue {
       } catch (error) {
         reply(error as ServiceError);
       }
-      this.#wake();
+      this.#wakes.wake();
     };
-  }
-
-  #wake(): void {
-    for (const wake of [...this.#wakes]) wake();
-  }
-
-  #next(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        this.#wakes.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, ms);
-      this.#wakes.add(wake);
-    });
   }
 }
 

@@ -5,14 +5,11 @@ import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { isSameProcess } from "../../runtime/program/process-start.ts";
+import { until } from "./until.ts";
 
 const MILLRACE = fileURLToPath(new URL("../../cli/millrace.js", import.meta.url));
-
-/** How often a condition that has no event is looked at. */
-const LOOK_MS = 50;
 
 /** What a command left behind. */
 export interface CommandResult {
@@ -162,19 +159,6 @@ export async function runMillrace(
   });
   const [code] = (await once(child, "close")) as [number | null];
   return { code: code ?? -1, stdout, stderr };
-}
-
-/** Waits until a condition holds that has no event; rejects, naming it, after the deadline. */
-export async function until(
-  what: string,
-  holds: () => boolean | Promise<boolean>,
-  deadlineMs = 60_000,
-): Promise<void> {
-  const end = performance.now() + deadlineMs;
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
-    await sleep(LOOK_MS);
-  }
 }
 
 function childrenOf(root: string): ChildRecord[] {

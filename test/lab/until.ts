@@ -1,0 +1,20 @@
+// Waiting for what no event tells. The deadline is only reached by a test that fails.
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** Between two looks. */
+const LOOK_MS = 20;
+
+/** Looks until `read` gives something, and gives it; rejects, naming it, after the deadline. */
+export async function until<Value>(
+  what: string,
+  read: () => Value | Promise<Value>,
+  deadlineMs = 60_000,
+): Promise<Exclude<Value, undefined | false>> {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    const value = await read();
+    if (value !== undefined && value !== false) return value as Exclude<Value, undefined | false>;
+    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    await sleep(LOOK_MS);
+  }
+}
