@@ -4,7 +4,7 @@ import type { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { ListRolloutsResponse, Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { notFound } from "../../runtime/grpc/rpc-error.ts";
 import type { Store } from "../../runtime/store/store.ts";
-import { findRelease } from "../builds/release-index.ts";
+import { findRelease, requireRelease } from "../builds/release-index.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
 import { BY_TIME_PREFIX, ofServicePrefix, parseRollout, rolloutKey } from "./rollout-record.ts";
@@ -42,7 +42,7 @@ export class RolloutReader {
     return this.#wire(await this.seen(id));
   }
 
-  /** By rollout id, or the newest of a service, SHA or release; NOT_FOUND. */
+  /** By rollout id, or the newest of a service, SHA or release; NOT_FOUND, or which SHAs it may be. */
   async seen(name: string): Promise<Seen> {
     const id = ROLLOUT_ID.test(name) ? name : await this.#newest(name);
     const seen = id === undefined ? undefined : await this.#read(id);
@@ -121,8 +121,8 @@ export class RolloutReader {
     const [newest] = ofService.entries;
     if (newest !== undefined) return new TextDecoder().decode(newest.value);
     const lookup = await findRelease(this.#store, name);
-    if (lookup.kind !== "found") return undefined;
-    const { service, release } = lookup.release;
+    if (lookup.kind === "absent") return undefined;
+    const { service, sha, release } = await requireRelease(this.#store, name);
     const page = await this.#store.range({
       prefix: ofServicePrefix(service),
       descending: true,
@@ -131,7 +131,10 @@ export class RolloutReader {
     for (const entry of page.entries) {
       const id = new TextDecoder().decode(entry.value);
       const seen = await this.#read(id);
-      if (seen?.record.release.release === release) return id;
+      const brought = seen?.record.release;
+      // Commits with equal output share a release id.
+      if (brought?.release !== release) continue;
+      if (brought.sha === sha || release.startsWith(name)) return id;
     }
     return undefined;
   }
