@@ -28,10 +28,22 @@ export class Repository {
     return this.git("rev-parse", "HEAD").trim();
   }
 
+  /** Keeps a commit object of this text as a branch of its own; gives its SHA. */
+  keep(text: string): string {
+    const sha = this.#run(["hash-object", "-t", "commit", "-w", "--stdin"], text).trim();
+    this.git("branch", `kept-${sha}`, sha);
+    return sha;
+  }
+
   git(...args: string[]): string {
+    return this.#run(args, "");
+  }
+
+  #run(args: readonly string[], input: string): string {
     const author = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
     const env = { PATH: process.env["PATH"], GIT_CONFIG_NOSYSTEM: "1", HOME: this.path };
-    return execFileSync("git", [...author, ...args], { cwd: this.path, env, encoding: "utf8" });
+    const options = { cwd: this.path, env, input, encoding: "utf8" } as const;
+    return execFileSync("git", [...author, ...args], options);
   }
 }
 
