@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { RolloutPlan } from "../../../core/rollout/rollout-row.ts";
+import { VirtualTime } from "../virtual-time.ts";
 import {
   ANSWER_MS,
   type Fate,
@@ -14,7 +15,6 @@ import {
   VirtualRelay,
 } from "./virtual-relay.ts";
 import { VirtualRollout } from "./virtual-rollout.ts";
-import { VirtualTime } from "../virtual-time.ts";
 
 const HOURS_3 = 3 * 3600_000;
 
