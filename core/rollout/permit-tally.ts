@@ -158,7 +158,8 @@ function mustRevert(
 function failureOf(desk: PermitDesk, { candidate, standing }: Member, place: Place) {
   const said = standing?.rollout === desk.rollout ? standing.error : "";
   if (place === "failed") return said === "" ? "failed without saying why" : said;
-  if (place === "reverted") return said === "" ? undefined : said;
+  // One that cannot get it on its disk tries on, and says what it waits for.
+  if (place === "reverted" || place === "fetching") return said === "" ? undefined : said;
   const permit = desk.ledger.of(candidate.agentId);
   return permit?.unanswered === true && place !== "active"
     ? "has not answered in time after it was let activate"
