@@ -1,6 +1,4 @@
 // A real agent process, a scripted relay, and releases packed by the real packer.
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import {
   chmodSync,
   mkdirSync,
@@ -13,8 +11,6 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { findProcesses } from "../../agent/run/service-process.ts";
 import type { Activation, Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
@@ -22,9 +18,9 @@ import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
 import { openPack } from "../../runtime/release/sealed-pack.ts";
 import { loadBase } from "../../worker/pack/base-release.ts";
 import { packOutput } from "../../worker/pack/pack-output.ts";
+import { startProgram } from "../lab/start-program.ts";
 import { ScriptedRelay } from "./scripted-relay.ts";
 
-const MAIN = fileURLToPath(new URL("../../agent/main.ts", import.meta.url));
 export const SERVICE = "hello";
 
 /** Answers /healthz with what the file `health` says, and / with the release it is. */
@@ -61,7 +57,7 @@ export class AgentWorld {
   relay!: ScriptedRelay;
   #origin!: BlobStore;
   #builds = 0;
-  readonly #agents = new Set<ChildProcess>();
+  readonly #agents = new Set<AgentProcess>();
   readonly #ids = new Set<string>();
 
   static async start(): Promise<AgentWorld> {
@@ -115,36 +111,19 @@ export class AgentWorld {
   /** Starts an agent and waits until it is ready. */
   async agent(start: AgentStart = {}): Promise<AgentProcess> {
     const { failpoint = "", root = this.root, flags = [] } = start;
-    const child = spawn(
-      process.execPath,
-      [
-        ...["--disable-warning=ExperimentalWarning", MAIN, "--join", this.relay.address],
-        ...["--region", "eu", "--root", root, ...flags],
-      ],
-      {
-        env: { ...process.env, MILLRACE_FAILPOINT: failpoint, MILLRACE_LOG: "info" },
-        stdio: ["ignore", "pipe", process.env["MILLRACE_TEST_LOG"] ? "inherit" : "ignore"],
-      },
-    );
-    this.#agents.add(child);
-    const exited = once(child, "exit").then(
-      ([code, signal]) => (signal ?? code) as NodeJS.Signals | number | null,
-    );
-    const line = await new Promise<string>((resolve, reject) => {
-      createInterface(child.stdout as NodeJS.ReadableStream).once("line", resolve);
-      void exited.then((how) => reject(new Error(`the agent ended: ${how}`)));
-    });
-    const { id } = JSON.parse(line) as { id: string };
+    const where = ["--join", this.relay.address, "--region", "eu", "--root", root];
+    const env = { MILLRACE_FAILPOINT: failpoint, MILLRACE_LOG: "info" };
+    const program = await startProgram<{ id: string }>("agent", [...where, ...flags], env);
+    const { id } = program.ready;
     this.#ids.add(id);
-    return {
+    const agent: AgentProcess = {
       id,
-      pid: child.pid as number,
-      exited,
-      end: (signal) => {
-        child.kill(signal);
-        return exited;
-      },
+      pid: program.pid,
+      exited: program.exited.then(([code, signal]) => signal ?? code),
+      end: (signal) => program.end(signal).then(([code, by]) => by ?? code),
     };
+    this.#agents.add(agent);
+    return agent;
   }
 
   /** Release that `current` names. */
@@ -164,11 +143,7 @@ export class AgentWorld {
 
   /** Ends everything that was started here, and deletes it. */
   async stop(): Promise<void> {
-    for (const child of this.#agents) {
-      if (child.exitCode !== null || child.signalCode !== null) continue;
-      child.kill("SIGKILL");
-      await once(child, "exit");
-    }
+    await Promise.all([...this.#agents].map((agent) => agent.end("SIGKILL")));
     for (const id of this.#ids) {
       for (const { pid } of findProcesses(id, SERVICE).values()) process.kill(-pid, "SIGKILL");
     }

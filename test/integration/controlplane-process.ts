@@ -1,13 +1,7 @@
 // A control plane as a process of its own, to be killed and started again on the same root.
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { packageRoot } from "../../runtime/package-root.ts";
+import { startProgram } from "../lab/start-program.ts";
 import { connectAll } from "./queue-system.ts";
-
-const MAIN = fileURLToPath(new URL("controlplane/main.ts", packageRoot()));
 
 export interface ControlPlaneOptions {
   /** A place at which it kills itself. */
@@ -23,32 +17,18 @@ export async function startControlPlane(root: string, options: ControlPlaneOptio
     ...["--origin", `file:${join(root, "origin")}`],
     ...(options.flags ?? []),
   ];
-  const env = { ...process.env, MILLRACE_LOG: process.env["MILLRACE_LOG"] ?? "error" };
-  const child = spawn(process.execPath, [MAIN, ...flags], {
-    env: { ...env, MILLRACE_FAILPOINT: options.failpoint ?? "" },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const exited = once(child, "exit");
-  const [line] = await Promise.race([
-    once(createInterface(child.stdout), "line"),
-    exited.then(() => Promise.reject(new Error("the control plane ended before it was ready"))),
-  ]);
-  const { address } = JSON.parse(line as string) as { address: string };
+  const env = {
+    MILLRACE_LOG: process.env["MILLRACE_LOG"] ?? "error",
+    MILLRACE_FAILPOINT: options.failpoint ?? "",
+  };
+  const program = await startProgram<{ address: string }>("controlplane", flags, env);
+  const { address } = program.ready;
   const clients = connectAll(address);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
-    await kill(child, signal, exited);
+    await program.end(signal);
     clients.close();
   };
-  return { ...clients, address, exited, end };
+  return { ...clients, address, exited: program.exited, end };
 }
 
 export type ControlPlane = Awaited<ReturnType<typeof startControlPlane>>;
-
-async function kill(
-  child: ChildProcess,
-  signal: NodeJS.Signals,
-  exited: Promise<unknown>,
-): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-  await exited;
-}

@@ -1,11 +1,8 @@
 // Real relay processes over file: stores in a temporary folder, and packs to mirror.
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { PieceTable } from "../../core/release/piece-table.ts";
 import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
@@ -13,9 +10,8 @@ import { sealKey } from "../../runtime/release/pack-keys.ts";
 import { encodeSeal, makeSeal } from "../../runtime/release/seal.ts";
 import { SegmentWriter } from "../../runtime/release/segment-writer.ts";
 import { samplePieces } from "../contracts/sample-pieces.ts";
+import { startProgram } from "../lab/start-program.ts";
 import { ScriptedControlPlane } from "./scripted-control-plane.ts";
-
-const MAIN = fileURLToPath(new URL("../../relay/main.ts", import.meta.url));
 
 interface Ready {
   readonly id: string;
@@ -76,35 +72,21 @@ export class RelayWorld {
 
   /** Starts a relay process and waits until it is ready. */
   async relay(start: RelayStart): Promise<RelayProcess> {
-    const child = spawn(
-      process.execPath,
-      [
-        ...["--disable-warning=ExperimentalWarning", MAIN, "--region", "eu"],
-        ...["--controlplane", start.controlplane ?? this.control.address],
-        ...["--root", join(this.root, start.name)],
-        ...["--origin", this.url(start.origin ?? "origin")],
-        ...["--region-store", this.url(start.regionStore ?? "eu")],
-        ...["--listen", "127.0.0.1:0", "--swarm-listen", "127.0.0.1:0", "--metrics-port", "0"],
-        ...["--capacity", String(start.capacity ?? 100)],
-      ],
-      {
-        env: { ...process.env, MILLRACE_FAILPOINT: start.failpoint ?? "", MILLRACE_LOG: "warn" },
-        stdio: ["ignore", "pipe", process.env["MILLRACE_TEST_LOG"] ? "inherit" : "ignore"],
-      },
-    );
-    const exited = once(child, "exit").then(([code]) => code as number | null);
-    const line = await new Promise<string>((resolve, reject) => {
-      createInterface(child.stdout as NodeJS.ReadableStream).once("line", resolve);
-      void exited.then((code) => reject(new Error(`the relay exited with ${code}`)));
-    });
+    const flags = [
+      ...["--region", "eu", "--controlplane", start.controlplane ?? this.control.address],
+      ...["--root", join(this.root, start.name)],
+      ...["--origin", this.url(start.origin ?? "origin")],
+      ...["--region-store", this.url(start.regionStore ?? "eu")],
+      ...["--listen", "127.0.0.1:0", "--swarm-listen", "127.0.0.1:0", "--metrics-port", "0"],
+      ...["--capacity", String(start.capacity ?? 100)],
+    ];
+    const env = { MILLRACE_FAILPOINT: start.failpoint ?? "", MILLRACE_LOG: "warn" };
+    const program = await startProgram<Ready>("relay", flags, env);
     const relay: RelayProcess = {
-      ...(JSON.parse(line) as Ready),
-      process: child,
-      exited,
-      end: (signal) => {
-        child.kill(signal);
-        return exited;
-      },
+      ...program.ready,
+      process: program.process,
+      exited: program.exited.then(([code]) => code),
+      end: (signal) => program.end(signal).then(([code]) => code),
     };
     this.#relays.add(relay);
     return relay;
