@@ -1,11 +1,11 @@
-// Many SwarmPeer machines in virtual time, each with a disk, joined by a virtual network. Peers may
-// corrupt, lie, be mute, be slow, leave and come back. It contains no decision of the swarm: only what
-// a disk does, and what such peers do.
+// Many SwarmPeer machines in virtual time, each with a virtual disk, joined by a virtual network. Peers
+// may corrupt, lie, be mute, be slow, leave and come back. It contains no decision of the swarm.
 import assert from "node:assert/strict";
 import type { SwarmEffect, SwarmInput } from "../../../core/swarm/facts.ts";
 import type { Block, PeerRole } from "../../../core/swarm/message.ts";
 import { SwarmPeer } from "../../../core/swarm/swarm-peer.ts";
 import { VirtualTime } from "../virtual-time.ts";
+import { VirtualDisk } from "./virtual-disk.ts";
 import { type Delivery, type Endpoint, VirtualNetwork } from "./virtual-network.ts";
 
 export type Conduct = "honest" | "corrupt" | "mute" | "liar";
@@ -19,17 +19,10 @@ export interface PeerPlan {
   readonly uploadBytesPerMs?: number;
 }
 
-interface Holding {
-  stored: number;
-  readonly givers: Set<string>;
-  isBad: boolean;
-  isWhole: boolean;
-}
-
 interface Peer extends Endpoint {
   readonly plan: PeerPlan;
   machine: SwarmPeer;
-  readonly holdings: Map<number, Holding>;
+  readonly disk: VirtualDisk;
   wakeAt: number;
   bytesReceived: number;
   bytesFromRelays: number;
@@ -38,10 +31,6 @@ interface Peer extends Endpoint {
 
 /** About 0.8 Gbit/s, where the plan says nothing. */
 const UPLOAD_BYTES_PER_MS = 100_000;
-
-function newHolding(isWhole: boolean): Holding {
-  return { stored: 0, givers: new Set(), isBad: false, isWhole };
-}
 
 export class VirtualSwarm {
   readonly peers = new Map<string, Peer>();
@@ -113,15 +102,13 @@ export class VirtualSwarm {
     peer.machine = new SwarmPeer({ peer: id, role: peer.plan.role, seed });
     peer.wakeAt = Number.POSITIVE_INFINITY;
     this.corruptPieces.delete(id);
-    for (const [piece, holding] of peer.holdings) {
-      if (!holding.isWhole) peer.holdings.delete(piece);
-    }
+    peer.disk.discardParts();
     this.#start(peer);
   }
 
   /** A peer gets a piece by another way. */
   mirror(id: string, piece: number): void {
-    this.#peer(id).holdings.set(piece, newHolding(true));
+    this.#peer(id).disk.put(piece);
     this.input(id, { kind: "piece-added", piece });
   }
 
@@ -157,7 +144,7 @@ export class VirtualSwarm {
       uploadBytesPerMs: plan.uploadBytesPerMs ?? UPLOAD_BYTES_PER_MS,
       plan,
       machine: new SwarmPeer({ peer: plan.id, role: plan.role, seed }),
-      holdings: new Map(),
+      disk: new VirtualDisk(),
       links: new Map(),
       isUp: true,
       life: 0,
@@ -175,7 +162,7 @@ export class VirtualSwarm {
     this.input(id, { kind: "wanted", pieces: "all" });
     for (let piece = 0; piece < this.pieceBytes.length; piece += 1) {
       // Who lies or corrupts says that it has everything.
-      const isHeld = seeds || (conduct ?? "honest") !== "honest" || this.#isWhole(peer, piece);
+      const isHeld = seeds || (conduct ?? "honest") !== "honest" || peer.disk.isWhole(piece);
       if (isHeld) this.input(id, { kind: "piece-added", piece });
     }
     const peers = [...this.peers.values()].map(({ plan }) => ({ peer: plan.id, role: plan.role }));
@@ -208,7 +195,7 @@ export class VirtualSwarm {
         this.#network.after(peer, 0.1, () => this.#finish(peer, effect.piece));
         break;
       case "discard":
-        peer.holdings.delete(effect.piece);
+        peer.disk.discard(effect.piece);
         break;
       default:
         effect satisfies never;
@@ -245,40 +232,26 @@ export class VirtualSwarm {
     assert(delivery?.message.kind === "block", "store-block without a block");
     peer.arriving = undefined;
     const { piece, offset, bytes } = block;
-    const holding = peer.holdings.get(piece) ?? newHolding(false);
-    peer.holdings.set(piece, holding);
-    assert(!holding.isWhole, "a whole piece is written again");
-    assert.equal(holding.stored, offset, "blocks are written in order");
+    const stored = peer.disk.write(block, from, delivery.isBad);
     const goOn = this.#network.hold(peer, from);
     this.#network.after(peer, 0.5, () => {
-      holding.stored += bytes;
-      holding.givers.add(from);
-      holding.isBad ||= delivery.isBad;
+      stored();
       this.input(peer.id, { kind: "block-stored", from, piece, offset, bytes });
       goOn();
     });
   }
 
   #finish(peer: Peer, piece: number): void {
-    const holding = peer.holdings.get(piece);
-    assert(holding !== undefined && holding.stored === this.pieceBytes[piece]);
-    if (holding.isBad) peer.holdings.delete(piece);
-    else holding.isWhole = true;
-    const [giver, ...others] = holding.givers;
-    if (holding.isBad && giver !== undefined && others.length === 0) {
-      this.#countCorrupt(peer.id, giver);
-    }
-    this.input(peer.id, { kind: holding.isBad ? "piece-corrupt" : "piece-verified", piece });
+    const { isBad, givers } = peer.disk.finish(piece, this.pieceBytes[piece] as number);
+    const [giver, ...others] = givers;
+    if (isBad && giver !== undefined && others.length === 0) this.#countCorrupt(peer.id, giver);
+    this.input(peer.id, { kind: isBad ? "piece-corrupt" : "piece-verified", piece });
   }
 
   #countCorrupt(by: string, giver: string): void {
     const counts = this.corruptPieces.get(by) ?? new Map<string, number>();
     counts.set(giver, (counts.get(giver) ?? 0) + 1);
     this.corruptPieces.set(by, counts);
-  }
-
-  #isWhole(peer: Peer, piece: number): boolean {
-    return peer.holdings.get(piece)?.isWhole ?? false;
   }
 
   #armWake(peer: Peer): void {
