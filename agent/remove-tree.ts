@@ -2,7 +2,7 @@
 // up: a batch of entries at a time, other work in between.
 import { rmdirSync, unlinkSync } from "node:fs";
 import { chmod, opendir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setImmediate as yieldTurn } from "node:timers/promises";
 
 /** Entries deleted between two turns of the event loop: about 5 ms. */
@@ -26,20 +26,20 @@ export async function removeTree(path: string): Promise<void> {
   for await (const entry of folder) {
     const below = join(path, entry.name);
     if (entry.isDirectory()) await removeTree(below);
-    else await unlink(below, path);
+    else await inFolder(path, () => unlinkSync(below));
     count += 1;
     if (count % BATCH_ENTRIES === 0) await yieldTurn();
   }
-  rmdirSync(path);
+  await inFolder(dirname(path), () => rmdirSync(path));
 }
 
 /** A release may hold folders that cannot be written into. */
-async function unlink(path: string, folder: string): Promise<void> {
+async function inFolder(folder: string, remove: () => void): Promise<void> {
   try {
-    unlinkSync(path);
+    remove();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EACCES") throw error;
     await chmod(folder, 0o700);
-    unlinkSync(path);
+    remove();
   }
 }
