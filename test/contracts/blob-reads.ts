@@ -8,7 +8,8 @@ import {
   BlobNotFoundError,
   type BlobStore,
 } from "../../runtime/blobs/blob-store.ts";
-import { blobCase, content, keysOf, type OpenBlobs, parts, pattern } from "./opened-blobs.ts";
+import { content, keysOf, type OpenBlobs, parts, pattern } from "./opened-blobs.ts";
+import { openedCase } from "./opened-case.ts";
 
 /** A few buffers and a bit more. */
 const SIZE = 1_000_003;
@@ -76,7 +77,7 @@ const BAD_PREFIXES = ["/", "a//", "../", "a/../", "./", "a b", "é", "a\0", "a*"
 
 /** Registers the cases. */
 export function blobReadCases(open: OpenBlobs): void {
-  blobCase(open, "a blob is read back whole, however it was put", async ({ store }) => {
+  openedCase(open, "a blob is read back whole, however it was put", async ({ store }) => {
     for (const length of [0, 1, 4096, SIZE]) {
       const bytes = pattern(length, length + 1);
       assert.equal(await store.put(`whole/${length}`, bytes), "stored");
@@ -88,7 +89,7 @@ export function blobReadCases(open: OpenBlobs): void {
     }
   });
 
-  blobCase(open, "ranges and positions are cut at the blob's end", async ({ store }) => {
+  openedCase(open, "ranges and positions are cut at the blob's end", async ({ store }) => {
     const bytes = pattern(SIZE);
     await store.put("blob", bytes);
     for (const offset of [0, 1, 262_143, 262_144, SIZE - 1, SIZE, SIZE + 1, 2 ** 40]) {
@@ -112,7 +113,7 @@ export function blobReadCases(open: OpenBlobs): void {
     }
   });
 
-  blobCase(open, "the yielded buffers belong to the caller", async ({ store }) => {
+  openedCase(open, "the yielded buffers belong to the caller", async ({ store }) => {
     const bytes = pattern(SIZE);
     await store.put("blob", bytes);
     const kept: Uint8Array[] = [];
@@ -124,7 +125,7 @@ export function blobReadCases(open: OpenBlobs): void {
     assert((await content(store, "blob")).equals(bytes));
   });
 
-  blobCase(open, "what is absent is told", async ({ store }) => {
+  openedCase(open, "what is absent is told", async ({ store }) => {
     await store.put("a/b", pattern(1));
     for (const key of ["a", "a/b/c", "b", "a/c"]) {
       assert.equal(await store.head(key), undefined);
@@ -136,7 +137,7 @@ export function blobReadCases(open: OpenBlobs): void {
     assert.deepEqual(await keysOf(store, ""), ["a/b"]);
   });
 
-  blobCase(open, "deletion ends a blob, not who is reading it", async ({ store }) => {
+  openedCase(open, "deletion ends a blob, not who is reading it", async ({ store }) => {
     const bytes = pattern(SIZE);
     await store.put("d/blob", bytes);
     const reader = store.get("d/blob")[Symbol.asyncIterator]();
@@ -153,7 +154,7 @@ export function blobReadCases(open: OpenBlobs): void {
     assert.equal((await content(store, "d/blob")).length, 3);
   });
 
-  blobCase(open, "lists come in byte order, by prefix, by pages", async ({ store }) => {
+  openedCase(open, "lists come in byte order, by prefix, by pages", async ({ store }) => {
     const keys = ["a", "a-b", "a.b", "a/b", "a/b/c", "a/b0", "a0", "aB", "a_", "ab", "b/x", "c"];
     for (const key of [...keys].reverse()) await store.put(key, pattern(key.length));
     await checkLists(store, keys);
@@ -170,7 +171,7 @@ export function blobReadCases(open: OpenBlobs): void {
     }
   });
 
-  blobCase(open, "keys are held to their rules, before anything is done", async ({ store }) => {
+  openedCase(open, "keys are held to their rules, before anything is done", async ({ store }) => {
     for (const key of GOOD_KEYS) assert.equal(await store.put(key, pattern(1)), "stored", key);
     assert.deepEqual(await keysOf(store, ""), [...GOOD_KEYS].sort());
     for (const key of BAD_KEYS) {

@@ -6,14 +6,15 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { BlobUnavailableError } from "../../runtime/blobs/blob-store.ts";
-import { blobCase, content, keysOf, type OpenBlobs, parts, pattern } from "./opened-blobs.ts";
+import { content, keysOf, type OpenBlobs, parts, pattern } from "./opened-blobs.ts";
+import { openedCase } from "./opened-case.ts";
 
 const WRITER = fileURLToPath(new URL("blob-writer-child.ts", import.meta.url));
 const SIZE = 600_000;
 
 /** Registers the cases. */
 export function blobWriteCases(open: OpenBlobs): void {
-  blobCase(open, "the first put wins, the second's body is closed", async ({ store }) => {
+  openedCase(open, "the first put wins, the second's body is closed", async ({ store }) => {
     assert.equal(await store.put("k", pattern(10, 1)), "stored");
     assert.equal(await store.put("k", pattern(20, 2)), "present");
     let closed = false;
@@ -30,7 +31,7 @@ export function blobWriteCases(open: OpenBlobs): void {
     assert((await content(store, "k")).equals(pattern(10, 1)));
   });
 
-  blobCase(open, "of racing puts one is stored, whole", async ({ store }) => {
+  openedCase(open, "of racing puts one is stored, whole", async ({ store }) => {
     for (let round = 0; round < 5; round += 1) {
       const bodies = Array.from({ length: 12 }, (_, n) => pattern(SIZE + n, n + 1));
       const results = await Promise.all(
@@ -42,7 +43,7 @@ export function blobWriteCases(open: OpenBlobs): void {
     }
   });
 
-  blobCase(open, "a put whose body fails leaves nothing visible", async ({ store }) => {
+  openedCase(open, "a put whose body fails leaves nothing visible", async ({ store }) => {
     const failure = new Error("the source vanished");
     const body = async function* () {
       yield* parts(pattern(SIZE), 100_000);
@@ -56,7 +57,7 @@ export function blobWriteCases(open: OpenBlobs): void {
     assert.equal(await store.put("x/y", pattern(5)), "stored");
   });
 
-  blobCase(open, "a put whose process is killed leaves nothing visible", async (opened) => {
+  openedCase(open, "a put whose process is killed leaves nothing visible", async (opened) => {
     const args = [WRITER, opened.url, "done/before", "torn/blob"];
     const writer = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
     const exited = once(writer, "exit");
@@ -71,20 +72,24 @@ export function blobWriteCases(open: OpenBlobs): void {
     assert.equal(await store.put("torn/blob", pattern(5)), "stored");
   });
 
-  blobCase(open, "puts and deletes side by side disturb each other nowhere", async ({ store }) => {
-    const work = Array.from({ length: 8 }, async (_, worker) => {
-      for (let n = 0; n < 25; n += 1) {
-        const key = `deep/er/${n % 3}/${worker}`;
-        assert.equal(await store.put(key, pattern(10, worker + 1)), "stored");
-        assert((await content(store, key)).equals(pattern(10, worker + 1)));
-        assert.equal(await store.delete(key), true);
-      }
-    });
-    await Promise.all(work);
-    assert.deepEqual(await keysOf(store, ""), []);
-  });
+  openedCase(
+    open,
+    "puts and deletes side by side disturb each other nowhere",
+    async ({ store }) => {
+      const work = Array.from({ length: 8 }, async (_, worker) => {
+        for (let n = 0; n < 25; n += 1) {
+          const key = `deep/er/${n % 3}/${worker}`;
+          assert.equal(await store.put(key, pattern(10, worker + 1)), "stored");
+          assert((await content(store, key)).equals(pattern(10, worker + 1)));
+          assert.equal(await store.delete(key), true);
+        }
+      });
+      await Promise.all(work);
+      assert.deepEqual(await keysOf(store, ""), []);
+    },
+  );
 
-  blobCase(open, "a closed store has finished its puts and refuses", async (opened) => {
+  openedCase(open, "a closed store has finished its puts and refuses", async (opened) => {
     const { store } = opened;
     const put = store.put("last", parts(pattern(SIZE), 10_000));
     await store.close();

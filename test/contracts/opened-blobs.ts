@@ -1,5 +1,4 @@
 // What the blob store's contract suite needs of a driver under test, and the words its cases share.
-import { test } from "node:test";
 import type { BlobListOptions, BlobRange, BlobStore } from "../../runtime/blobs/blob-store.ts";
 
 /** A blob store of one test, empty at first. */
@@ -15,22 +14,6 @@ export interface OpenedBlobs {
 
 /** Opens an empty blob store. */
 export type OpenBlobs = () => Promise<OpenedBlobs>;
-
-/** One case of a suite: a test on a blob store of its own. */
-export function blobCase(
-  open: OpenBlobs,
-  title: string,
-  body: (opened: OpenedBlobs) => Promise<void>,
-): void {
-  test(title, async () => {
-    const opened = await open();
-    try {
-      await body(opened);
-    } finally {
-      await opened.dispose();
-    }
-  });
-}
 
 /** Bytes that differ from place to place, the same for the same seed. */
 export function pattern(length: number, seed = 1): Uint8Array {

@@ -1,6 +1,5 @@
 // What the store's contract suite needs of a driver under test, and the few words its cases share.
 import { strict as assert } from "node:assert";
-import { test } from "node:test";
 import type { Entry, Store, WatchEvent, WatchOptions } from "../../runtime/store/store.ts";
 import type { RevisionCompactedError } from "../../runtime/store/store-errors.ts";
 
@@ -19,22 +18,6 @@ export interface OpenedStore {
 
 /** Opens an empty store. */
 export type OpenStore = () => Promise<OpenedStore>;
-
-/** One case of a suite: a test on a store of its own. */
-export function storeCase(
-  open: OpenStore,
-  title: string,
-  body: (opened: OpenedStore) => Promise<void>,
-): void {
-  test(title, async () => {
-    const opened = await open();
-    try {
-      await body(opened);
-    } finally {
-      await opened.dispose();
-    }
-  });
-}
 
 export function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);

@@ -6,13 +6,14 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { scan } from "../../runtime/store/store.ts";
 import { StoreUnavailableError } from "../../runtime/store/store-errors.ts";
-import { type OpenStore, put, storeCase, text } from "./opened-store.ts";
+import { openedCase } from "./opened-case.ts";
+import { type OpenStore, put, text } from "./opened-store.ts";
 
 const WRITER = fileURLToPath(new URL("store-writer.ts", import.meta.url));
 
 /** Registers the cases. */
 export function durabilityCases(open: OpenStore): void {
-  storeCase(open, "a closed store refuses, and is as it was when reopened", async (opened) => {
+  openedCase(open, "a closed store refuses, and is as it was when reopened", async (opened) => {
     const { store } = opened;
     await put(store, { a: "1" });
     const last = put(store, { a: "2" });
@@ -33,7 +34,7 @@ export function durabilityCases(open: OpenStore): void {
     assert.equal(await put(reopened, { a: "3" }), revision + 1);
   });
 
-  storeCase(open, "writes acknowledged before kill -9 are there, each whole", async (opened) => {
+  openedCase(open, "writes acknowledged before kill -9 are there, each whole", async (opened) => {
     let acknowledged: string[] = [];
     for (const kills of [1, 40, 200]) {
       const store = await opened.reopen(async () => {

@@ -3,7 +3,8 @@ import { strict as assert } from "node:assert";
 import { type RangeOptions, type Store, scan } from "../../runtime/store/store.ts";
 import { RevisionCompactedError, StoreLimitError } from "../../runtime/store/store-errors.ts";
 import { RANGE_BYTES_MAX, RANGE_ENTRIES_MAX } from "../../runtime/store/store-limits.ts";
-import { bytes, type OpenStore, put, remove, storeCase, text } from "./opened-store.ts";
+import { openedCase } from "./opened-case.ts";
+import { bytes, type OpenStore, put, remove, text } from "./opened-store.ts";
 
 /** In the order of their UTF-8 bytes, which is not the order of JavaScript's strings. */
 const KEYS = [
@@ -21,7 +22,7 @@ const KEYS = [
 
 /** Registers the cases. */
 export function rangeCases(open: OpenStore): void {
-  storeCase(open, "keys come in byte order, by prefix, from a position", async ({ store }) => {
+  openedCase(open, "keys come in byte order, by prefix, from a position", async ({ store }) => {
     await put(store, Object.fromEntries([...KEYS].reverse().map((key) => [key, key])));
     const table: readonly [RangeOptions, readonly string[]][] = [
       [{ prefix: "" }, KEYS],
@@ -54,7 +55,7 @@ export function rangeCases(open: OpenStore): void {
     }
   });
 
-  storeCase(open, "a page has at most 1,000 entries", async ({ store }) => {
+  openedCase(open, "a page has at most 1,000 entries", async ({ store }) => {
     const names = Array.from({ length: RANGE_ENTRIES_MAX + 1 }, (_, i) => `n${10_000 + i}`);
     for (let at = 0; at < names.length; at += 100) {
       await put(store, Object.fromEntries(names.slice(at, at + 100).map((name) => [name, "v"])));
@@ -71,7 +72,7 @@ export function rangeCases(open: OpenStore): void {
     }
   });
 
-  storeCase(open, "a page has at most 1 MiB, but an entry", async ({ store }) => {
+  openedCase(open, "a page has at most 1 MiB, but an entry", async ({ store }) => {
     const half = new Uint8Array(RANGE_BYTES_MAX / 2 - 2);
     const sizes = { b0: half, b1: half, b2: half, b3: new Uint8Array(RANGE_BYTES_MAX - 2) };
     for (const [key, value] of Object.entries(sizes)) {
@@ -84,7 +85,7 @@ export function rangeCases(open: OpenStore): void {
     assert.deepEqual(await keysByPages(store, { prefix: "b" }, 10), ["b0", "b1", "b2", "b3"]);
   });
 
-  storeCase(open, "pages at one revision are one snapshot", async ({ store }) => {
+  openedCase(open, "pages at one revision are one snapshot", async ({ store }) => {
     const revision = await put(store, { k1: "old", k2: "old", k3: "old", k4: "old" });
     const snapshot = scan(store, "k");
     const before = await store.range({ prefix: "k", limit: 1 });
@@ -107,7 +108,7 @@ export function rangeCases(open: OpenStore): void {
     assert.deepEqual(now, ["k1=old", "k2=new", "k3=again", "k4=new", "k5=new"]);
   });
 
-  storeCase(open, "compacted and future revisions cannot be read", async ({ store }) => {
+  openedCase(open, "compacted and future revisions cannot be read", async ({ store }) => {
     await put(store, { a: "1" });
     const second = await put(store, { a: "2" });
     const third = await put(store, { a: "3" });

@@ -8,11 +8,12 @@ import {
   TRANSACTION_BYTES_MAX,
   TRANSACTION_OPERATIONS_MAX,
 } from "../../runtime/store/store-limits.ts";
-import { bytes, type OpenStore, put, remove, storeCase, text } from "./opened-store.ts";
+import { openedCase } from "./opened-case.ts";
+import { bytes, type OpenStore, put, remove, text } from "./opened-store.ts";
 
 /** Registers the cases. */
 export function transactionCases(open: OpenStore): void {
-  storeCase(open, "a put is read back with its revisions and version", async ({ store }) => {
+  openedCase(open, "a put is read back with its revisions and version", async ({ store }) => {
     assert.equal(await store.get("a"), undefined);
     const first = await put(store, { a: "1" });
     const second = await put(store, { a: "2", b: "x" });
@@ -31,7 +32,7 @@ export function transactionCases(open: OpenStore): void {
     assert.equal((await store.get("b"))?.modRevision, second);
   });
 
-  storeCase(open, "a value may be empty, and is copied when asked", async ({ store }) => {
+  openedCase(open, "a value may be empty, and is copied when asked", async ({ store }) => {
     const value = bytes("before");
     const operations = [
       { put: "empty", value: bytes("") },
@@ -44,7 +45,7 @@ export function transactionCases(open: OpenStore): void {
     assert.equal(text(await store.get("kept")), "before");
   });
 
-  storeCase(open, "what writes nothing takes no revision", async ({ store }) => {
+  openedCase(open, "what writes nothing takes no revision", async ({ store }) => {
     const revision = await put(store, { a: "1" });
     assert.equal(await remove(store, "absent"), revision);
     const empty = await store.transact({ compares: [], operations: [] });
@@ -57,7 +58,7 @@ export function transactionCases(open: OpenStore): void {
     assert.deepEqual([created, entry?.version, entry?.createRevision], [revision + 1, 1, again]);
   });
 
-  storeCase(open, "compares hold or not, all operations or none", async ({ store }) => {
+  openedCase(open, "compares hold or not, all operations or none", async ({ store }) => {
     const created = await put(store, { a: "1" });
     const modified = await put(store, { a: "2" });
     const table: readonly [Compare, boolean][] = [
@@ -91,7 +92,7 @@ export function transactionCases(open: OpenStore): void {
     }
   });
 
-  storeCase(open, "of concurrent transactions one wins the compare", async ({ store }) => {
+  openedCase(open, "of concurrent transactions one wins the compare", async ({ store }) => {
     for (let round = 0; round < 5; round += 1) {
       const results = await Promise.all(
         Array.from({ length: 20 }, (_, index) =>
@@ -115,7 +116,7 @@ export function transactionCases(open: OpenStore): void {
     }
   });
 
-  storeCase(open, "concurrent increments lose nothing", async ({ store }) => {
+  openedCase(open, "concurrent increments lose nothing", async ({ store }) => {
     await put(store, { counter: "0" });
     const increment = async () => {
       while (true) {
@@ -132,7 +133,7 @@ export function transactionCases(open: OpenStore): void {
     assert.equal(text(await store.get("counter")), "30");
   });
 
-  storeCase(
+  openedCase(
     open,
     "a transaction at the limits passes, over them it is refused",
     async ({ store }) => {
@@ -169,7 +170,7 @@ export function transactionCases(open: OpenStore): void {
     },
   );
 
-  storeCase(open, "a key or lease time out of bounds is refused", async ({ store }) => {
+  openedCase(open, "a key or lease time out of bounds is refused", async ({ store }) => {
     await assert.rejects(store.get(""), StoreLimitError);
     for (const ttlMs of [0, -1, 1.5, Number.NaN, LEASE_TTL_MS_MAX + 1]) {
       await assert.rejects(store.grantLease(ttlMs), StoreLimitError, `${ttlMs}`);

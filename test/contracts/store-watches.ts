@@ -1,14 +1,15 @@
 // Contract of the store: watches and leases.
 import { strict as assert } from "node:assert";
 import { LeaseNotFoundError } from "../../runtime/store/store-errors.ts";
-import { bytes, type OpenStore, put, remove, storeCase, text, WatchLog } from "./opened-store.ts";
+import { openedCase } from "./opened-case.ts";
+import { bytes, type OpenStore, put, remove, text, WatchLog } from "./opened-store.ts";
 
 /** Above the floor of 2 s that etcd has. */
 const TTL_MS = 4000;
 
 /** Registers the cases. */
 export function watchCases(open: OpenStore): void {
-  storeCase(open, "a watch sees its prefix from now on, transactions whole", async ({ store }) => {
+  openedCase(open, "a watch sees its prefix from now on, transactions whole", async ({ store }) => {
     const before = await put(store, { "a/1": "old" });
     const log = new WatchLog();
     await log.watch(store, { prefix: "a/" });
@@ -27,7 +28,7 @@ export function watchCases(open: OpenStore): void {
     assert.deepEqual([deleted?.version, deleted?.createRevision, deleted?.value.length], [0, 0, 0]);
   });
 
-  storeCase(open, "a watch resumes at a revision without loss or repeat", async (opened) => {
+  openedCase(open, "a watch resumes at a revision without loss or repeat", async (opened) => {
     const first = await put(opened.store, { a: "1" });
     await put(opened.store, { a: "2", b: "1" });
     await remove(opened.store, "a");
@@ -55,7 +56,7 @@ export function watchCases(open: OpenStore): void {
     assert.deepEqual(later.lines, expected, "history outlives a restart");
   });
 
-  storeCase(open, "a watch may start in the future", async ({ store }) => {
+  openedCase(open, "a watch may start in the future", async ({ store }) => {
     const now = await put(store, { a: "0" });
     const log = new WatchLog();
     await log.watch(store, { prefix: "", fromRevision: now + 2 });
@@ -67,7 +68,7 @@ export function watchCases(open: OpenStore): void {
     await assert.rejects(bad, RangeError);
   });
 
-  storeCase(open, "a closed watch is silent", async ({ store }) => {
+  openedCase(open, "a closed watch is silent", async ({ store }) => {
     const [closed, other] = [new WatchLog(), new WatchLog()];
     const close = await closed.watch(store, { prefix: "" });
     await other.watch(store, { prefix: "" });
@@ -79,7 +80,7 @@ export function watchCases(open: OpenStore): void {
     assert.equal(closed.events.length, 1);
   });
 
-  storeCase(open, "a watch on compacted history is told, once", async ({ store }) => {
+  openedCase(open, "a watch on compacted history is told, once", async ({ store }) => {
     const first = await put(store, { a: "1" });
     await remove(store, "a");
     const third = await put(store, { a: "2" });
@@ -96,7 +97,7 @@ export function watchCases(open: OpenStore): void {
     assert.deepEqual(log.lines, [], "it is over");
   });
 
-  storeCase(open, "a long history is replayed whole and joins what follows", async ({ store }) => {
+  openedCase(open, "a long history is replayed whole and joins what follows", async ({ store }) => {
     const first = await put(store, { n1: "0", n2: "0", n3: "0" });
     const log = new WatchLog();
     const count = 1500;
@@ -120,7 +121,7 @@ export function watchCases(open: OpenStore): void {
 
 /** Registers the cases. */
 export function leaseCases(open: OpenStore): void {
-  storeCase(open, "an expired lease takes its keys along in one revision", async (opened) => {
+  openedCase(open, "an expired lease takes its keys along in one revision", async (opened) => {
     const { store } = opened;
     const lease = await store.grantLease(TTL_MS);
     const log = new WatchLog();
@@ -144,7 +145,7 @@ export function leaseCases(open: OpenStore): void {
     assert.equal(text(await store.get("l/3")), "taken off");
   });
 
-  storeCase(open, "a lost lease cannot be put on, and nothing is written", async ({ store }) => {
+  openedCase(open, "a lost lease cannot be put on, and nothing is written", async ({ store }) => {
     const lease = await store.grantLease(TTL_MS);
     await store.transact({ compares: [], operations: [{ put: "x", value: bytes("1"), lease }] });
     await store.revokeLease(lease);
@@ -176,7 +177,7 @@ export function leaseCases(open: OpenStore): void {
     assert.equal(await store.get("z"), undefined, "no key outlives its lease");
   });
 
-  storeCase(open, "a lease survives a restart with its full time", async (opened) => {
+  openedCase(open, "a lease survives a restart with its full time", async (opened) => {
     const lease = await opened.store.grantLease(TTL_MS);
     const operations = [{ put: "x", value: bytes("1"), lease }];
     await opened.store.transact({ compares: [], operations });
