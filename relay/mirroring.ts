@@ -14,7 +14,7 @@ import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
 import { packPrefix, sealKey, segmentKey } from "../runtime/release/pack-keys.ts";
 import { counter } from "../runtime/telemetry.ts";
-import { type Copy, copySeal, copySegment } from "./copy-segment.ts";
+import { type Copy, copySeal, copySegment, footerOf } from "./copy-segment.ts";
 import { PackRoom } from "./pack-room.ts";
 
 /** How long the list of packs may be behind on disk: a restart hears it again from the leader. */
@@ -164,6 +164,7 @@ export class Mirroring {
         this.#roomErrors.set(pack, error);
         onChange();
       },
+      renew: (segment) => this.#renew(room, segment),
     });
     room.introduce(this.#apart);
     this.#rooms.set(pack, room);
@@ -208,6 +209,15 @@ export class Mirroring {
     } catch (error) {
       this.#failed(room, segment, segmentKey(pack, segment), error as Error);
     }
+  }
+
+  /** What has rotted is deleted only when the origin can give it. */
+  async #renew(room: PackRoom, segment: number): Promise<void> {
+    const { origin, region } = this.#options;
+    await footerOf(origin, room.pack, segment);
+    await region.delete(segmentKey(room.pack, segment));
+    await copySegment(this.#copy(room), segment);
+    this.#roomErrors.delete(room.pack);
   }
 
   async #look(room: PackRoom): Promise<void> {

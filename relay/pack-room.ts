@@ -25,6 +25,8 @@ export interface PackRoomOptions {
   /** A segment has come from siblings' peers and is in the region's store. */
   readonly onSpooled: (segment: number) => void;
   readonly onError: (error: string) => void;
+  /** Puts a segment's blob into the region's store anew, as it is at the origin. */
+  readonly renew: (segment: number) => Promise<void>;
 }
 
 /** A pack while somebody needs it. */
@@ -35,6 +37,7 @@ export class PackRoom {
   readonly #footers: SegmentFooter[] = [];
   readonly #stored = new Set<number>();
   readonly #wanted = new Set<number>();
+  readonly #renewing = new Set<number>();
   readonly #left = new AbortController();
   readonly #working = new Set<Promise<void>>();
   readonly swarm: Swarm;
@@ -52,6 +55,7 @@ export class PackRoom {
       pack: options.pack,
       spool: options.spool,
       onSegmentWhole: (segment) => this.work(this.#putSpooled(segment)),
+      onSegmentRotten: (segment) => this.#rotten(segment),
     });
     this.swarm = options.join(options.pack, this.#store);
   }
@@ -184,6 +188,29 @@ export class PackRoom {
   #want(segment: number): void {
     const { firstPiece, pieceCount } = (this.#footers[segment] as SegmentFooter).trailer;
     this.swarm.want(Array.from({ length: pieceCount }, (_, index) => firstPiece + index));
+  }
+
+  #rotten(segment: number): void {
+    if (this.#renewing.has(segment) || this.signal.aborted) return;
+    this.#renewing.add(segment);
+    this.work(this.#renew(segment).finally(() => this.#renewing.delete(segment)));
+  }
+
+  /** Puts a rotten segment anew; tries until it is stored or the room is left. */
+  async #renew(segment: number): Promise<void> {
+    const { log, renew, onError } = this.#options;
+    log.error({ pack: this.pack, segment }, "a segment has rotted in the region's store");
+    const backOff = new BackOff(RETRY_MS_FIRST, RETRY_MS_LAST);
+    while (!this.signal.aborted) {
+      try {
+        await renew(segment);
+        this.#store.segmentRenewed(segment);
+        return;
+      } catch (error) {
+        onError((error as Error).message);
+        await backOff.wait(this.signal);
+      }
+    }
   }
 
   /** Puts a segment whose pieces came from siblings; tries until it is stored or the room is left. */

@@ -1,8 +1,8 @@
 // A piece store over two sparse files, one for pieces of data and one for the others: a piece lies after
-// those before it. Finished pieces are noted in a journal; nothing is fsynced, because what a crash tore
-// is found when the store is opened again: every noted piece is hashed then, and dropped when it is
-// wrong. Unfinished ones start over. Blocks are read and written without another thread: a hop there
-// and back costs as much as the copy of 256 KiB to or from the page cache (a sixth of an agent's time). The file of data can become a file of a release (`lend`).
+// those before it. Finished pieces are noted in a journal; nothing is fsynced: what a crash tore is found
+// when the store is opened again, because every noted piece is hashed then. Unfinished ones start over.
+// The file of data can become a file of a release (`lend`). Blocks are read and written without another
+// thread: a hop there and back costs as much as copying 256 KiB (a sixth of an agent's time).
 import { constants, fstatSync, readSync, writeSync } from "node:fs";
 import { type FileHandle, link, mkdir, open, unlink } from "node:fs/promises";
 import { join } from "node:path";

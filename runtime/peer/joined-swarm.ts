@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import type { Instant } from "../../core/machine.ts";
 import { PIECE_ROW_BYTES, PieceTable } from "../../core/release/piece-table.ts";
 import { Bitfield } from "../../core/swarm/bitfield.ts";
-import type { SwarmEffect, SwarmInput } from "../../core/swarm/facts.ts";
+import type { DisconnectReason, SwarmEffect, SwarmInput } from "../../core/swarm/facts.ts";
 import type { Frame, Hello } from "../../core/swarm/frame.ts";
 import type { Block, PeerId, PeerRole } from "../../core/swarm/message.ts";
 import { SwarmPeer } from "../../core/swarm/swarm-peer.ts";
@@ -18,6 +18,9 @@ import { SwarmListeners } from "./swarm-listeners.ts";
 
 /** Addresses kept: four times the peers that the machine remembers. */
 const ADDRESSES_MAX = 1024;
+
+/** Byes of a peer that got wrong bytes from us. */
+const ACCUSATIONS: ReadonlySet<string> = new Set<DisconnectReason>(["corrupt piece", "banned"]);
 
 export interface JoinedSwarmOptions {
   readonly pack: string;
@@ -215,6 +218,7 @@ export class JoinedSwarm implements Swarm {
         return;
       case "bye":
         this.#log.debug({ pack: this.pack, peer, reason: frame.reason }, "peer said bye");
+        if (ACCUSATIONS.has(frame.reason)) this.#store.doubt?.();
         return;
       case "hello":
         return;

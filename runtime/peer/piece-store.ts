@@ -31,6 +31,8 @@ export interface PieceStore {
   discard(piece: number): void;
   /** Fills `target` from a piece it has, from `offset` on; throws when the bytes cannot be read. */
   read(piece: number, offset: number, target: Uint8Array): Promise<void>;
+  /** A peer says that it got wrong bytes from here: a store that can get them anew compares what it has. */
+  doubt?(): void;
   /** Ends the use of it, after the writes that are under way. */
   close(): Promise<void>;
 }

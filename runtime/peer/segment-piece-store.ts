@@ -2,11 +2,16 @@
 // come from peers gather in spools until their segment is whole; whoever owns this puts it then.
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { Blake3Hasher } from "@napi-rs/blake-hash";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { segmentKey } from "../release/pack-keys.ts";
 import type { SegmentFooter } from "../release/segment-reader.ts";
+import { PieceAudit } from "./piece-audit.ts";
 import type { PieceStore } from "./piece-store.ts";
 import { bodyOffsets, SegmentSpool } from "./segment-spool.ts";
+
+/** Bytes of the buffer that a piece is compared through. */
+const READ_BYTES = 256 * 1024;
 
 export interface SegmentPieceStoreOptions {
   readonly store: BlobStore;
@@ -15,6 +20,8 @@ export interface SegmentPieceStoreOptions {
   readonly spool: string;
   /** All pieces of a segment have come from peers: put its blob, then call `segmentStored`. */
   readonly onSegmentWhole: (segment: number) => void;
+  /** A segment's blob gives other bytes than were put: put it anew, then call `segmentRenewed`. */
+  readonly onSegmentRotten: (segment: number) => void;
 }
 
 interface KnownSegment {
@@ -37,6 +44,7 @@ export class SegmentPieceStore implements PieceStore {
   readonly #segments: KnownSegment[] = [];
   /** Segment of each piece. */
   readonly #segmentOf: number[] = [];
+  readonly #audit = new PieceAudit((piece) => this.#compare(piece));
   #pieceCount = 0;
 
   constructor(options: SegmentPieceStoreOptions) {
@@ -70,14 +78,21 @@ export class SegmentPieceStore implements PieceStore {
   /** Tells that the segment's blob is in the store; returns its pieces that were not there yet. */
   segmentStored(segment: number): number[] {
     const known = this.#segments[segment] as KnownSegment;
-    const { firstPiece, pieceCount } = known.footer.trailer;
-    const pieces = Array.from({ length: pieceCount }, (_, index) => firstPiece + index);
-    const fresh = pieces.filter((piece) => !this.has(piece));
+    const fresh = this.#piecesOf(segment).filter((piece) => !this.has(piece));
     known.isStored = true;
     const { spool } = known;
     known.spool = undefined;
     void spool?.remove();
     return fresh;
+  }
+
+  /** Tells that a rotten segment's blob was put anew. */
+  segmentRenewed(segment: number): void {
+    this.#audit.renewed(this.#piecesOf(segment));
+  }
+
+  doubt(): void {
+    this.#audit.doubt();
   }
 
   /** The blob of a segment whose pieces have all come from peers. */
@@ -141,15 +156,42 @@ export class SegmentPieceStore implements PieceStore {
       await known.spool.read(index, offset, target);
       return;
     }
+    if (!(await this.#audit.passes(piece))) {
+      this.#options.onSegmentRotten(segment);
+      throw new Error(`${this.keyOf(segment)} has rotted in piece ${piece}`);
+    }
+    await this.#readStored(piece, offset, target);
+  }
+
+  /** Deletes what is spooled; the segments stay. */
+  async close(): Promise<void> {
+    await Promise.all(this.#segments.map(({ spool }) => spool?.remove()));
+  }
+
+  async #readStored(piece: number, offset: number, target: Uint8Array): Promise<void> {
+    const { known, index, segment } = this.#place(piece);
     const key = this.keyOf(segment);
     const at = (known.offsets[index] as number) + offset;
     const got = await this.#options.store.read(key, at, target);
     if (got !== target.length) throw new Error(`${key} ends within piece ${piece}`);
   }
 
-  /** Deletes what is spooled; the segments stay. */
-  async close(): Promise<void> {
-    await Promise.all(this.#segments.map(({ spool }) => spool?.remove()));
+  async #compare(piece: number): Promise<boolean> {
+    const { known, index } = this.#place(piece);
+    const hasher = new Blake3Hasher();
+    const bytes = this.pieceBytes(piece);
+    const buffer = Buffer.allocUnsafe(Math.min(bytes, READ_BYTES));
+    for (let at = 0; at < bytes; at += buffer.length) {
+      const part = buffer.subarray(0, Math.min(buffer.length, bytes - at));
+      await this.#readStored(piece, at, part);
+      hasher.update(part);
+    }
+    return Buffer.compare(hasher.digestBuffer(), known.footer.table.digest(index)) === 0;
+  }
+
+  #piecesOf(segment: number): number[] {
+    const { firstPiece, pieceCount } = (this.#segments[segment] as KnownSegment).footer.trailer;
+    return Array.from({ length: pieceCount }, (_, index) => firstPiece + index);
   }
 
   #place(piece: number): Place {

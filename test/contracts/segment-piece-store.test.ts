@@ -28,6 +28,7 @@ interface Opened {
 function opened(blobs: BlobStore, directory: string): Opened {
   const whole: number[] = [];
   const store = new SegmentPieceStore({
+    onSegmentRotten: () => assert.fail("nothing rots"),
     store: blobs,
     pack: PACK,
     spool: join(directory, "spool"),
