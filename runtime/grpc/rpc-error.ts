@@ -3,6 +3,12 @@
 import { type Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { Log } from "../log.ts";
 
+/**
+ * Bytes of a sentence as it travels, in a header: percent-encoded. Peers may end the whole connection
+ * over headers of more than 8 KiB, as the HTTP/2 of Node does over 64.
+ */
+const DETAILS_BYTES_MAX = 6_000;
+
 /** An expected failure of a handler; the message is for the caller. */
 export class RpcError extends Error {
   override readonly name = "RpcError";
@@ -37,10 +43,19 @@ export const unavailable = (message: string): RpcError => new RpcError(status.UN
 export function asServiceError(error: unknown, log: Log): Partial<ServiceError> {
   if (error instanceof RpcError) {
     const { code, message, metadata } = error;
-    return metadata === undefined
-      ? { code, details: message }
-      : { code, details: message, metadata };
+    const details = fitting(message);
+    return metadata === undefined ? { code, details } : { code, details, metadata };
   }
   log.error({ err: error }, "handler failed");
   return { code: status.INTERNAL, details: "internal error; the server's log has it" };
+}
+
+/** A sentence without its middle where it is too long: what is named there came from the caller. */
+function fitting(message: string): string {
+  const text = message.toWellFormed();
+  let short = text;
+  for (let length = DETAILS_BYTES_MAX; encodeURI(short).length > DETAILS_BYTES_MAX; length >>= 1) {
+    short = `${text.slice(0, length)} ... ${text.slice(-length >> 1)}`.toWellFormed();
+  }
+  return short;
 }
