@@ -6,7 +6,11 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { HealthImplementation } from "grpc-health-check";
+import {
+  HealthImplementation,
+  service as healthDefinition,
+  protoPath as healthProto,
+} from "grpc-health-check";
 import { formatAddress, type ListenAddress } from "../listen-address.ts";
 import type { Log } from "../log.ts";
 import { SERVER_OPTIONS } from "./limits.ts";
@@ -40,7 +44,10 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   }
   const health = new HealthImplementation({ "": "SERVING" });
   health.addToServer(server);
-  if (options.protoRoot !== undefined) await addReflection(server, options.protoRoot);
+  if (options.protoRoot !== undefined) {
+    const definitions = options.services.map(({ definition }) => definition);
+    await addReflection(server, options.protoRoot, definitions);
+  }
   const port = await bind(server, options.address);
   const address = { host: options.address.host, port };
   options.log.info({ address: formatAddress(address) }, "listening");
@@ -69,12 +76,26 @@ function shutdown(server: Server, health: HealthImplementation): Promise<void> {
 }
 
 /** Reflection reads our own proto files, never input; loaded late because it costs 50 ms. */
-async function addReflection(server: Server, protoRoot: string): Promise<void> {
+async function addReflection(
+  server: Server,
+  protoRoot: string,
+  served: readonly ServiceDefinition[],
+): Promise<void> {
   const { loadSync } = await import("@grpc/proto-loader");
   const { ReflectionService } = await import("@grpc/reflection");
   const files = ["builds", "rollouts", "fleet", "workers", "release_format"].map((name) =>
     join("millrace", "v1", `${name}.proto`),
   );
+  files.push(healthProto);
   const definition = loadSync(files, { includeDirs: [protoRoot], keepCase: true });
-  new ReflectionService(definition).addToServer(server);
+  // The files describe services of other programs too: only what is served here is offered.
+  const services = [...served, healthDefinition].map(serviceName);
+  new ReflectionService(definition, { services }).addToServer(server);
+}
+
+/** Full name of a service, as its methods' paths begin: "/millrace.v1.BuildService/GetBuild". */
+function serviceName(definition: ServiceDefinition): string {
+  const [method] = Object.values(definition);
+  if (method === undefined) throw new Error("a service without methods");
+  return method.path.split("/")[1] as string;
 }
