@@ -14,6 +14,8 @@ export const GARBAGE = "garbage/";
 const TIME_DIGITS = 15;
 const EMPTY = new Uint8Array();
 
+/** What the id of a build looks like. */
+export const BUILD_ID = /^b-[0-9a-f]{16}$/;
 /** Key of a build's row. */
 export const buildKey = (id: string): string => `${BUILDS}${id}`;
 /** Prefix of the index by state; then `<created>/<id>`. */

@@ -19,13 +19,12 @@ import {
 } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { inSpan, newTraceparent, traceparentOf } from "../../runtime/telemetry.ts";
-import { placeOf } from "./build-keys.ts";
+import { BUILD_ID, placeOf } from "./build-keys.ts";
 import { buildMessage, stateOf } from "./build-message.ts";
-import { fittingCount, listLimit } from "./list-page.ts";
+import { fittingCount, listLimit, listService } from "./list-page.ts";
 import { type SubmitOptions, submitBuild } from "./submit-build.ts";
 import { type TailLogOptions, tailLog } from "./tail-log.ts";
 
-const BUILD_ID = /^b-[0-9a-f]{16}$/;
 const SHA_NAME = /^[0-9a-f]{4,40}$/;
 const PAGE_TOKEN = /^\d{15}\/b-[0-9a-f]{16}$/;
 const NO_TRACE = `00-${"0".repeat(32)}`;
@@ -51,7 +50,7 @@ export function buildService(options: BuildServiceOptions): BuildServiceServer {
       if (pageToken !== "" && !PAGE_TOKEN.test(pageToken)) {
         throw invalid(`page_token "${pageToken}": not one that an answer gave`);
       }
-      const filter = { service, states: states.map(knownState) };
+      const filter = { service: listService(service), states: states.map(knownState) };
       const page = await table.page(filter, pageToken, listLimit(limit));
       const builds = page.rows.map(shown);
       const count = fittingCount(builds.map((build) => Build.encode(build).finish().length));

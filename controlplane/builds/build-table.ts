@@ -6,6 +6,7 @@ import { unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
 import type { Fence } from "../fence.ts";
 import {
+  BUILD_ID,
   buildKey,
   changeOperations,
   createOperations,
@@ -83,7 +84,9 @@ export class BuildTable {
     return (await this.read(id))?.row;
   }
 
+  /** Undefined also where no build can have that id. */
   async read(id: string): Promise<StoredBuild | undefined> {
+    if (!BUILD_ID.test(id)) return undefined;
     const entry = await this.#store.get(buildKey(id));
     return entry === undefined ? undefined : stored(entry);
   }

@@ -5,7 +5,7 @@ import { unary } from "../../runtime/grpc/handlers.ts";
 import { invalid } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
-import { fittingCount, listLimit } from "./list-page.ts";
+import { fittingCount, listLimit, listService } from "./list-page.ts";
 import { listReleases, releasePlace, requireRelease } from "./release-index.ts";
 
 const PAGE_TOKEN = /^\d{15}-b-[0-9a-f]{16}$/;
@@ -20,7 +20,8 @@ export function releaseService(store: Store, log: Log): ReleaseServiceServer {
       if (pageToken !== "" && !PAGE_TOKEN.test(pageToken)) {
         throw invalid(`page_token "${pageToken}": not one that an answer gave`);
       }
-      const page = await listReleases(store, { service, limit: listLimit(limit), pageToken });
+      const of = listService(service);
+      const page = await listReleases(store, { service: of, limit: listLimit(limit), pageToken });
       const sizes = page.releases.map((release) => Release.encode(release).finish().length);
       const releases = page.releases.slice(0, fittingCount(sizes));
       const isCut = releases.length < page.releases.length;

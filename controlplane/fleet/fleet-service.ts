@@ -17,6 +17,8 @@ import type { ReplicationTracker } from "./replication-tracker.ts";
 
 const AGENTS_DEFAULT = 100;
 const AGENTS_MAX = 1_000;
+/** Longest id of an agent, and name of a region: longer ones name nothing, and are not asked for. */
+const NAME_MAX = 64;
 /** An agent's id may be shortened to so many characters. */
 const ID_PREFIX_MIN = 4;
 /** Bytes of agents in one answer: a message takes 256 KiB. */
@@ -45,6 +47,7 @@ export function createFleetService(options: FleetServiceOptions): FleetServiceSe
       if (id.length < ID_PREFIX_MIN) {
         throw invalid(`id "${id}": give at least ${ID_PREFIX_MIN} characters of the agent's id`);
       }
+      checkLength("id", id);
       const question = { region: "", after: "", limit: 2, failingOnly: false };
       const found = await directory.find({ ...question, prefix: id });
       const agent = found.find((one) => one.id === id) ?? found[0];
@@ -86,6 +89,8 @@ async function listAgents(
   const limit = request.limit || AGENTS_DEFAULT;
   if (limit > AGENTS_MAX) throw invalid(`limit ${limit}: at most ${AGENTS_MAX}`);
   const { region, failingOnly, pageToken } = request;
+  checkLength("region", region);
+  checkLength("page_token", pageToken);
   const found = await directory.find({ region, failingOnly, prefix: "", after: pageToken, limit });
   let bytes = 0;
   const fitting = found.slice(0, limit).filter((agent) => {
@@ -95,6 +100,12 @@ async function listAgents(
   const agents = fitting.length === 0 ? found.slice(0, 1) : fitting;
   const nextPageToken = agents.length < found.length ? (agents.at(-1)?.id ?? "") : "";
   return { agents, nextPageToken };
+}
+
+function checkLength(field: string, text: string): void {
+  if (text.length > NAME_MAX) {
+    throw invalid(`${field} has ${text.length} characters, at most ${NAME_MAX}`);
+  }
 }
 
 function locate(hub: RelayHub, wanted: string): RelayInfo[] {

@@ -13,6 +13,7 @@ import {
   type RpcError,
   unavailable,
 } from "../../runtime/grpc/rpc-error.ts";
+import { AddressError, parseAddress } from "../../runtime/listen-address.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
 import { Outbox } from "./outbox.ts";
@@ -22,6 +23,8 @@ import type { RelayHub, RelayLine, RelaySession } from "./relay-hub.ts";
 const HELLO_MS_MAX = 10_000;
 /** Ids and names of relays and regions. */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$/;
+/** A DNS name has 253 characters at most; then a colon and a port. */
+const ADDRESS_MAX = 260;
 
 type Stream = ServerDuplexStream<ConnectRelayRequest, ConnectRelayResponse>;
 
@@ -99,6 +102,11 @@ function refusal(hello: RelayHello, options: RelayServiceOptions): RpcError | un
       return invalid(`hello.${field} "${hello[field]}": expected 1 to 64 of a-z A-Z 0-9 . _ -`);
     }
   }
+  for (const field of ["address", "swarmAddress"] as const) {
+    if (!isAddress(hello[field])) {
+      return invalid(`hello.${field} "${hello[field]}": expected host:port`);
+    }
+  }
   const { epoch } = options.hub;
   if (hello.epoch > epoch) {
     options.onDeposed(hello.epoch);
@@ -108,4 +116,14 @@ function refusal(hello: RelayHello, options: RelayServiceOptions): RpcError | un
   }
   if (!options.isReady()) return unavailable("the control plane is starting");
   return undefined;
+}
+
+function isAddress(text: string): boolean {
+  try {
+    parseAddress(text);
+    return text.length <= ADDRESS_MAX;
+  } catch (error) {
+    if (error instanceof AddressError) return false;
+    throw error;
+  }
 }

@@ -1,9 +1,11 @@
 // Finds rollouts by what people call them: their id, a SHA or release, a service. What is open is read
 // from this leader's memory, what has ended from the store.
 import type { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
-import type { ListRolloutsResponse, Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { type ListRolloutsResponse, Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { notFound } from "../../runtime/grpc/rpc-error.ts";
+import { SERVICE_NAME } from "../../runtime/recipe/recipe-schema.ts";
 import type { Store } from "../../runtime/store/store.ts";
+import { fittingCount } from "../builds/list-page.ts";
 import { findRelease, requireRelease } from "../builds/release-index.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
@@ -15,6 +17,8 @@ const SEARCHED_MAX = 1_000;
 /** A glance shows so many open ones and so many that have ended. */
 const GLANCE_OPEN_MAX = 20;
 const GLANCE_ENDED_MAX = 5;
+/** Failing machines of each: 25 times 100 of them would not fit into one message. */
+const GLANCE_FAILING_MAX = 10;
 /** A page is read in steps of so many where most are left out. */
 const READ_MAX = 200;
 
@@ -73,6 +77,7 @@ export class RolloutReader {
     const { service, openOnly, limit } = request;
     const prefix = service === "" ? BY_TIME_PREFIX : ofServicePrefix(service);
     const found: Rollout[] = [];
+    const sizes: number[] = [];
     let after = request.pageToken;
     for (;;) {
       const page = await this.#store.range({
@@ -83,9 +88,13 @@ export class RolloutReader {
       });
       for (const [index, entry] of page.entries.entries()) {
         const seen = await this.#read(new TextDecoder().decode(entry.value));
+        const before = after;
         after = entry.key.slice(prefix.length);
         if (seen === undefined || (openOnly && seen.record.endedAtMs !== 0)) continue;
-        found.push(this.#wire(seen));
+        const rollout = this.#wire(seen);
+        sizes.push(Rollout.encode(rollout).finish().length);
+        if (fittingCount(sizes) < sizes.length) return { rollouts: found, nextPageToken: before };
+        found.push(rollout);
         const isLast = !page.more && index === page.entries.length - 1;
         if (found.length < limit) continue;
         return { rollouts: found, nextPageToken: isLast ? "" : after };
@@ -97,7 +106,9 @@ export class RolloutReader {
   /** Open ones and those that ended last. */
   async glance(): Promise<Pick<GetStatusResponse, "rollouts" | "recent">> {
     const open = this.#engine.all.slice(0, GLANCE_OPEN_MAX);
-    const rollouts = await Promise.all(open.map(({ record }) => this.get(record.id)));
+    const rollouts = await Promise.all(
+      open.map(async ({ record }) => atGlance(await this.get(record.id))),
+    );
     const recent: Rollout[] = [];
     const page = await this.#store.range({
       prefix: BY_TIME_PREFIX,
@@ -107,19 +118,15 @@ export class RolloutReader {
     for (const entry of page.entries) {
       if (recent.length === GLANCE_ENDED_MAX) break;
       const seen = await this.#read(new TextDecoder().decode(entry.value));
-      if (seen !== undefined && seen.record.endedAtMs !== 0) recent.push(this.#wire(seen));
+      if (seen !== undefined && seen.record.endedAtMs !== 0)
+        recent.push(atGlance(this.#wire(seen)));
     }
     return { rollouts, recent };
   }
 
   async #newest(name: string): Promise<string | undefined> {
-    const ofService = await this.#store.range({
-      prefix: ofServicePrefix(name),
-      descending: true,
-      limit: 1,
-    });
-    const [newest] = ofService.entries;
-    if (newest !== undefined) return new TextDecoder().decode(newest.value);
+    const ofService = await this.#newestOf(name);
+    if (ofService !== undefined) return ofService;
     const lookup = await findRelease(this.#store, name);
     if (lookup.kind === "absent") return undefined;
     const { service, sha, release } = await requireRelease(this.#store, name);
@@ -139,6 +146,13 @@ export class RolloutReader {
     return undefined;
   }
 
+  async #newestOf(service: string): Promise<string | undefined> {
+    if (!SERVICE_NAME.test(service)) return undefined;
+    const prefix = ofServicePrefix(service);
+    const { entries } = await this.#store.range({ prefix, descending: true, limit: 1 });
+    return entries[0] && new TextDecoder().decode(entries[0].value);
+  }
+
   async #read(id: string): Promise<Seen | undefined> {
     const entry = await this.#store.get(rolloutKey(id));
     if (entry === undefined) return undefined;
@@ -149,4 +163,8 @@ export class RolloutReader {
   #wire(seen: Seen): Rollout {
     return rolloutToWire(seen, this.#fleet.hub, this.#fleet.tracker);
   }
+}
+
+function atGlance(rollout: Rollout): Rollout {
+  return { ...rollout, failing: rollout.failing.slice(0, GLANCE_FAILING_MAX) };
 }

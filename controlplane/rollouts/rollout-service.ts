@@ -12,13 +12,13 @@ import { serverStream, unary } from "../../runtime/grpc/handlers.ts";
 import { failedPrecondition, invalid } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { newTraceparent } from "../../runtime/telemetry.ts";
+import { listLimit, listService } from "../builds/list-page.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
 import type { RolloutPlanner } from "./rollout-planner.ts";
 import type { RolloutReader } from "./rollout-reader.ts";
 import type { RolloutStarter } from "./rollout-starter.ts";
 
-const LIST_DEFAULT = 50;
-const LIST_MAX = 500;
+const PAGE_TOKEN = /^\d{15}-r-[0-9a-f]{16}$/;
 /** A follower gets at most two states a second. */
 const WATCH_MS = 500;
 
@@ -42,9 +42,12 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
     })),
     getRollout: unary(log, async ({ id }) => ({ rollout: await reader.get(id) })),
     listRollouts: unary(log, async (request) => {
-      const limit = request.limit || LIST_DEFAULT;
-      if (limit > LIST_MAX) throw invalid(`limit ${limit}: at most ${LIST_MAX}`);
-      return reader.list({ ...request, limit });
+      const { openOnly, pageToken } = request;
+      if (pageToken !== "" && !PAGE_TOKEN.test(pageToken)) {
+        throw invalid(`page_token "${pageToken}": not one that an answer gave`);
+      }
+      const service = listService(request.service);
+      return reader.list({ service, openOnly, limit: listLimit(request.limit), pageToken });
     }),
     watchRollout: serverStream(log, ({ id }, { signal }) => watch(engine, reader, id, signal)),
     pauseRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "paused") })),

@@ -15,7 +15,8 @@ import { idempotencyKey } from "./rollout-record.ts";
 
 /** Others may change the service at the same time; each of them gets its turn long before this. */
 const ATTEMPTS_MAX = 16;
-const KEY_LENGTH_MAX = 200;
+/** Percent-encoded they are 600 at most, and fit into a key of the store. */
+const KEY_BYTES_MAX = 200;
 
 export interface RolloutStarterOptions {
   readonly store: Store;
@@ -33,8 +34,9 @@ export class RolloutStarter {
   /** The id of the rollout, new or of the same key; ABORTED where the plan's revision has passed. */
   async start(request: StartRolloutRequest): Promise<string> {
     const { idempotencyKey: key, revision, supersede } = request;
-    if (key.length > KEY_LENGTH_MAX) {
-      throw invalid(`idempotency_key has ${key.length} characters, at most ${KEY_LENGTH_MAX}`);
+    const keyBytes = Buffer.byteLength(key);
+    if (keyBytes > KEY_BYTES_MAX) {
+      throw invalid(`idempotency_key has ${keyBytes} bytes, at most ${KEY_BYTES_MAX}`);
     }
     checkRegions("excluded_regions", request.excludedRegions);
     const release = await requireRelease(this.#options.store, request.release, request.service);
