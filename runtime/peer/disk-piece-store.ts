@@ -31,9 +31,9 @@ interface Unfinished {
   received: number;
 }
 
-/** Where a piece lies. */
+/** Where a piece lies: in which file, and from which byte on. */
 interface Place {
-  readonly file: FileHandle;
+  readonly isData: boolean;
   readonly start: number;
 }
 
@@ -45,7 +45,8 @@ interface Lent {
 
 export class DiskPieceStore implements PieceStore {
   readonly #directory: string;
-  readonly #data: FileHandle;
+  /** Read only once it is lent: nobody may execute a file that somebody could write to. */
+  #data: FileHandle;
   readonly #meta: FileHandle;
   readonly #tableFile: TableFile;
   readonly #journal: JournalFile;
@@ -164,7 +165,7 @@ export class DiskPieceStore implements PieceStore {
       throw new RangeError(`piece ${piece} ends before ${offset + target.length}`);
     }
     const place = this.#placeOf(piece);
-    if (place.file === this.#data && this.#isChanged()) {
+    if (place.isData && this.#isChanged()) {
       throw new PiecesChangedError(this.#directory);
     }
     await this.#work(this.#readAt(place, offset, target));
@@ -198,7 +199,13 @@ export class DiskPieceStore implements PieceStore {
   /** A second name means a second owner, also after a restart. */
   async #noteLent(): Promise<void> {
     const { nlink, mtimeMs } = await this.#data.stat();
-    this.#lent = nlink > 1 ? { fd: this.#data.fd, changedAtMs: mtimeMs } : undefined;
+    if (nlink === 1) return;
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW;
+    const readable = await open(join(this.#directory, DATA_FILE), flags);
+    const writable = this.#data;
+    this.#data = readable;
+    this.#lent = { fd: readable.fd, changedAtMs: mtimeMs };
+    await writable.close();
   }
 
   /** False where the data file belongs to others too and is not whole: it may not be written to. */
@@ -210,18 +217,22 @@ export class DiskPieceStore implements PieceStore {
     }
     return (
       this.#lent === undefined ||
-      this.#places.every(({ file }, piece) => {
-        return file !== this.#data || this.has(piece);
-      })
+      this.#places.every(({ isData }, piece) => !isData || this.has(piece))
     );
   }
 
   async #isIntact(piece: number, buffer: Buffer): Promise<boolean> {
     const hasher = new Blake3Hasher();
-    const { file, start } = this.#placeOf(piece);
+    const place = this.#placeOf(piece);
+    const { start } = place;
     const end = start + this.pieceBytes(piece);
     for (let at = start; at < end; ) {
-      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - at), at);
+      const { bytesRead } = await this.#fileOf(place).read(
+        buffer,
+        0,
+        Math.min(buffer.length, end - at),
+        at,
+      );
       if (bytesRead === 0) return false;
       hasher.update(buffer.subarray(0, bytesRead));
       at += bytesRead;
@@ -235,28 +246,32 @@ export class DiskPieceStore implements PieceStore {
     return fstatSync(this.#lent.fd).mtimeMs !== this.#lent.changedAtMs;
   }
 
-  async #writeAt({ file, start }: Place, offset: number, bytes: Uint8Array): Promise<void> {
+  async #writeAt(place: Place, offset: number, bytes: Uint8Array): Promise<void> {
     let written = 0;
     while (written < bytes.length) {
       const left = bytes.length - written;
       try {
-        const at = start + offset + written;
-        written += writeSync(file.fd, bytes, written, left, at);
+        const at = place.start + offset + written;
+        written += writeSync(this.#fileOf(place).fd, bytes, written, left, at);
       } catch (error) {
         throw this.#asFull(error);
       }
     }
   }
 
-  async #readAt({ file, start }: Place, offset: number, target: Uint8Array): Promise<void> {
+  async #readAt(place: Place, offset: number, target: Uint8Array): Promise<void> {
     let filled = 0;
     while (filled < target.length) {
       const left = target.length - filled;
-      const at = start + offset + filled;
-      const bytesRead = readSync(file.fd, target, filled, left, at);
+      const at = place.start + offset + filled;
+      const bytesRead = readSync(this.#fileOf(place).fd, target, filled, left, at);
       if (bytesRead === 0) throw new Error(`${this.#directory} has no byte at ${at}`);
       filled += bytesRead;
     }
+  }
+
+  #fileOf({ isData }: Place): FileHandle {
+    return isData ? this.#data : this.#meta;
   }
 
   #placeOf(piece: number): Place {
@@ -270,10 +285,10 @@ export class DiskPieceStore implements PieceStore {
     for (let piece = first; piece < this.#table.count; piece += 1) {
       const bytes = this.#table.encodedBytes(piece);
       if (this.#table.row(piece).kind === "data") {
-        this.#places.push({ file: this.#data, start: this.#dataBytes });
+        this.#places.push({ isData: true, start: this.#dataBytes });
         this.#dataBytes += bytes;
       } else {
-        this.#places.push({ file: this.#meta, start: this.#metaBytes });
+        this.#places.push({ isData: false, start: this.#metaBytes });
         this.#metaBytes += bytes;
       }
     }
