@@ -185,7 +185,12 @@ class SystemStart {
 
   #save(): void {
     const children = this.children.flatMap((child) => child.record ?? []);
-    writeUpState(this.#options.root, { children, addresses: this.#addresses });
+    try {
+      writeUpState(this.#options.root, { children, addresses: this.#addresses });
+    } catch (error) {
+      // A full disk, or a folder that is gone: the programs run on, and are ended like others.
+      this.#say(`what runs cannot be written down: ${(error as Error).message}`);
+    }
   }
 }
 

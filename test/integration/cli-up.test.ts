@@ -2,7 +2,7 @@
 // process, and clear where it cannot start.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -123,4 +123,17 @@ test("a port that is taken is said in one sentence, and nothing stays", async ()
   } finally {
     server.close();
   }
+});
+
+test("ends all it started also where it cannot write down what runs any more", async () => {
+  const root = join(scratch, "unwritable");
+  const up = startUp(root);
+  await ready(up);
+  const started = children(root);
+  // Nothing can be renamed over a folder that holds something.
+  rmSync(join(root, "up.json"));
+  mkdirSync(join(root, "up.json", "in-the-way"), { recursive: true });
+  up.process.kill("SIGTERM");
+  assert.equal((await up.ended).code, 0);
+  await ended(started);
 });
