@@ -1,72 +1,128 @@
-// What a user installs: the package is packed, installed in an empty folder as npm does it, and its
-// command run from there. It sees what the checkout hides: a file that is not in the tarball, or one
-// that Node would have to strip types from.
+// What a user installs: the tarball, installed as npm does it, and its command run from there. It sees
+// what the checkout hides: a file that is not in the tarball, a module that is started and not imported,
+// or one that Node would have to strip types from.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { type ChildProcess, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Stranger } from "../integration/api-stranger.ts";
+import { describeTree } from "../integration/tree-digest.ts";
+import { machinesOf } from "../lab/machines.ts";
+import { Repository } from "../lab/repository.ts";
+import { until } from "../lab/until.ts";
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-/** Longest that npm may take: 90 MB from a registry at 1 MB/s. */
-const COMMAND_TIMEOUT_MS = 90_000;
-const scratch = mkdtempSync(join(tmpdir(), "millrace-package-"));
-const installed = join(scratch, "app");
-const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
-  version: string;
-};
-let shipped: readonly string[] = [];
+import { InstalledPackage } from "./installed-package.ts";
+
+const MANIFEST = fileURLToPath(new URL("../../package.json", import.meta.url));
+/** After the command that was signalled has ended, its children have: npx waits for none of them. */
+const ENDING_MS_MAX = 10_000;
+const { version } = JSON.parse(readFileSync(MANIFEST, "utf8")) as { version: string };
+let installed: InstalledPackage;
 
 before(() => {
-  const packed = run(ROOT, "npm", "pack", "--json", "--pack-destination", scratch);
-  const [tarball] = Object.values(JSON.parse(packed)) as {
-    filename: string;
-    files: { path: string }[];
-  }[];
-  assert.ok(tarball !== undefined, "npm pack names no tarball");
-  shipped = tarball.files.map(({ path }) => path);
-  mkdirSync(installed);
-  writeFileSync(join(installed, "package.json"), '{ "name": "app", "private": true }\n');
-  run(installed, "npm", "install", "--prefer-offline", join(scratch, tarball.filename));
+  installed = InstalledPackage.make();
 });
-
-after(() => rmSync(scratch, { recursive: true, force: true }));
+after(() => installed?.remove());
 
 test("the tarball holds the programs as JavaScript, the API, and no TypeScript", () => {
+  const { shipped } = installed;
   for (const path of ["dist/cli/main.js", "cli/millrace.js", "proto/millrace/v1/builds.proto"]) {
     assert.ok(shipped.includes(path), `${path} is missing`);
   }
   const programs = shipped.filter((path) => !path.startsWith("examples/") && path.endsWith(".ts"));
   assert.deepEqual(programs, []);
+  const strays = shipped.filter((path) => /^dist\/(test|bench|scripts)\//.test(path));
+  assert.deepEqual(strays, []);
 });
 
 test("npx millrace --version says the version, whatever Node the machine has", () => {
-  assert.equal(run(installed, "npx", "millrace", "--version").trim(), manifest.version);
+  assert.equal(installed.run("npx", "millrace", "--version").trim(), version);
   // As a shell would call it that does not know of node_modules/.bin.
-  const command = join(installed, "node_modules", "millrace", "cli", "millrace.js");
-  assert.equal(run(installed, "node", command, "--version").trim(), manifest.version);
+  const command = join(installed.path, "cli", "millrace.js");
+  assert.equal(installed.run("node", command, "--version").trim(), version);
 });
 
-/** Runs a command as a user's shell would: with the machine's Node and npm, not the checkout's. */
-function run(cwd: string, command: string, ...args: string[]): string {
-  const checkout = dirname(process.execPath);
-  const path = (process.env["PATH"] ?? "")
-    .split(delimiter)
-    .filter((folder) => folder !== checkout && !folder.startsWith(ROOT))
-    .join(delimiter);
-  // What `npm test` tells its scripts; the user's own settings of npm and Node stay.
-  const told = /^(npm_(?!config_)|npm_config_local_prefix$|NODE_OPTIONS$|MILLRACE_)/;
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !told.test(name)));
-  const result = spawnSync(command, args, {
-    cwd,
-    env: { ...env, PATH: path },
-    encoding: "utf8",
-    timeout: COMMAND_TIMEOUT_MS,
-    maxBuffer: 64 * 2 ** 20,
-  });
-  const output = `${result.error?.message ?? ""}\n${result.stdout}${result.stderr}`;
-  assert.equal(result.status, 0, `${command} ${args.join(" ")}\n${output}`);
-  return result.stdout;
+test("npx millrace up and ship bring its example to every machine, and nothing is left", async () => {
+  const root = join(installed.scratch, "up");
+  const { up, address } = await startUp(["npx", "millrace"], root, 2);
+  try {
+    const stranger = await Stranger.meet(address);
+    assert.ok(stranger.services.includes("millrace.v1.BuildService"), "reflection has its files");
+    stranger.close();
+
+    const { repository, built } = exampleRepository();
+    const flags = [repository, "--addr", address, "--json"];
+    const shipped = installed.run("npx", "millrace", "ship", ...flags);
+    const report = JSON.parse(shipped.trimEnd().split("\n").at(-1) ?? "");
+    assert.equal(report.rollout.state, "succeeded", shipped);
+    assert.deepEqual(report.agents, { total: 2, active: 2 });
+    const machines = machinesOf(root);
+    assert.equal(machines.length, 2);
+    for (const machine of machines) {
+      assert.equal(machine.release("hello"), report.release);
+      assert.deepEqual(machine.tree("hello"), built, machine.name);
+      const port = readFileSync(join(machine.path, "hello", "port"), "utf8").trim();
+      const answer = await fetch(`http://127.0.0.1:${port}/`);
+      assert.match(await answer.text(), /^hello from 1\.0\.0 /);
+    }
+  } finally {
+    // To all of the job, as a terminal and a supervisor do: the shell between npx and millrace
+    // passes nothing on.
+    await endUp(up, -(up.pid as number));
+  }
+  await assertNothingLeft();
+});
+
+test("a signal to the command alone ends all, also through the machine's older Node", async () => {
+  const command = join(installed.path, "cli", "millrace.js");
+  const root = join(installed.scratch, "small");
+  const { up } = await startUp(["node", command], root, 0);
+  await endUp(up, up.pid as number);
+  assert.equal(up.exitCode, 0);
+  await assertNothingLeft();
+});
+
+/** Starts `up` and resolves when it is up; rejects, with it ended, where it does not get up. */
+async function startUp(command: readonly string[], root: string, agents: number) {
+  const flags = ["--regions", "1", "--agents", `${agents}`, "--port", "0", "--json"];
+  const [program, ...args] = [...command, "up", "--root", root, ...flags] as [string, ...string[]];
+  const up = installed.start(program, ...args);
+  assert.ok(up.stdout !== null, "stdout is a pipe");
+  const line = await Promise.race([
+    once(createInterface(up.stdout), "line"),
+    once(up, "exit").then(([code]) => assert.fail(`up ended with ${code} before it was up`)),
+  ]);
+  return { up, address: (JSON.parse(line[0]) as { address: string }).address };
+}
+
+/** Sends SIGTERM and waits for the end of `up`. */
+async function endUp(up: ChildProcess, target: number): Promise<void> {
+  if (up.exitCode !== null || up.signalCode !== null) return;
+  const exited = once(up, "exit");
+  process.kill(target, "SIGTERM");
+  await exited;
+}
+
+async function assertNothingLeft(): Promise<void> {
+  const isNone = (): boolean => installed.processes().length === 0;
+  await until("all processes have ended", isNone, ENDING_MS_MAX).catch(({ message }: Error) =>
+    assert.fail(`${message}\n${installed.processes().join("\n")}`),
+  );
+}
+
+/** A repository of the installed example, and what its build gives. */
+function exampleRepository(): { readonly repository: string; readonly built: readonly string[] } {
+  const example = join(installed.path, "examples", "hello");
+  const repository = new Repository(join(installed.scratch, "hello"));
+  cpSync(example, repository.path, { recursive: true });
+  repository.commit({});
+  const expected = join(installed.scratch, "expected");
+  cpSync(example, expected, { recursive: true });
+  const { status, stderr } = spawnSync(process.execPath, ["build.js"], { cwd: expected });
+  assert.equal(status, 0, String(stderr));
+  return { repository: repository.path, built: describeTree(join(expected, "dist")) };
 }
