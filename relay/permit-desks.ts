@@ -28,6 +28,12 @@ export interface PermitDesksOptions {
   readonly onChange: () => void;
 }
 
+/**
+ * An agent that is started again is back within two seconds. Without this, a rollout whose machines all
+ * start again would go on without them, and bring them the release later without a gate.
+ */
+const AWAY_MS = 5_000;
+
 /** A rollout's desk with what it serves. */
 export interface OpenDesk {
   readonly desk: PermitDesk;
@@ -50,6 +56,8 @@ export class PermitDesks {
   readonly #kept: Map<string, KeptPermit[]>;
   /** Quotas of rollouts whose assignment has not come yet. */
   readonly #early = new Map<string, PermitQuota[]>();
+  /** Agents that broke off a moment ago; they count as machines that say nothing. */
+  readonly #away = new Map<string, { session: AgentSession; timer: NodeJS.Timeout }>();
   #led: { readonly epoch: number; readonly until: Instant } | undefined;
 
   constructor(options: PermitDesksOptions) {
@@ -74,11 +82,13 @@ export class PermitDesks {
       entry.driver.input({ kind: "assigned", assignment: deskAssignmentOf(assignment) });
     }
     for (const session of this.#options.sessions.all()) this.#stand(session, service, false);
+    for (const { session } of this.#away.values()) this.#stand(session, service, false);
     for (const rollout of wanted.keys()) this.#takeEarly(rollout);
   }
 
   /** An agent has come. */
   joined(session: AgentSession): void {
+    this.#back(session.id);
     for (const service of this.#options.book.services.keys()) this.#stand(session, service, true);
   }
 
@@ -87,10 +97,16 @@ export class PermitDesks {
     this.#stand(session, service, false);
   }
 
+  /** An agent is offline; it may be back in a moment. */
   gone(session: AgentSession): void {
-    for (const { driver, desk } of this.#entries.values()) {
-      if (desk.members.has(session.id)) driver.input({ kind: "gone", agentId: session.id });
-    }
+    this.#back(session.id);
+    const timer = setTimeout(() => {
+      this.#away.delete(session.id);
+      this.#forget(session);
+      this.#options.onChange();
+    }, AWAY_MS);
+    this.#away.set(session.id, { session, timer });
+    for (const service of this.#options.book.services.keys()) this.#stand(session, service, false);
   }
 
   /** The leader lives until then. */
@@ -119,8 +135,20 @@ export class PermitDesks {
   }
 
   stop(): void {
+    for (const { timer } of this.#away.values()) clearTimeout(timer);
     for (const { driver } of this.#entries.values()) driver.stop();
     this.#options.journal.close();
+  }
+
+  #back(agentId: string): void {
+    clearTimeout(this.#away.get(agentId)?.timer);
+    this.#away.delete(agentId);
+  }
+
+  #forget(session: AgentSession): void {
+    for (const { driver, desk } of this.#entries.values()) {
+      if (desk.members.has(session.id)) driver.input({ kind: "gone", agentId: session.id });
+    }
   }
 
   #open(assignment: Assignment): Entry {
@@ -161,7 +189,7 @@ export class PermitDesks {
   #stand(session: AgentSession, service: string, connected: boolean): void {
     const { candidate, services } = session;
     const own = this.#options.book.own(service, candidate)?.rollout;
-    const status = services.get(service);
+    const status = this.#away.has(session.id) ? undefined : services.get(service);
     const standing = status && standingOf(status);
     for (const { rollout } of this.#options.book.services.get(service)?.assignments ?? []) {
       const entry = this.#entries.get(rollout);

@@ -10,13 +10,17 @@ import type { ShipResult } from "../lab/system.ts";
 import { until } from "../lab/until.ts";
 
 const SERVICE = "struck";
+const AGENTS = 2;
 const ROLLOUT = {
   waves: [{ percent: 50 }, { percent: 100 }],
-  failures: "50%",
+  failures: "100%",
   maxUnavailable: 100,
 };
 
-/** Ships, each with the places at which it is struck, in the order in which it comes by them. */
+/**
+ * Ships, each with the places at which it is struck, in the order in which it comes by them. Those of
+ * one program lie apart: one that dies often is started again later and later.
+ */
 const SHIPS: readonly (readonly string[])[] = [
   [
     "controlplane.after-submit-txn",
@@ -24,16 +28,16 @@ const SHIPS: readonly (readonly string[])[] = [
     "controlplane.before-send",
     "controlplane.after-rollout-txn@2",
   ],
+  ["worker.after-complete", "relay.after-segment-stored", "relay.before-permit"],
+  // Every machine at once.
+  ["agent.after-fetch", "agent.mid-stage", "agent.after-stage", "relay.after-permit"],
+  ["agent.before-start", "agent.after-start", "agent.before-switch"],
   [
     "controlplane.before-submit-txn",
     "controlplane.after-complete-txn",
     "controlplane.before-rollout-txn@2",
     "controlplane.after-send@2",
   ],
-  ["worker.after-complete", "relay.after-segment-stored", "relay.before-permit"],
-  ["agent.after-fetch", "agent.mid-stage", "relay.after-permit"],
-  ["agent.after-stage", "agent.before-start"],
-  ["agent.after-start", "agent.before-switch"],
   ["agent.after-switch", "agent.before-drain", "agent.after-drain"],
 ];
 
@@ -44,7 +48,7 @@ let version = 0;
 
 before(async () => {
   repository = lab.repository(SERVICE);
-  await lab.start({ agents: 3, env: { MILLRACE_FAILPOINT_FILE: armed } });
+  await lab.start({ agents: AGENTS, env: { MILLRACE_FAILPOINT_FILE: armed } });
 });
 after(() => lab.close());
 
@@ -62,7 +66,7 @@ for (const places of SHIPS) {
 }
 
 async function checkDoneOnce({ sha, release, agents }: ShipResult): Promise<void> {
-  assert.ok(agents !== undefined && agents.total > 0 && agents.active === agents.total);
+  assert.deepEqual(agents, { total: AGENTS, active: AGENTS });
   const [{ builds }, { rollouts }] = await Promise.all([
     lab.system.read<{ builds: { sha: string; state: string }[] }>("builds"),
     lab.system.read<{ rollouts: { sha: string; state: string }[] }>("rollouts"),
@@ -72,7 +76,6 @@ async function checkDoneOnce({ sha, release, agents }: ShipResult): Promise<void
     assert.deepEqual(states, ["succeeded"]);
   }
   for (const machine of lab.machines()) {
-    // One that died late comes to it by itself.
     await until(`${machine.name} runs it`, async () => {
       return (await machine.ask(SERVICE))?.version === `${version}`;
     });
