@@ -21,6 +21,8 @@ ln -s deep dist/folder-link
 cat "dist/großes Stück.bin" > dist/日本語.bin
 echo built`;
 
+const ALL_AT_ONCE = { waves: [{ percent: 100 }], failures: "100%", maxUnavailable: 100 };
+
 const lab = new Lab();
 let tree: Repository;
 
@@ -54,7 +56,7 @@ test("every machine holds exactly what was built, and runs it", async () => {
     service: "tree",
     version: "one",
     run: BUILD,
-    rollout: { waves: [{ percent: 100 }], failures: "50%", maxUnavailable: 100 },
+    rollout: ALL_AT_ONCE,
     files: { "src.txt": "leaf\n", "dist/großes Stück.bin": noise(5 * 1024 * 1024, 1) },
   });
   const ship = await lab.ship(tree, files);
@@ -114,7 +116,10 @@ test("a release of before is deployed again by its short SHA, and rollback goes 
 
 test("a hook is run once at each machine", async () => {
   const repository = lab.repository("hooked");
-  const ship = await lab.ship(repository, hookSample({ service: "hooked", version: "1" }));
+  const ship = await lab.ship(
+    repository,
+    hookSample({ service: "hooked", version: "1", rollout: ALL_AT_ONCE }),
+  );
   assert.equal(ship.rollout?.state, "succeeded", JSON.stringify(ship));
   for (const machine of lab.machines()) {
     assert.deepEqual(machine.starts("hooked"), [ship.release], machine.name);
@@ -128,8 +133,8 @@ test("a single file, from a URL's branch, with a recipe of its own", async () =>
   const sha = repository.commit({ "tool.sh": { executable: "#!/bin/sh\necho next\n" } });
   repository.git("checkout", "-q", "main");
   const file = lab.path("single.yaml");
-  const activate = { hook: ["./tool.sh"] };
-  writeFileSync(file, recipe({ service: "single", run: ":", output: "tool.sh", activate }));
+  const how = { activate: { hook: ["./tool.sh"] }, rollout: ALL_AT_ONCE };
+  writeFileSync(file, recipe({ ...how, service: "single", run: ":", output: "tool.sh" }));
   const url = `file://${repository.path}`;
   const ship = await lab.system.ship(url, "--ref", "next", "--recipe", file);
   assert.equal(ship.rollout?.state, "succeeded", JSON.stringify(ship));
