@@ -38,7 +38,10 @@ async function inFolder(folder: string, remove: () => void): Promise<void> {
   try {
     remove();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EACCES") throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    // Another deletion of the same tree was faster.
+    if (code === "ENOENT") return;
+    if (code !== "EACCES") throw error;
     await chmod(folder, 0o700);
     remove();
   }
