@@ -9,6 +9,7 @@ import type { AgentHello, ServiceAssignments } from "../proto/gen/millrace/v1/fl
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
+import { gauge } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
 import { Prefetch } from "./prefetch.ts";
 import { type RelayCommand, RelaySession } from "./relay-session.ts";
@@ -78,6 +79,7 @@ export class Agent {
       if (entry.isDirectory() && !entry.name.startsWith(".")) await this.#runner(entry.name);
     }
     this.#shelf.reopen();
+    this.#measure();
     void this.#session.run();
   }
 
@@ -87,6 +89,21 @@ export class Agent {
     await Promise.all([...this.#services.values()].map((service) => service.stop(stopServices)));
     await this.#shelf.close();
     await this.#options.node.close();
+  }
+
+  #measure(): void {
+    const connected = (): number => Number(this.#session.isWelcome);
+    gauge("millrace.agent.connected", "1 where a relay has it, else 0", connected);
+    gauge("millrace.agent.services", "Services by phase", () => this.#phases(), "{service}");
+  }
+
+  /** Services by what each does. */
+  #phases(): [number, { phase: string }][] {
+    const counts = new Map<string, number>();
+    for (const { phase } of this.#services.values()) {
+      counts.set(phase, (counts.get(phase) ?? 0) + 1);
+    }
+    return [...counts].map(([phase, count]) => [count, { phase }]);
   }
 
   #hear(command: RelayCommand): void {

@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { formatAddress, listenAddress, parseAddress } from "../runtime/listen-address.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
+import { measureSwarms } from "../runtime/peer/swarm-metrics.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
 import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
@@ -55,7 +56,7 @@ crashOnUnhandled(log);
 const telemetry = await startTelemetry({
   program: "agent",
   ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
-  attributes: { "millrace.agent": agentId, "millrace.region": flags.region },
+  attributes: { "service.instance.id": agentId, "millrace.region": flags.region },
 });
 const isReachable = flags.listen !== "none";
 const { host, port } = listenAddress(isReachable ? flags.listen : "127.0.0.1:0", flags.insecure);
@@ -67,6 +68,7 @@ const node = await SwarmNode.listen({
   ...(flags.advertise !== undefined && { advertise: flags.advertise }),
   log,
 });
+measureSwarms(node);
 const agent = new Agent({
   root,
   candidate: { agentId, region: flags.region, labels: flags.label },

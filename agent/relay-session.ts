@@ -46,6 +46,7 @@ export class RelaySession {
   readonly #failed = new Set<string>();
   #relays: readonly KnownRelay[];
   #stream: Stream | undefined;
+  #isWelcome = false;
   #connects = 0;
   #comeBackMs: number | undefined;
 
@@ -64,6 +65,11 @@ export class RelaySession {
       else await pause(this.#comeBackMs, signal);
       this.#comeBackMs = undefined;
     }
+  }
+
+  /** Whether a relay has welcomed this agent and still listens. */
+  get isWelcome(): boolean {
+    return this.#isWelcome;
   }
 
   /** Says something, if a relay listens now. */
@@ -136,11 +142,13 @@ export class RelaySession {
     } finally {
       clearTimeout(timer);
       this.#stream = undefined;
+      this.#isWelcome = false;
       client.close();
     }
   }
 
   #welcomed(relay: KnownRelay): void {
+    this.#isWelcome = true;
     this.#failed.clear();
     this.#backOff.reset();
     this.#options.log.info({ relay: relay.address }, "connected to a relay");

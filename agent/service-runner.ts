@@ -16,7 +16,7 @@ import { Driver } from "../runtime/driver.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { Log } from "../runtime/log.ts";
 import { pause } from "../runtime/program/back-off.ts";
-import { openSpan } from "../runtime/telemetry.ts";
+import { counter, openSpan } from "../runtime/telemetry.ts";
 import { removeTree } from "./remove-tree.ts";
 import { ServiceActivation } from "./run/activation.ts";
 import { findProcesses, isAlive, type ServiceProcess } from "./run/service-process.ts";
@@ -59,6 +59,7 @@ export class ServiceRunner {
   readonly #records = new Map<string, Release>();
   readonly #traceparents = new Map<string, string>();
   readonly #queue: Queued[] = [];
+  readonly #switches = counter("millrace.agent.switches", "Switches ended, by outcome", "{switch}");
   #draining = false;
   #stopped = false;
   #journal: Journal;
@@ -143,6 +144,11 @@ export class ServiceRunner {
       port: process?.port ?? 0,
       trouble: this.#trouble,
     });
+  }
+
+  /** What it does, in a word. */
+  get phase(): string {
+    return this.#report?.phase ?? "starting";
   }
 
   /** Stops looking after the service, which runs on unless `stopService`. */
@@ -296,6 +302,7 @@ export class ServiceRunner {
     }
     if (switching !== undefined || this.#span === undefined) return;
     this.#span.setAttribute("millrace.outcome", outcome?.kind ?? "");
+    this.#switches.add(1, { outcome: outcome?.kind ?? "none" });
     this.#span.end();
     this.#span = undefined;
   }

@@ -8,7 +8,8 @@ import type { Release } from "../proto/gen/millrace/v1/release_format.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { Log } from "../runtime/log.ts";
 import { isStoreFull } from "../runtime/peer/piece-store.ts";
-import { inSpan } from "../runtime/telemetry.ts";
+import { REVISION } from "../runtime/semantic-names.ts";
+import { counter, inSpan } from "../runtime/telemetry.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { BytesGot, RolloutBytes, ServiceFolder } from "./service-folder.ts";
 import type { ReleaseFlush } from "./stage/release-flush.ts";
@@ -44,6 +45,7 @@ export class ServiceStager {
   #rollout = "";
   #running: Promise<void> = Promise.resolve();
   #count = 0;
+  readonly #staged = counter("millrace.agent.staged", "Bytes of releases, by source", "By");
   /** Of attempts that have ended. */
   #last: RolloutBytes;
 
@@ -83,7 +85,7 @@ export class ServiceStager {
     this.#running = this.#running.then(() =>
       inSpan(
         "agent.stage",
-        { parent: order.traceparent, attributes: { "millrace.release": release, "vcs.sha": sha } },
+        { parent: order.traceparent, attributes: { "millrace.release": release, [REVISION]: sha } },
         () => this.#run(order, signal),
       ),
     );
@@ -135,6 +137,9 @@ export class ServiceStager {
   #ended(rollout: string): void {
     const bytes = this.#attempt?.settle() ?? NONE.bytes;
     this.#attempt = undefined;
+    for (const source of ["relay", "peer", "local"] as const) {
+      this.#staged.add(bytes[source], { source });
+    }
     const before = this.#last.rollout === rollout ? this.#last.bytes : NONE.bytes;
     this.#last = { rollout, bytes: sum(before, bytes) };
   }

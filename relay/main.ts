@@ -7,6 +7,7 @@ import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
 import { startGrpcServer } from "../runtime/grpc/server.ts";
 import { formatAddress, listenAddress, parseAddress } from "../runtime/listen-address.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
+import { measureSwarms } from "../runtime/peer/swarm-metrics.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
 import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
@@ -72,6 +73,7 @@ async function run(): Promise<void> {
   const origin = await openBlobStore(flags.origin);
   const regionStore = await openBlobStore(flags.regionStore);
   const node = await SwarmNode.listen({ peerId: relayId, role: "relay", ...swarm, log });
+  measureSwarms(node);
   const { region, root, capacity } = flags;
   const boot = randomBytes(8).toString("hex");
   const relay = new Relay({

@@ -122,11 +122,6 @@ export class Mirroring {
     });
   }
 
-  /** Bytes of pieces sent to peers, over the packs that are here. */
-  get sentBytes(): number {
-    return [...this.#rooms.values()].reduce((sum, { swarm }) => sum + swarm.bytes.sent, 0);
-  }
-
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#driver.stop();

@@ -10,7 +10,7 @@ import type {
 import type { BlobStore } from "../runtime/blobs/blob-store.ts";
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
-import { gauge } from "../runtime/telemetry.ts";
+import { gauge, total } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
 import { tellAssignments, tellOrder, tellOrderEnded, tellSnapshot } from "./agent-commands.ts";
 import type { AgentSession } from "./agent-session.ts";
@@ -115,8 +115,11 @@ export class Relay {
       relays: () => this.#mates.neighbours,
       onMember: (pack, session, joined) => this.#member(pack, session, joined),
     });
-    gauge("millrace.relay.agents", "Agents connected", () => this.#sessions.size);
-    gauge("millrace.relay.sent", "Bytes sent to peers", () => this.#mirroring.sentBytes, "By");
+    gauge("millrace.relay.agents", "Agents connected", () => this.#sessions.size, "{agent}");
+    const packs = (): number => [...this.#mirroring.packs].length;
+    gauge("millrace.relay.packs", "Packs that are mirrored", packs, "{pack}");
+    const refused = (): number => this.#gate.refused;
+    total("millrace.relay.refused", "Commands of leaders that are none any more", refused);
   }
 
   agentService(): AgentServiceServer {

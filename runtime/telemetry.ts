@@ -5,13 +5,16 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Metadata } from "@grpc/grpc-js";
 import {
   type Attributes,
   type Context,
   type Counter,
   context,
   type Histogram,
+  isSpanContextValid,
   metrics,
+  type ObservableResult,
   ROOT_CONTEXT,
   type Span,
   SpanStatusCode,
@@ -24,6 +27,9 @@ const SCOPE = "millrace";
 
 /** Share of agents that record spans, by default: 100,000 agents, 1,000 of them traced. */
 const AGENT_SAMPLE_RATIO = 0.01;
+
+/** How long spans wait to go out together; one that a kill takes along is missing in its trace. */
+const SPANS_DELAY_MS = 1_000;
 
 export interface TelemetryOptions {
   /** Program's name, becomes `service.name` "millrace-<program>". */
@@ -58,8 +64,8 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   return { metricsPort, stop: async () => void (await Promise.all(stops.map((stop) => stop()))) };
 }
 
-/** A new W3C trace context, sampled, for a request that brought none. */
-export function newTraceparent(): string {
+/** A new W3C trace context, sampled. */
+function newTraceparent(): string {
   return `00-${randomBytes(16).toString("hex")}-${randomBytes(8).toString("hex")}-01`;
 }
 
@@ -67,6 +73,22 @@ export function newTraceparent(): string {
 export function traceparentOf(span: Span): string {
   const { traceId, spanId, traceFlags } = span.spanContext();
   return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`;
+}
+
+/**
+ * Runs a request as a span below the caller's, where it brought one, else as the first of a new trace;
+ * hands `work` the context for what follows from it, which is valid also where nobody records.
+ */
+export function inRequestSpan<Result>(
+  name: string,
+  metadata: Metadata,
+  work: (traceparent: string, span: Span) => Promise<Result>,
+): Promise<Result> {
+  const parent = metadata.get("traceparent")[0]?.toString();
+  return inSpan(name, { parent }, (span) => {
+    const own = isSpanContextValid(span.spanContext()) ? traceparentOf(span) : newTraceparent();
+    return work(own, span);
+  });
 }
 
 export interface SpanOptions {
@@ -111,12 +133,28 @@ export function histogram(name: string, description: string, unit = "s"): Histog
   return metrics.getMeter(SCOPE, VERSION).createHistogram(name, { description, unit });
 }
 
+/** One value, or one for each set of attributes. */
+export type Readings = number | readonly (readonly [value: number, attributes: Attributes])[];
+
 /** A gauge that is read whenever metrics are collected. */
-export function gauge(name: string, description: string, read: () => number, unit = "1"): void {
+export function gauge(name: string, description: string, read: () => Readings, unit = "1"): void {
   metrics
     .getMeter(SCOPE, VERSION)
     .createObservableGauge(name, { description, unit })
-    .addCallback((result) => result.observe(read()));
+    .addCallback((result) => observe(result, read()));
+}
+
+/** A sum that only grows and is kept elsewhere; read whenever metrics are collected. */
+export function total(name: string, description: string, read: () => Readings, unit = "1"): void {
+  metrics
+    .getMeter(SCOPE, VERSION)
+    .createObservableCounter(name, { description, unit })
+    .addCallback((result) => observe(result, read()));
+}
+
+function observe(result: ObservableResult, readings: Readings): void {
+  if (typeof readings === "number") result.observe(readings);
+  else for (const [value, attributes] of readings) result.observe(value, attributes);
 }
 
 function contextOf(traceparent: string | undefined): Context {
@@ -153,7 +191,12 @@ async function startTraces(program: string, attributes: Attributes): Promise<() 
   const provider = new TracerProvider({
     resource: resourceFromAttributes(attributes),
     sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
-    spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
+    spanProcessors: [
+      new BatchSpanProcessor({
+        exporter: new OTLPTraceExporter(),
+        scheduledDelayMillis: SPANS_DELAY_MS,
+      }),
+    ],
   });
   trace.setGlobalTracerProvider(provider);
   return () => provider.shutdown();
@@ -166,7 +209,7 @@ async function startMetrics(
   const { MeterProvider } = await import("@opentelemetry/sdk-metrics");
   const { PrometheusExporter } = await import("@opentelemetry/exporter-prometheus");
   const { resourceFromAttributes } = await import("@opentelemetry/resources");
-  const exporter = new PrometheusExporter({ preventServerStart: true });
+  const exporter = new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true });
   const provider = new MeterProvider({
     resource: resourceFromAttributes(attributes),
     readers: [exporter],

@@ -3,6 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ATTEMPT_TIME_UP, HANDED_BACK } from "../core/builds/build-transitions.ts";
+import type { Release } from "../proto/gen/millrace/v1/release_format.ts";
 import type {
   BuildLease,
   CompleteRequest,
@@ -13,6 +14,7 @@ import { BlobFullError } from "../runtime/blobs/blob-store.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import { call } from "../runtime/grpc/client.ts";
 import type { Log } from "../runtime/log.ts";
+import { aboutBuild, WORKER_ID } from "../runtime/semantic-names.ts";
 import { counter, inSpan, traceparentOf } from "../runtime/telemetry.ts";
 import { AttemptError, runAttempt } from "./attempt.ts";
 import { BuildLog } from "./build-log.ts";
@@ -77,7 +79,11 @@ export class LeasedBuild {
     const { log } = this.#options;
     const { build, attempt, repository, sha, traceparent } = this.#lease;
     log.info({ build, attempt, repository, sha }, "build leased");
-    const attributes = { "cicd.pipeline.run.id": build, "millrace.attempt": attempt };
+    const attributes = {
+      ...aboutBuild(build, this.#lease.service, sha),
+      [WORKER_ID]: this.#options.worker,
+      "millrace.attempt": attempt,
+    };
     const outcome = await inSpan("build.attempt", { parent: traceparent, attributes }, (span) =>
       this.#outcome(traceparentOf(span)),
     );
@@ -86,7 +92,7 @@ export class LeasedBuild {
     await this.#keeper.end();
     const end = outcome?.$case ?? "fenced";
     log.info({ build, attempt, end }, "attempt ended");
-    counter("millrace.worker.builds", "Attempts ended, by outcome", "{attempt}").add(1, { end });
+    measure(end, outcome?.$case === "release" ? outcome.release : undefined);
     try {
       await removeTree(this.#folder);
     } catch (error) {
@@ -184,6 +190,13 @@ export class LeasedBuild {
     const message = `the control plane refused the release: ${answer.details}`;
     await this.#complete(failure("worker", message));
   }
+}
+
+function measure(end: string, release: Release | undefined): void {
+  counter("millrace.worker.attempts", "Attempts ended, by outcome", "{attempt}").add(1, { end });
+  if (release === undefined) return;
+  counter("millrace.worker.output", "Plain bytes of releases", "By").add(release.bytes);
+  counter("millrace.worker.packed", "New encoded bytes of releases", "By").add(release.packedBytes);
 }
 
 function outcomeOfStop(reason: StopReason): Outcome | undefined {

@@ -10,7 +10,7 @@ import {
   type WatchBuildResponse,
 } from "../../proto/gen/millrace/v1/builds.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
-import { type CallContext, serverStream, unary } from "../../runtime/grpc/handlers.ts";
+import { serverStream, unary } from "../../runtime/grpc/handlers.ts";
 import {
   failedPrecondition,
   invalid,
@@ -18,7 +18,8 @@ import {
   unavailable,
 } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
-import { inSpan, newTraceparent, traceparentOf } from "../../runtime/telemetry.ts";
+import { aboutBuild } from "../../runtime/semantic-names.ts";
+import { inRequestSpan } from "../../runtime/telemetry.ts";
 import { BUILD_ID, placeOf } from "./build-keys.ts";
 import { buildMessage, stateOf } from "./build-message.ts";
 import { fittingCount, listLimit, listService } from "./list-page.ts";
@@ -27,7 +28,6 @@ import { type TailLogOptions, tailLog } from "./tail-log.ts";
 
 const SHA_NAME = /^[0-9a-f]{4,40}$/;
 const PAGE_TOKEN = /^\d{15}\/b-[0-9a-f]{16}$/;
-const NO_TRACE = `00-${"0".repeat(32)}`;
 
 export interface BuildServiceOptions extends SubmitOptions, TailLogOptions {
   readonly log: Log;
@@ -38,9 +38,16 @@ export function buildService(options: BuildServiceOptions): BuildServiceServer {
   const { table, live, log } = options;
   const shown = (row: BuildRow) => buildMessage(live.withNews(row));
   return {
-    submitBuild: unary(log, async (request, context) => {
-      const { row, attached, requester } = await traced(context, (traceparent) =>
-        submitBuild(options, request, traceparent),
+    submitBuild: unary(log, async (request, { metadata }) => {
+      const { row, attached, requester } = await inRequestSpan(
+        "build.submit",
+        metadata,
+        async (traceparent, span) => {
+          const submitted = await submitBuild(options, request, traceparent);
+          const { id, service, sha } = submitted.row;
+          span.setAttributes(aboutBuild(id, service, sha));
+          return submitted;
+        },
       );
       log.info({ build: row.id, sha: row.sha, attached }, "build submitted");
       return { build: shown(row), attached, requester };
@@ -129,16 +136,4 @@ function knownState(message: BuildState) {
   const state = stateOf(message);
   if (state === undefined) throw invalid(`states: ${message} is not a state of a build`);
   return state;
-}
-
-/** Runs a request as the first span of a build's trace, or below the caller's. */
-function traced<Result>(
-  { metadata }: CallContext,
-  work: (traceparent: string) => Promise<Result>,
-): Promise<Result> {
-  const parent = metadata.get("traceparent")[0]?.toString() ?? newTraceparent();
-  return inSpan("build.submit", { parent }, (span) => {
-    const own = traceparentOf(span);
-    return work(own.startsWith(NO_TRACE) ? parent : own);
-  });
 }

@@ -11,11 +11,11 @@ import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import type { GrpcServerOptions } from "../../runtime/grpc/server.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
-import { counter, gauge } from "../../runtime/telemetry.ts";
 import type { Fence } from "../fence.ts";
 import { AttemptDesk } from "./attempt-desk.ts";
 import { BuildLogs } from "./build-logs.ts";
 import { buildMessage } from "./build-message.ts";
+import { measureBuilds } from "./build-metrics.ts";
 import { buildService } from "./build-service.ts";
 import { BuildTable } from "./build-table.ts";
 import { DeadlineSweeper } from "./deadline-sweeper.ts";
@@ -72,7 +72,7 @@ export async function startBuilds(options: BuildsOptions): Promise<Builds> {
   const complete = { table, live, logs, origin, ship, log };
   const roster = new WorkerRoster();
   const garbage = new PackGarbage({ store, origin, log });
-  count(live, sweeper);
+  measureBuilds(live, roster);
   await live.start(store, table);
   await garbage.start();
   return {
@@ -107,12 +107,4 @@ export async function startBuilds(options: BuildsOptions): Promise<Builds> {
       await Promise.all([sweeper.stop(), garbage.stop()]);
     },
   };
-}
-
-function count(live: LiveBuilds, sweeper: DeadlineSweeper): void {
-  const ended = counter("millrace_builds_ended", "Builds that ended, by state", "{build}");
-  live.onRow((row) => {
-    if ("endedAtMs" in row) ended.add(1, { state: row.state });
-  });
-  gauge("millrace_builds_live", "Builds queued or leased", () => sweeper.liveCount, "{build}");
 }

@@ -5,6 +5,7 @@ import type { BuildLease, WorkerServiceServer } from "../../proto/gen/millrace/v
 import { unary } from "../../runtime/grpc/handlers.ts";
 import { aborted, invalid, notFound } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
+import { PIPELINE_RUN_ID } from "../../runtime/semantic-names.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import { inSpan } from "../../runtime/telemetry.ts";
 import type { AttemptDesk } from "./attempt-desk.ts";
@@ -54,7 +55,7 @@ export function workerService(options: WorkerServiceOptions): WorkerServiceServe
     appendLog: unary(log, async (request) => ({ length: await attempts.appendLog(request) })),
     complete: unary(log, async (request) => {
       const parent = (await table.get(request.build))?.traceparent;
-      const attributes = { "millrace.build": request.build, "millrace.attempt": request.attempt };
+      const attributes = { [PIPELINE_RUN_ID]: request.build, "millrace.attempt": request.attempt };
       await inSpan("build.complete", { parent, attributes }, () =>
         completeBuild(options.complete, request),
       );

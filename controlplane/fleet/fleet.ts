@@ -7,10 +7,10 @@ import type { Instant } from "../../core/machine.ts";
 import type { FleetServiceServer, RelayServiceServer } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
-import { gauge } from "../../runtime/telemetry.ts";
 import type { PackFeed } from "../builds/pack-feed.ts";
 import type { Fence } from "../fence.ts";
 import { AgentDirectory } from "./agent-directory.ts";
+import { measureFleet } from "./fleet-metrics.ts";
 import { createFleetService, type Overview } from "./fleet-service.ts";
 import { RelayHub } from "./relay-hub.ts";
 import { createRelayService } from "./relay-service.ts";
@@ -50,9 +50,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   const hub = new RelayHub({ ...options, tracker });
   const directory = new AgentDirectory(hub);
   await Promise.all([tracker.load(), hub.load()]);
-  gauge("millrace.relays", "Relays connected", () => hub.sessions.length, "{relay}");
-  const agents = (): number => hub.sessions.reduce((sum, one) => sum + one.agents, 0);
-  gauge("millrace.agents", "Machines connected to relays", agents, "{agent}");
+  measureFleet(hub);
   let isReady = false;
   let isDeposed = false;
   const relayService = createRelayService({

@@ -2,7 +2,7 @@
 // of each service one runs and the others wait in order, or give way to a newer one.
 import type { CensusAnswer, RelayReport } from "../../proto/gen/millrace/v1/fleet.ts";
 import { scan } from "../../runtime/store/store.ts";
-import { counter, gauge, histogram } from "../../runtime/telemetry.ts";
+import { counter, histogram } from "../../runtime/telemetry.ts";
 import type { RelayListener, RelaySession } from "../fleet/relay-hub.ts";
 import {
   assignmentsKey,
@@ -40,7 +40,6 @@ export class RolloutEngine implements RelayListener {
   constructor(options: RolloutEngineOptions) {
     this.#options = options;
     options.fleet.hub.listen(this);
-    gauge("millrace.rollouts.open", "Rollouts not ended", () => this.#open.size, "{rollout}");
     options.fleet.onReplication(() => {
       for (const rollout of this.#open.values()) rollout.replicationChanged();
     });

@@ -11,7 +11,7 @@ import type {
 import { serverStream, unary } from "../../runtime/grpc/handlers.ts";
 import { failedPrecondition, invalid } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
-import { newTraceparent } from "../../runtime/telemetry.ts";
+import { inRequestSpan } from "../../runtime/telemetry.ts";
 import { listLimit, listService } from "../builds/list-page.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
 import type { RolloutPlanner } from "./rollout-planner.ts";
@@ -37,9 +37,11 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
   const tell = (id: string, order: Order) => tellOpen(options, id, order);
   return {
     planRollout: unary(log, (request) => planner.plan(request)),
-    startRollout: unary(log, async (request) => ({
-      rollout: await reader.get(await starter.start(request)),
-    })),
+    startRollout: unary(log, (request, { metadata }) =>
+      inRequestSpan("rollout.start", metadata, async (traceparent) => ({
+        rollout: await reader.get(await starter.start(request, traceparent)),
+      })),
+    ),
     getRollout: unary(log, async ({ id }) => ({ rollout: await reader.get(id) })),
     listRollouts: unary(log, async (request) => {
       const { openOnly, pageToken } = request;
@@ -53,7 +55,11 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
     pauseRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "paused") })),
     resumeRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "resumed") })),
     abortRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "aborted") })),
-    rollBack: unary(log, async ({ id }) => ({ rollout: await rollBack(options, id) })),
+    rollBack: unary(log, ({ id }, { metadata }) =>
+      inRequestSpan("rollout.roll_back", metadata, async (traceparent) => ({
+        rollout: await rollBack(options, id, traceparent),
+      })),
+    ),
   };
 }
 
@@ -75,7 +81,11 @@ async function tellOpen(
 }
 
 /** Open: its machines go back. Ended: a rollout to the release before it. */
-async function rollBack(options: RolloutServiceOptions, name: string): Promise<Rollout> {
+async function rollBack(
+  options: RolloutServiceOptions,
+  name: string,
+  traceparent: string,
+): Promise<Rollout> {
   const { engine, reader, starter } = options;
   const { id } = await find(engine, reader, name);
   if (engine.get(id) !== undefined) return tellOpen(options, id, "rolled-back-by-hand");
@@ -88,7 +98,6 @@ async function rollBack(options: RolloutServiceOptions, name: string): Promise<R
     throw failedPrecondition(`rollout ${record.id} had no release before it to go back to`);
   }
   const { policy, excludedRegions, previous: release } = record;
-  const traceparent = newTraceparent();
   const start = { release, policy, excludedRegions, supersede: true, build: "", traceparent };
   return reader.get(await starter.commit(start, "", 0));
 }

@@ -5,7 +5,6 @@ import type { StartRolloutRequest } from "../../proto/gen/millrace/v1/rollouts.t
 import { failpoint } from "../../runtime/failpoint.ts";
 import { aborted, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Compare, Operation, Store } from "../../runtime/store/store.ts";
-import { newTraceparent } from "../../runtime/telemetry.ts";
 import { requireRelease } from "../builds/release-index.ts";
 import type { Fence } from "../fence.ts";
 import { type NewRollout, prepareRows } from "./new-rollout.ts";
@@ -32,7 +31,7 @@ export class RolloutStarter {
   }
 
   /** The id of the rollout, new or of the same key; ABORTED where the plan's revision has passed. */
-  async start(request: StartRolloutRequest): Promise<string> {
+  async start(request: StartRolloutRequest, traceparent: string): Promise<string> {
     const { idempotencyKey: key, revision, supersede } = request;
     const keyBytes = Buffer.byteLength(key);
     if (keyBytes > KEY_BYTES_MAX) {
@@ -42,7 +41,6 @@ export class RolloutStarter {
     const release = await requireRelease(this.#options.store, request.release, request.service);
     const policy = checkedPolicy(request.policy ?? release.rollout);
     const { excludedRegions } = request;
-    const traceparent = newTraceparent();
     const start = { release, policy, excludedRegions, supersede, build: "", traceparent };
     return this.commit(start, key, revision);
   }

@@ -8,6 +8,7 @@ import type { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { RolloutServiceServer } from "../../proto/gen/millrace/v1/rollouts.ts";
 import type { ShipChain } from "../builds/ship-chain.ts";
 import { RolloutEngine, type RolloutEngineOptions } from "./rollout-engine.ts";
+import { measureRollouts } from "./rollout-metrics.ts";
 import { RolloutPlanner } from "./rollout-planner.ts";
 import { RolloutReader } from "./rollout-reader.ts";
 import { createRolloutService } from "./rollout-service.ts";
@@ -29,6 +30,7 @@ export async function createRollouts(options: RolloutEngineOptions): Promise<Rol
   const reader = new RolloutReader({ store, fleet, engine });
   const starter = new RolloutStarter({ store, fence, engine });
   const planner = new RolloutPlanner(store, fleet);
+  measureRollouts(engine);
   await engine.load();
   return {
     service: createRolloutService({ engine, reader, starter, planner, log }),

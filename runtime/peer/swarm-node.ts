@@ -12,7 +12,7 @@ import { Connection } from "./connection.ts";
 import { JoinedSwarm } from "./joined-swarm.ts";
 import { parsePeerAddress } from "./peer-address.ts";
 import type { PieceStore } from "./piece-store.ts";
-import type { Swarm, SwarmLog } from "./swarm.ts";
+import type { Swarm, SwarmBytes, SwarmLog } from "./swarm.ts";
 
 /** Connections of a process: 8 packs of a relay with 128 neighbours each. */
 const CONNECTIONS_MAX = 1024;
@@ -47,6 +47,8 @@ export class SwarmNode {
   readonly #swarms = new Map<string, JoinedSwarm>();
   readonly #connections = new Set<Connection>();
   readonly #ticker: NodeJS.Timeout;
+  /** Of swarms that were left. */
+  #leftBytes: SwarmBytes = { fromRelay: 0, fromPeers: 0, sent: 0 };
   #closing: Promise<void> | undefined;
 
   /** Rejects when the address cannot be listened on. */
@@ -77,6 +79,21 @@ export class SwarmNode {
     return this.#pool.taken;
   }
 
+  /** Payload bytes of all swarms since the start. */
+  get bytes(): SwarmBytes {
+    return sum([this.#leftBytes, ...[...this.#swarms.values()].map(({ bytes }) => bytes)]);
+  }
+
+  /** Packs whose swarms are joined. */
+  get packs(): number {
+    return this.#swarms.size;
+  }
+
+  /** Connections that are open, whoever opened them. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
   /** Enters a pack's swarm; the store stays the caller's. Throws when the pack is joined already. */
   join(pack: string, store: PieceStore, wanted: "all" | readonly number[]): Swarm {
     if (this.#swarms.has(pack)) throw new Error(`the swarm of pack ${pack} is joined already`);
@@ -88,7 +105,10 @@ export class SwarmNode {
       log: this.#log,
       now: this.#now,
       dial: (from, peer, address) => this.#dial(from, peer, address),
-      left: () => this.#swarms.delete(pack),
+      left: ({ bytes }) => {
+        this.#swarms.delete(pack);
+        this.#leftBytes = sum([this.#leftBytes, bytes]);
+      },
     });
     this.#swarms.set(pack, swarm);
     swarm.want(wanted);
@@ -193,4 +213,9 @@ export class SwarmNode {
     const now = this.#now();
     for (const connection of this.#connections) connection.tick(now);
   }
+}
+
+function sum(parts: readonly SwarmBytes[]): SwarmBytes {
+  const of = (field: keyof SwarmBytes): number => parts.reduce((all, part) => all + part[field], 0);
+  return { fromRelay: of("fromRelay"), fromPeers: of("fromPeers"), sent: of("sent") };
 }

@@ -35,7 +35,17 @@ export interface SystemFlags {
   readonly regions?: number;
   readonly agents?: number;
   readonly relays?: number;
+  /** Each program serves its metrics. */
+  readonly metrics?: boolean;
   readonly env?: Readonly<Record<string, string>>;
+}
+
+/** What `up --json` prints. */
+interface UpReport {
+  readonly ok: boolean;
+  readonly address: string;
+  /** Ports by program. */
+  readonly metrics: Readonly<Record<string, number>>;
 }
 
 interface ChildRecord {
@@ -48,11 +58,14 @@ interface ChildRecord {
 export class System {
   readonly root: string;
   readonly address: string;
+  /** Ports of the programs' metrics, by program, where they were asked for. */
+  readonly metrics: Readonly<Record<string, number>>;
   readonly #up: ChildProcess;
 
-  constructor(root: string, address: string, up: ChildProcess) {
+  constructor(root: string, { address, metrics }: UpReport, up: ChildProcess) {
     this.root = root;
     this.address = address;
+    this.metrics = metrics;
     this.#up = up;
   }
 
@@ -125,6 +138,7 @@ export async function startSystem(flags: SystemFlags): Promise<System> {
   const args = ["up", "--json", "--root", flags.root, "--port", "0"];
   args.push("--regions", String(flags.regions ?? 1), "--agents", String(flags.agents ?? 2));
   args.push("--relays", String(flags.relays ?? 1));
+  if (flags.metrics === true) args.push("--metrics");
   const up = spawn(process.execPath, [MILLRACE, ...args], {
     env: environment(flags.root, flags.env),
     stdio: ["ignore", "pipe", "inherit"],
@@ -136,7 +150,9 @@ export async function startSystem(flags: SystemFlags): Promise<System> {
     once(up, "exit").then(() => undefined),
   ]);
   if (line === undefined) throw new Error(`up ended with ${up.exitCode} before it was up`);
-  return new System(flags.root, (JSON.parse(line) as { address: string }).address, up);
+  const report = JSON.parse(line) as UpReport;
+  if (!report.ok) throw new Error(`up failed: ${line}`);
+  return new System(flags.root, report, up);
 }
 
 /** Runs the command line to its end. */
