@@ -17,7 +17,7 @@ interface Flags extends RemoteFlags {
 export function rolloutsCommand(): Command {
   return listCommand(new Command("rollouts"), 20)
     .description("List rollouts, newest first, or show one.")
-    .argument("[rollout]", "rollout id; or a SHA or release, for its newest rollout")
+    .argument("[rollout]", "rollout id, or the service; or a SHA or release, for its newest")
     .option("--service <name>", "only rollouts of this service")
     .option("--open", "only rollouts that have not ended", false)
     .action((id: string | undefined, flags: Flags) =>

@@ -1,5 +1,5 @@
 // Sends a request again that a dying control plane did not answer. Only for requests that mean the same
-// when they come twice: they carry a key of their own.
+// when they come twice: they carry a key of their own, or ask for a state.
 import type { ServiceError } from "@grpc/grpc-js";
 import { BackOff } from "../../runtime/program/back-off.ts";
 import { asCommandError, isServiceError, isTransient } from "./failure.ts";

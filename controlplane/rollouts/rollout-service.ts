@@ -42,7 +42,10 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         rollout: await reader.get(await starter.start(request, traceparent)),
       })),
     ),
-    getRollout: unary(log, async ({ id }) => ({ rollout: await reader.get(id) })),
+    getRollout: unary(log, async (request) => {
+      const { id } = await find(engine, reader, request.id);
+      return { rollout: await reader.get(id) };
+    }),
     listRollouts: unary(log, async (request) => {
       const { openOnly, pageToken } = request;
       if (pageToken !== "" && !PAGE_TOKEN.test(pageToken)) {
@@ -63,7 +66,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
   };
 }
 
-/** Tells an open rollout what its operator wants; FAILED_PRECONDITION where it cannot be done. */
+/** Tells an open rollout what its operator wants, again too; FAILED_PRECONDITION where it cannot be done. */
 async function tellOpen(
   { engine, reader }: RolloutServiceOptions,
   name: string,
@@ -71,6 +74,8 @@ async function tellOpen(
 ): Promise<Rollout> {
   const { id, state } = await find(engine, reader, name);
   const open = engine.get(id);
+  // Who did not hear the answer says it again.
+  if (open === undefined && order === "aborted" && state === "aborted") return reader.get(id);
   if (open === undefined) throw failedPrecondition(`rollout ${id} has ended: ${state}`);
   if (state === "rolling_back" && order !== "rolled-back-by-hand") {
     throw failedPrecondition(`rollout ${id} is rolling back, and ends when all machines are back`);

@@ -186,7 +186,10 @@ const cases: readonly Case[] = [
   {
     name: "what policy refuses",
     args: ["pause", "hello"],
-    script: { pauseRollout: refuse(new RpcError(status.PERMISSION_DENIED, "not yours")) },
+    script: {
+      getRollout: () => ({ rollout: open }),
+      pauseRollout: refuse(new RpcError(status.PERMISSION_DENIED, "not yours")),
+    },
     code: 5,
     stderr: /not yours/,
   },

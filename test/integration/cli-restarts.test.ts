@@ -5,6 +5,7 @@ import { Build, BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
 import { Rollout, RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { unavailable } from "../../runtime/grpc/rpc-error.ts";
+import { until } from "../lab/until.ts";
 import { type Script, ScriptedApi, startMillrace } from "./cli-scripted-api.ts";
 
 const open = Rollout.fromPartial({
@@ -47,6 +48,40 @@ test("a rollout is followed across a restart", async () => {
     await api.stop();
   }
 });
+
+test("a word that the control plane dies of is said again, to the same rollout", async () => {
+  const api = new ScriptedApi();
+  await api.start({
+    getRollout: () => ({ rollout: open }),
+    abortRollout: () => {
+      throw unavailable("going away");
+    },
+  });
+  try {
+    const running = startMillrace(["abort", "hello", "--addr", api.address]);
+    await until("it was said once", () => wordsOf(api).length === 1);
+    await api.stop();
+    await api.start({
+      // By now another rollout of the service is open.
+      getRollout: () => ({ rollout: { ...open, id: "r-2" } }),
+      abortRollout: () => ({ rollout: { ...open, state: RolloutState.ROLLOUT_STATE_ABORTED } }),
+    });
+    const { code, stderr } = await running.ended;
+    assert.equal(code, 0, stderr);
+    const words = wordsOf(api);
+    assert.ok(words.length >= 2);
+    assert.deepEqual([...new Set(words)], ["r-1"]);
+  } finally {
+    await api.stop();
+  }
+});
+
+/** Ids of the rollouts that were to be aborted, in order. */
+function wordsOf(api: ScriptedApi): string[] {
+  return api.requests
+    .filter(({ method }) => method === "abortRollout")
+    .map(({ request }) => request.id);
+}
 
 test("a log is followed across a restart, each byte once", async () => {
   const api = new ScriptedApi();

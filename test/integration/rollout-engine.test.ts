@@ -79,6 +79,9 @@ test("a region that does not hold every pack holds the rollout up", async () => 
   const { rollouts } = world.plane;
   await call(rollouts, rollouts.abortRollout, { id: "hello" });
   await world.reaches(id, "aborted");
+  // Who did not hear the answer says it again.
+  const { rollout: same } = await call(rollouts, rollouts.abortRollout, { id });
+  assert.equal(same?.state, RolloutState.ROLLOUT_STATE_ABORTED);
   const other = await world.rollOut(release, { excludedRegions: ["region-1"] });
   await world.reaches(other.id, "succeeded");
   assert.deepEqual(
@@ -181,6 +184,9 @@ test("a newer rollout waits for the one before, or takes its place", async () =>
   await world.reaches(one.id, "baking");
   const two = await world.rollOut(await world.release("hello", "two", FAST));
   assert.equal(two.state, RolloutState.ROLLOUT_STATE_WAITING);
+  const { rollouts } = world.plane;
+  const { rollout: running } = await call(rollouts, rollouts.getRollout, { id: "hello" });
+  assert.equal(running?.id, one.id);
   const last = await world.release("hello", "three", FAST);
   const three = await world.rollOut(last, { supersede: true });
   const superseded = await world.reaches(one.id, "aborted");

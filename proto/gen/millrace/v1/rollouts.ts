@@ -324,7 +324,7 @@ export interface StartRolloutResponse {
 
 /** Asks for one rollout. */
 export interface GetRolloutRequest {
-  /** Rollout id; or a SHA or release, for the newest rollout of it. */
+  /** Rollout id; or a service, for its open rollout, else its newest; or a SHA or release, for its newest. */
   id: string;
 }
 
@@ -390,7 +390,7 @@ export interface ResumeRolloutResponse {
   rollout: Rollout | undefined;
 }
 
-/** Ends a rollout where it stands. */
+/** Ends a rollout where it stands; one that is aborted already stays as it is. */
 export interface AbortRolloutRequest {
   /** Rollout id, or the service for its open rollout. */
   id: string;
