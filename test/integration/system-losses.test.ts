@@ -1,7 +1,7 @@
 // Programs that are lost at a moment of their own while a ship is under way: a relay in mid-transfer, a
 // worker in mid-build, an agent that hangs. The ship goes on, and who was away catches up.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pause } from "../../runtime/program/back-off.ts";
@@ -17,7 +17,9 @@ const LOOK_MS = 4;
 const ROLLOUT = { waves: [{ percent: 100 }], failures: "50%", maxUnavailable: 100 };
 
 const lab = new Lab();
-before(() => lab.start({ agents: 3, relays: 2 }));
+const armed = lab.path("failpoint");
+const env = { MILLRACE_FAILPOINT_FILE: armed };
+before(() => lab.start({ agents: 3, relays: 2, env }));
 after(() => lab.close());
 
 /** A program that makes noise, the same each time. */
@@ -101,7 +103,9 @@ test("an agent hangs and a worker is killed; who was away catches up by itself",
     return builds[0]?.phase === "run";
   });
   lab.system.signal("worker-1", "SIGKILL");
+  writeFileSync(armed, "controlplane.after-sweep-txn");
   const ended = await Promise.all(ships);
+  assert.ok(!existsSync(armed), "the control plane died when it had noticed the loss");
   for (const ship of ended) {
     assert.equal(ship.rollout?.state, "succeeded", JSON.stringify(ship));
     assert.deepEqual(ship.agents, { total: 2, active: 2 });

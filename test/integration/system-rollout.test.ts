@@ -1,6 +1,7 @@
 // Rollouts that do not go straight on, in a whole system: bad releases, waves, pause, abort, and two of one
 // service at a time.
 import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { pause } from "../../runtime/program/back-off.ts";
 import { Lab } from "../lab/lab.ts";
@@ -21,7 +22,9 @@ const STOPS_IN_WAVE_1 = {
 };
 
 const lab = new Lab();
-before(() => lab.start({ regions: REGIONS, agents: AGENTS }));
+const armed = lab.path("failpoint");
+const env = { MILLRACE_FAILPOINT_FILE: armed };
+before(() => lab.start({ regions: REGIONS, agents: AGENTS, env }));
 after(() => lab.close());
 
 interface Rollout {
@@ -65,11 +68,11 @@ function done({ code, stdout, stderr }: CommandResult): void {
   assert.equal(code, 0, `${stdout}${stderr}`);
 }
 
-test("a release that never gets healthy: all go back, and the old one answered all along", async () => {
+test("a bad release, an agent killed on its way back: all go back, the old one never went away", async () => {
   const repository = lab.repository("web");
   const sample = {
     service: "web",
-    rollout: { ...ALL_AT_ONCE, failures: 0, targets: { index: "1" } },
+    rollout: { ...ALL_AT_ONCE, failures: "50%", targets: { index: "1" } },
   };
   const good = await lab.ship(repository, httpSample({ ...sample, version: "good" }));
   assert.deepEqual(good.agents, { total: REGIONS, active: REGIONS }, JSON.stringify(good));
@@ -78,6 +81,7 @@ test("a release that never gets healthy: all go back, and the old one answered a
   const running = await Promise.all(machines.map((machine) => machine.ask("web")));
 
   repository.commit(httpSample({ ...sample, version: "bad", healthy: false, within: "2s" }));
+  writeFileSync(armed, "agent.mid-revert");
   let isOver = false;
   const shipping = lab.system.millrace("ship", repository.path, "--json").finally(() => {
     isOver = true;
@@ -94,6 +98,7 @@ test("a release that never gets healthy: all go back, and the old one answered a
   assert.equal(code, 4, stderr);
   const report = JSON.parse(stdout);
   assert.equal(report.rollout.state, "rolled_back");
+  assert.ok(!existsSync(armed), "an agent died");
   assert.equal(onRelease("web", good.release).length, REGIONS);
   const { failing } = await rolloutOf(report.rollout.id);
   assert.ok(
