@@ -4,6 +4,7 @@ import { Blake3Hasher } from "@napi-rs/blake-hash";
 import { encodeTrailer } from "../core/release/segment-trailer.ts";
 import { WireError } from "../core/release/wire-error.ts";
 import { BlobNotFoundError, type BlobStore } from "../runtime/blobs/blob-store.ts";
+import { freeMemory } from "../runtime/free-memory.ts";
 import { sealKey, segmentKey } from "../runtime/release/pack-keys.ts";
 import { decodeSeal, sealedTable } from "../runtime/release/seal.ts";
 import {
@@ -87,17 +88,9 @@ async function* verified(
       hasher = new Blake3Hasher();
     }
     yield buffer;
-    free(buffer);
+    freeMemory(buffer);
   }
   if (piece !== table.count) throw new WireError(`ends within piece ${piece}`, key);
   yield table.rows;
   yield encodeTrailer(trailer);
-}
-
-/**
- * Frees the memory of a buffer that the target has done with, as it has asked for the next one. Left
- * to the collector, 1 GiB of them held 100 MB.
- */
-function free({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -37,7 +37,8 @@ export interface BlobPage {
 export interface BlobStore {
   /**
    * Puts the blob if its key is absent: atomic, durable when it resolves, and nothing is visible of an
-   * interrupted put. A body that is not needed is closed unread. BlobFullError when space is out.
+   * interrupted put. A body that is not needed is closed unread. A part of a body is the store's until
+   * it asks for the next: then its memory may be used again. BlobFullError when space is out.
    */
   put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>): Promise<"stored" | "present">;
   /** The bytes in buffers that belong to the caller; throws BlobNotFoundError when iterated. */

@@ -13,6 +13,7 @@ import {
   frameHead,
 } from "../../core/swarm/frame.ts";
 import type { Block } from "../../core/swarm/message.ts";
+import { freeMemory } from "../free-memory.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 
 /** Smaller reads are left to the collector. */
@@ -107,7 +108,7 @@ export class FrameReader {
         // A sink may have ended the reading.
         if (read.used < read.bytes.length || this.#unread[0] !== read) continue;
         this.#unread.shift();
-        freeMemory(read.bytes);
+        if (read.bytes.length >= READ_BYTES_FREED_MIN) freeMemory(read.bytes);
       }
     } finally {
       this.#isReading = false;
@@ -166,11 +167,4 @@ export class FrameReader {
     this.#scratchFilled += count;
     return count;
   }
-}
-
-/** Gives the memory of a read back at once: left to the collector, a fast peer holds 40 MB of such. */
-function freeMemory({ buffer, byteOffset, length }: Buffer): void {
-  const isAlone = byteOffset === 0 && length === buffer.byteLength;
-  if (isAlone && length >= READ_BYTES_FREED_MIN && buffer instanceof ArrayBuffer)
-    buffer.transfer(0);
 }

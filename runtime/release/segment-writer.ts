@@ -7,6 +7,7 @@ import { PIECE_ROW_BYTES, writePieceRow } from "../../core/release/piece-table.t
 import { encodeTrailer } from "../../core/release/segment-trailer.ts";
 import { WireError } from "../../core/release/wire-error.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
+import { freeMemory } from "../free-memory.ts";
 import { ByteChannel } from "./byte-channel.ts";
 import { segmentKey } from "./pack-keys.ts";
 import { digestOf } from "./piece-codec.ts";
@@ -52,7 +53,10 @@ export class SegmentWriter {
     return this.#pieces;
   }
 
-  /** Resolves when the store has taken the bytes; rejects with what a put failed with. */
+  /**
+   * Resolves when the store has taken the bytes, whose memory is freed then; rejects with what a put
+   * failed with.
+   */
   async add(encoded: Uint8Array, row: PieceRow): Promise<void> {
     const fits =
       this.#open === undefined ||
@@ -65,6 +69,7 @@ export class SegmentWriter {
     open.bodyBytes += encoded.length;
     this.#pieces += 1;
     await open.channel.write(encoded);
+    freeMemory(encoded);
     if (this.#failure !== undefined) throw this.#failure;
   }
 

@@ -118,7 +118,10 @@ export async function writePack(
   const table = new PieceTable(rows, pack);
   const bodyBytesMax = perSegment * pieceBytes;
   const writer = new SegmentWriter({ store, pack, bodyBytesMax, onStored: () => {} });
-  for (const [index, piece] of pieces.entries()) await writer.add(piece, table.row(index));
+  // The writer frees what it is given.
+  for (const [index, piece] of pieces.entries()) {
+    await writer.add(new Uint8Array(piece), table.row(index));
+  }
   const { segments } = await writer.finish();
   await store.put(sealKey(pack), encodeSeal(makeSeal(pack, segments, rows)));
   return { pack, segments: segments.length, pieces, rows, bytes: count * pieceBytes };
