@@ -2,6 +2,7 @@
 // goes to another when it is lost. It loses nothing by that: hello carries all there is to say, and
 // the relay's snapshot all there is to hear.
 import { status as Code, type ServiceError } from "@grpc/grpc-js";
+import { RELAY_BACKOFF } from "../core/fleet/agent-backoff.ts";
 import { type KnownRelay, relayOrder } from "../core/fleet/agent-relay-choice.ts";
 import {
   type AgentHello,
@@ -14,9 +15,6 @@ import { call, connect } from "../runtime/grpc/client.ts";
 import type { Log } from "../runtime/log.ts";
 import { BackOff, pause } from "../runtime/program/back-off.ts";
 
-/** Full-jitter back-off: 100,000 agents that lose their relays at once come back over 10 s. */
-const RETRY_MS_FIRST = 100;
-const RETRY_MS_LAST = 10_000;
 /** A relay that takes the stream but does not welcome us is as good as gone. */
 const WELCOME_MS_MAX = 10_000;
 const LOCATE_MS_MAX = 5_000;
@@ -42,7 +40,7 @@ type Stream = ReturnType<AgentServiceClient["connectAgent"]>;
 export class RelaySession {
   readonly #options: RelaySessionOptions;
   readonly #closing = new AbortController();
-  readonly #backOff = new BackOff(RETRY_MS_FIRST, RETRY_MS_LAST);
+  readonly #backOff = new BackOff(RELAY_BACKOFF.firstMs, RELAY_BACKOFF.mostMs);
   readonly #failed = new Set<string>();
   #relays: readonly KnownRelay[];
   #stream: Stream | undefined;

@@ -1,6 +1,6 @@
 // Answers to what the control plane asks of one relay's machines: counts by hash, and machines by id.
 import { CENSUS_LOWEST_MAX, CENSUS_PARTS } from "../core/rollout/census.ts";
-import { isTarget, passesFilter } from "../core/rollout/targets.ts";
+import { type Candidate, isTarget, passesFilter } from "../core/rollout/targets.ts";
 import { waveHash } from "../core/rollout/wave-hash.ts";
 import {
   type AgentAnswer,
@@ -21,12 +21,12 @@ const ANSWER_BYTES_MAX = MESSAGE_BYTES_MAX - 16 * 1024;
 const SERVICES_OF_LARGE_MAX = 50;
 
 /** Counts the machines of the window [low, high) by 256 equal parts of it. */
-export function censusOf(sessions: Iterable<AgentSession>, request: CensusRequest): CensusAnswer {
+export function censusOf(agents: Iterable<Candidate>, request: CensusRequest): CensusAnswer {
   const { query, rollout, low, high, targets, rule } = request;
   const partWidth = Math.max(1, Math.ceil((high - low) / CENSUS_PARTS));
   const counts = new Array<number>(CENSUS_PARTS).fill(0);
   const hashes: number[] = [];
-  for (const { candidate } of sessions) {
+  for (const candidate of agents) {
     if (!isTarget(candidate, { labels: targets, excludedRegions: [] })) continue;
     if (rule !== undefined && !passesFilter(candidate, rule)) continue;
     const hash = waveHash(candidate.agentId, rollout);

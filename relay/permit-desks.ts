@@ -4,6 +4,7 @@ import type { Instant } from "../core/machine.ts";
 import { PermitDesk } from "../core/rollout/permit-desk.ts";
 import type { DeskEffect, DeskInput } from "../core/rollout/permit-facts.ts";
 import type { KeptPermit } from "../core/rollout/permit-ledger.ts";
+import type { Candidate } from "../core/rollout/targets.ts";
 import type {
   Assignment,
   PermitQuota,
@@ -68,6 +69,12 @@ export class PermitDesks {
   /** Open desks, the newest rollout of each service first. */
   all(): Iterable<OpenDesk> {
     return this.#entries.values();
+  }
+
+  /** Machines that are connected, or broke off a moment ago. */
+  *machines(): Generator<Candidate, void, void> {
+    for (const { candidate } of this.#options.sessions.all()) yield candidate;
+    for (const { session } of this.#away.values()) yield session.candidate;
   }
 
   /** A service's assignments have changed: opens, feeds and closes its desks. */

@@ -1,6 +1,8 @@
 // One relay: wires the agents' sessions, the permit desks, the mirror and the roster to the control
 // plane's stream, and says which command goes where. What each of them does stands in its own file.
+import { RELAY_BACKOFF } from "../core/fleet/agent-backoff.ts";
 import { Roster } from "../core/fleet/roster.ts";
+import type { Instant } from "../core/machine.ts";
 import type {
   AgentServiceServer,
   PackProgress,
@@ -8,6 +10,7 @@ import type {
   SnapshotEnd,
 } from "../proto/gen/millrace/v1/fleet.ts";
 import type { BlobStore } from "../runtime/blobs/blob-store.ts";
+import { monotonicNow } from "../runtime/driver.ts";
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { gauge, total } from "../runtime/telemetry.ts";
@@ -60,6 +63,8 @@ export class Relay {
   readonly #mirroring: Mirroring;
   readonly #mates: RegionMates;
   readonly #pace: ReportPace;
+  /** Until then agents of an earlier life may be on their way back; the slowest has tried by then. */
+  readonly #settlesAt: Instant;
   #control: ControlLink | undefined;
   #named: Named | undefined;
 
@@ -70,6 +75,8 @@ export class Relay {
     const onChange = (): void => this.#pace.changed();
     this.#gate = new CommandGate(root);
     this.#book = new AssignmentBook(root);
+    // Without an earlier life it has no agents to wait for.
+    this.#settlesAt = this.#book.isComplete ? monotonicNow() + RELAY_BACKOFF.mostMs : 0;
     this.#roster = new Roster(relayId, Math.random);
     this.#links = new RosterLinks({ relayId, roster: this.#roster, log });
     this.#sessions = new AgentSessions({
@@ -149,6 +156,7 @@ export class Relay {
         capacity,
         version: VERSION,
         epoch: this.#gate.epoch,
+        settleMs: Math.max(0, Math.round(this.#settlesAt - monotonicNow())),
       }),
       onBegin: () => {
         this.#named = { services: new Set(), orders: new Set(), packs: new Set() };
@@ -235,7 +243,7 @@ export class Relay {
         this.#desks.granted(command.quota);
         break;
       case "census": {
-        const census = censusOf(this.#sessions.all(), command.census);
+        const census = censusOf(this.#desks.machines(), command.census);
         this.#control?.send({ $case: "census", census });
         return;
       }

@@ -37,6 +37,8 @@ export interface RelaySession extends PackListener {
   readonly relay: string;
   readonly region: string;
   readonly boot: string;
+  /** Until then agents may be on their way back to it. */
+  readonly settlesAt: Instant;
   readonly info: RelayRow;
   readonly line: RelayLine;
   agents: number;
@@ -114,7 +116,8 @@ export class RelayHub {
     const { relay, region, boot, address, swarmAddress, capacity, version } = hello;
     const info = { relay, region, address, swarmAddress, capacity, version };
     await this.#registerRelay(info);
-    const session = { relay, region, boot, info, line, agents: 0, told: new Map() };
+    const settlesAt = this.#options.now() + hello.settleMs;
+    const session = { relay, region, boot, settlesAt, info, line, agents: 0, told: new Map() };
     this.#sessions.get(relay)?.line.end("the relay has connected again");
     this.leave(this.#sessions.get(relay));
     this.#sessions.set(relay, session);

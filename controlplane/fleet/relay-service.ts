@@ -1,5 +1,6 @@
 // RelayService: one stream per relay. It checks the hello, then hands what comes to the hub.
 import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { RELAY_BACKOFF } from "../../core/fleet/agent-backoff.ts";
 import type {
   ConnectRelayRequest,
   ConnectRelayResponse,
@@ -25,6 +26,8 @@ const HELLO_MS_MAX = 10_000;
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$/;
 /** A DNS name has 253 characters at most; then a colon and a port. */
 const ADDRESS_MAX = 260;
+/** Rollouts wait for agents of a relay that was started again; six times as long as agents need. */
+const SETTLE_MS_MAX = 6 * RELAY_BACKOFF.mostMs;
 
 type Stream = ServerDuplexStream<ConnectRelayRequest, ConnectRelayResponse>;
 
@@ -106,6 +109,9 @@ function refusal(hello: RelayHello, options: RelayServiceOptions): RpcError | un
     if (!isAddress(hello[field])) {
       return invalid(`hello.${field} "${hello[field]}": expected host:port`);
     }
+  }
+  if (hello.settleMs > SETTLE_MS_MAX) {
+    return invalid(`hello.settle_ms ${hello.settleMs}: expected at most ${SETTLE_MS_MAX}`);
   }
   const { epoch } = options.hub;
   if (hello.epoch > epoch) {

@@ -17,6 +17,7 @@ import {
 import { openSpan } from "../../runtime/telemetry.ts";
 import type { Fence } from "../fence.ts";
 import type { Fleet } from "../fleet/fleet.ts";
+import type { RelaySession } from "../fleet/relay-hub.ts";
 import { LiveProgress } from "./live-progress.ts";
 import { type Committed, commitRollout } from "./rollout-commit.ts";
 import { planOf, type RolloutRecord } from "./rollout-record.ts";
@@ -75,9 +76,14 @@ export class OpenRollout {
     const { excludedRegions } = this.#record;
     const known = hub.known.filter(({ region }) => !excludedRegions.includes(region));
     this.#driver.input({ kind: "started", relays: known.map(({ relay }) => relay) });
-    for (const { relay, region, boot } of hub.sessions) {
-      this.#driver.input({ kind: "relay-joined", relay, region, boot });
-    }
+    for (const session of hub.sessions) this.relayJoined(session);
+    this.replicationChanged();
+  }
+
+  /** A relay is connected. */
+  relayJoined({ relay, region, boot, settlesAt }: RelaySession): void {
+    const settleMs = Math.max(0, settlesAt - this.#options.now());
+    this.input({ kind: "relay-joined", relay, region, boot, settleMs });
     this.replicationChanged();
   }
 

@@ -98,11 +98,8 @@ export class RolloutEngine implements RelayListener {
     await this.#turn(record.service);
   }
 
-  relayJoined({ relay, region, boot }: RelaySession): void {
-    for (const rollout of this.#open.values()) {
-      rollout.input({ kind: "relay-joined", relay, region, boot });
-      rollout.replicationChanged();
-    }
+  relayJoined(session: RelaySession): void {
+    for (const rollout of this.#open.values()) rollout.relayJoined(session);
   }
 
   relayLost({ relay }: RelaySession): void {

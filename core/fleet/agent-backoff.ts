@@ -13,6 +13,8 @@ export const STAGING_BACKOFF: Backoff = { firstMs: 1_000, mostMs: 30_000 };
 export const RESTART_BACKOFF: Backoff = { firstMs: 500, mostMs: 60_000 };
 /** A switch that failed and needs no permit: each try disturbs what runs. */
 export const SWITCH_BACKOFF: Backoff = { firstMs: 30_000, mostMs: 600_000 };
+/** A relay that is lost, with full jitter: 100,000 agents that lose theirs at once come back over 10 s. */
+export const RELAY_BACKOFF: Backoff = { firstMs: 100, mostMs: 10_000 };
 /** A process that has been up for so long starts counting its failures anew. */
 export const UP_MS = 10_000;
 

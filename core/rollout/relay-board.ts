@@ -1,5 +1,6 @@
 // The relays of a rollout as they are now: who is connected, who is missed, who has caught up with the
-// leader's last word. Agents of a lost relay move to another, so a loss is waited for, but not for ever.
+// leader's last word. Agents of a lost relay move to another or come back to it, so a loss is waited for,
+// but not for ever.
 import type { Instant } from "../machine.ts";
 import type { RelayView, Tally } from "./tally.ts";
 
@@ -9,11 +10,22 @@ const MISSED_MS = 20_000;
 /** Relays report every two seconds where nothing changes; what a silent one said last is not news. */
 const SILENT_MS = 15_000;
 
+/** A relay that connects, as the leader is told of it. */
+export interface Arrival {
+  readonly relay: string;
+  readonly region: string;
+  readonly boot: string;
+  readonly settleMs: number;
+}
+
 export class RelayBoard {
   readonly #epoch: number;
   readonly #online = new Map<string, RelayView>();
   /** Relays that are not connected: until when they are waited for, and machines they had. */
-  readonly #missed = new Map<string, { readonly until: Instant; readonly machines: number }>();
+  readonly #missed = new Map<
+    string,
+    { readonly until: Instant; readonly had: number | undefined }
+  >();
   #machinesMost = 0;
 
   constructor(epoch: number) {
@@ -31,26 +43,31 @@ export class RelayBoard {
   await(at: Instant, relays: readonly string[]): void {
     for (const relay of relays) {
       if (this.#online.has(relay)) continue;
-      this.#missed.set(relay, { until: at + MISSED_MS, machines: 0 });
+      this.#missed.set(relay, { until: at + MISSED_MS, had: undefined });
     }
   }
 
-  joined(at: Instant, relay: string, region: string, boot: string): void {
+  joined(at: Instant, { relay, region, boot, settleMs }: Arrival): void {
+    const had = this.#missed.get(relay)?.had;
     this.#missed.delete(relay);
     this.#online.set(relay, {
       relay,
       region,
       boot,
       joinedAt: at,
+      settlesAt: at + settleMs,
+      had,
       heardAt: at,
       tally: undefined,
     });
   }
 
   lost(at: Instant, relay: string): void {
-    const machines = this.#online.get(relay)?.tally?.matching ?? 0;
-    if (!this.#online.delete(relay)) return;
-    this.#missed.set(relay, { until: at + MISSED_MS, machines });
+    const view = this.#online.get(relay);
+    if (view === undefined) return;
+    this.#online.delete(relay);
+    const had = isWhole(at, view) ? (view.tally?.matching ?? view.had) : view.had;
+    this.#missed.set(relay, { until: at + MISSED_MS, had });
     this.#countAll();
   }
 
@@ -66,13 +83,16 @@ export class RelayBoard {
   }
 
   #countAll(): void {
-    const away = [...this.#missed.values()].reduce((sum, { machines }) => sum + machines, 0);
+    const away = [...this.#missed.values()].reduce((sum, { had }) => sum + (had ?? 0), 0);
     if (this.isAnyAway) this.#machinesMost = Math.max(this.#machinesMost, this.machines + away);
   }
 
-  /** Whether some relay is away that may come back, or whose agents may. */
+  /** Whether some relay is away that may come back, or is back before its agents. */
   isMissingAny(at: Instant): boolean {
-    return [...this.#missed.values()].some(({ until }) => until > at);
+    return (
+      [...this.#missed.values()].some(({ until }) => until > at) ||
+      this.online.some((view) => !isWhole(at, view))
+    );
   }
 
   /** Machines counted now. */
@@ -97,4 +117,9 @@ export class RelayBoard {
         tally !== undefined && tally.revision >= revision && at < heardAt + SILENT_MS,
     );
   }
+}
+
+/** Whether what a relay counts are all its machines. */
+function isWhole(at: Instant, { settlesAt, had, tally }: RelayView): boolean {
+  return at >= settlesAt || (had !== undefined && tally !== undefined && tally.matching >= had);
 }

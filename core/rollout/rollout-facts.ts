@@ -14,6 +14,8 @@ export type RolloutInput =
       readonly relay: string;
       readonly region: string;
       readonly boot: string;
+      /** It was started again, and its machines may be on their way back for so long; 0: it has them. */
+      readonly settleMs: number;
     }
   | { readonly kind: "relay-lost"; readonly relay: string }
   | { readonly kind: "relay-reported"; readonly relay: string; readonly tally: Tally }

@@ -69,7 +69,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
         return;
       case "relay-joined":
         if (this.plan.excludedRegions.includes(input.region)) return;
-        this.#board.joined(at, input.relay, input.region, input.boot);
+        this.#board.joined(at, input);
         return;
       case "relay-lost":
         this.#board.lost(at, input.relay);

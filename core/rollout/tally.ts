@@ -43,6 +43,10 @@ export interface RelayView {
   readonly region: string;
   readonly boot: string;
   readonly joinedAt: Instant;
+  /** Until then its machines may be on their way back to it. */
+  readonly settlesAt: Instant;
+  /** Machines that it had when it was lost; undefined: that was not seen. */
+  readonly had: number | undefined;
   heardAt: Instant;
   tally: Tally | undefined;
 }

@@ -170,6 +170,7 @@ const BAD_HELLOS: readonly { readonly what: string; readonly hello: Message }[] 
   { what: "a zero byte", hello: { agent: "a\u0000b", relay: "a\u0000b" } },
   { what: "a region that is none", hello: { region: "no region" } },
   { what: "no boot", hello: { boot: "" } },
+  { what: "agents that take for ever", hello: { settle_ms: 60_001 } },
   { what: "an address that is none", hello: { swarm_address: "nowhere", address: "nowhere" } },
 ];
 

@@ -196,11 +196,13 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
 
   test("are counted for a census, and told one by one when asked", async () => {
     const ids = ["c1", "c2", "c3"];
-    const present = ids.map((id) => agent(id, { root: `/agents/${id}` }));
-    agent("c4", { labels: { role: "db" } });
+    // Machines of the tests before broke off a moment ago.
+    const labels = { ...WEB, of: "census" };
+    const present = ids.map((id) => agent(id, { root: `/agents/${id}`, labels }));
+    agent("c4", { labels: { ...labels, role: "db" } });
     await line.report("four agents", (report) => report.agents === 4);
     const census = { rollout: "r-9", wave: 0, low: 0, high: WAVE_HASH_END, query: 7 };
-    line.send({ $case: "census", census: { ...census, targets: WEB, rule: undefined } });
+    line.send({ $case: "census", census: { ...census, targets: labels, rule: undefined } });
     const answer = await line.messages.find("census", (message) =>
       message.$case === "census" ? message.census : undefined,
     );
@@ -218,6 +220,14 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
       [8, true, ["c2 /agents/c2", "c3 /agents/c3"]],
     );
     for (const each of present) each.close();
+    await line.report("one agent", (report) => report.agents === 1);
+    const again = { ...census, query: 9, targets: labels, rule: undefined };
+    line.send({ $case: "census", census: again });
+    const later = await line.messages.find(
+      "census",
+      (message) => message.$case === "census" && message.census.query === 9 && message.census,
+    );
+    assert.equal(later.total, 3, "machines that broke off a moment ago count");
   });
 
   test("more than the capacity are sent elsewhere; a graceful stop sends all away", async () => {

@@ -58,6 +58,7 @@ describe("a relay and its leaders", { timeout: 240_000 }, () => {
   test("refuses commands and leaders of a lower epoch, also after a restart", async () => {
     let relay = await world.relay({ name: "epochs" });
     const line = await world.control.line(relay.id);
+    assert.equal(line.hello.settleMs, 0, "with no earlier life there is nobody to wait for");
     line.send(assigned(4, 10), snapshotEnd(4));
     const first = agent(relay, "a1");
     await first.command("assignments");
@@ -74,6 +75,7 @@ describe("a relay and its leaders", { timeout: 240_000 }, () => {
     relay = await world.relay({ name: "epochs" });
     const old = await world.control.line(relay.id, before);
     assert.equal(old.hello.epoch, 4, "says which epoch it has seen");
+    assert.ok(old.hello.settleMs > 0, "says that its agents are on their way back");
     await world.control.line(relay.id, before + 1);
     assert.equal(old.messages.all.length, 0, "an old leader is left without a word");
     const second = agent(relay, "a2");

@@ -97,7 +97,9 @@ export class TestRelay {
     });
     const about = { address: "127.0.0.1:1", swarmAddress: "127.0.0.1:2", capacity: 100 };
     const hello = { relay: this.id, region: this.region, boot: "boot", version: "0", ...about };
-    stream.write({ message: { $case: "hello", hello: { ...hello, epoch: this.epoch } } });
+    stream.write({
+      message: { $case: "hello", hello: { ...hello, epoch: this.epoch, settleMs: 0 } },
+    });
   }
 
   #obey(command: Command): void {
@@ -128,8 +130,8 @@ export class TestRelay {
         return;
       }
       case "census": {
-        const sessions = this.machines.map(({ id }) => ({ candidate: this.#candidate(id) }));
-        const census = censusOf(sessions as never, command.census);
+        const agents = this.machines.map(({ id }) => this.#candidate(id));
+        const census = censusOf(agents, command.census);
         this.#stream?.write({ message: { $case: "census", census } });
         return;
       }

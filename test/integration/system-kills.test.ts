@@ -28,16 +28,22 @@ const SHIPS: readonly (readonly string[])[] = [
     "controlplane.before-send",
     "controlplane.after-rollout-txn@2",
   ],
-  ["worker.after-complete", "relay.after-segment-stored", "relay.before-permit"],
-  // Every machine at once.
-  ["agent.after-fetch", "agent.mid-stage", "agent.after-stage", "relay.after-permit"],
-  ["agent.before-start", "agent.after-start", "agent.before-switch"],
+  // Every machine at once, while they stage.
+  [
+    "worker.after-complete",
+    "relay.after-segment-stored",
+    "agent.after-fetch",
+    "agent.mid-stage",
+    "agent.after-stage",
+    "relay.before-permit",
+  ],
   [
     "controlplane.before-submit-txn",
     "controlplane.after-complete-txn",
     "controlplane.before-rollout-txn@2",
     "controlplane.after-send@2",
   ],
+  ["relay.after-permit", "agent.before-start", "agent.after-start", "agent.before-switch"],
   ["agent.after-switch", "agent.before-drain", "agent.after-drain"],
 ];
 
@@ -53,7 +59,7 @@ before(async () => {
 after(() => lab.close());
 
 for (const places of SHIPS) {
-  test(`a ship goes through kills at ${places.join(", ")}`, async () => {
+  test(`a ship goes on after kills at ${places.join(", ")}`, async () => {
     version += 1;
     const sample = { service: SERVICE, version: `${version}`, rollout: ROLLOUT };
     writeFileSync(armed, places.join("\n"));

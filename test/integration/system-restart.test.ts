@@ -5,10 +5,12 @@ import { existsSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { Lab } from "../lab/lab.ts";
 import type { Repository } from "../lab/repository.ts";
-import { httpSample, type Sample } from "../lab/sample-service.ts";
+import { hookSample, httpSample, type Sample } from "../lab/sample-service.ts";
 import { until } from "../lab/until.ts";
 
 const SERVICE = "lasting";
+const ALL_AT_ONCE = { waves: [{ percent: 100 }], failures: "100%", maxUnavailable: 100 };
+
 const lab = new Lab();
 let repository: Repository;
 /** What every machine answers now. */
@@ -26,8 +28,9 @@ after(() => lab.close());
 /** Commits the next version; gives its SHA. */
 function commitNext(sample: Partial<Sample> = {}): string {
   version = `${Number(version) + 1}`;
-  const rollout = { waves: [{ percent: 100 }], failures: "50%", maxUnavailable: 100 };
-  return repository.commit(httpSample({ service: SERVICE, version, rollout, ...sample }));
+  return repository.commit(
+    httpSample({ service: SERVICE, version, rollout: ALL_AT_ONCE, ...sample }),
+  );
 }
 
 const answers = () => Promise.all(lab.machines().map((machine) => machine.ask(SERVICE)));
@@ -59,13 +62,6 @@ async function endsWell(sha: string): Promise<void> {
     ["succeeded"],
   );
   assert.equal(rollouts.length, 1);
-  await until("every machine answers with it", async () =>
-    (await answers()).every((answer) => answer?.version === version),
-  );
-  for (const machine of lab.machines()) {
-    const release = machine.release(SERVICE);
-    assert.equal(machine.starts(SERVICE).filter((started) => started === release).length, 1);
-  }
 }
 
 test("killed while idle: services live on and are adopted, and nothing is forgotten", async () => {
@@ -98,40 +94,50 @@ interface Agent {
   readonly services: { readonly phase: string; readonly pid: number }[];
 }
 
-test("killed in mid-build: the build is tried again, and its rollout follows", async () => {
+test("killed in mid-build and in mid-rollout: both go on and end well", async () => {
+  const before = await answers();
+  // Half of the machines, then a while in which to kill.
+  const rollout = { waves: [{ percent: 50, bake: "5s" }, { percent: 100 }], failures: "100%" };
+  const rolling = commitNext({ rollout: { ...rollout, maxUnavailable: 100 } });
+  await begin(repository);
+  await until("half of the machines have it", async () => {
+    return (await answers()).filter((answer) => answer?.version === version).length === 2;
+  });
   // The command waits for a file, so that it is in its middle until this test lets it go on.
   const gate = lab.path("gate");
   const begun = lab.path("begun");
   const run = `echo "attempt begins"; touch ${begun}; until [ -e ${gate} ]; do sleep 0.05; done`;
-  const sha = commitNext({ run });
-  const queued = await lab.system.millrace("ship", repository.path, "--no-wait");
-  assert.equal(queued.code, 0, queued.stderr);
+  const gated = lab.repository("gated");
+  const building = gated.commit(
+    hookSample({ service: "gated", version: "1", run, rollout: ALL_AT_ONCE }),
+  );
+  await begin(gated);
   await until("the command runs", () => existsSync(begun));
-  await lab.system.crash();
-  writeFileSync(gate, "");
-  await lab.start();
-  await endsWell(sha);
-  const log = await lab.system.millrace("logs", sha);
-  assert.match(log.stdout, /attempt begins/);
-});
 
-test("killed in mid-rollout: it goes on with the machines that are left", async () => {
-  const before = await answers();
-  // One machine at a time, so that there is a middle.
-  const rollout = { waves: [{ percent: 100 }], failures: 0 };
-  const sha = commitNext({ rollout });
-  const queued = await lab.system.millrace("ship", repository.path, "--no-wait");
-  assert.equal(queued.code, 0, queued.stderr);
-  await until("some have it and some have not", async () => {
-    const has = (await answers()).filter((answer) => answer?.version === version).length;
-    return has > 0 && has < before.length;
-  });
   await lab.system.crash();
   const meanwhile = await answers();
-  assert.ok(meanwhile.every((answer) => answer !== undefined));
-  assert.ok(meanwhile.some((answer) => answer?.version !== version));
+  assert.deepEqual(
+    meanwhile.map((answer) => answer !== undefined),
+    before.map(() => true),
+  );
+  assert.equal(meanwhile.filter((answer) => answer?.version === version).length, 2);
+  writeFileSync(gate, "");
   await lab.start();
-  await endsWell(sha);
+  await endsWell(rolling);
+  for (const machine of lab.machines()) {
+    assert.equal((await machine.ask(SERVICE))?.version, version);
+    const release = machine.release(SERVICE);
+    assert.equal(machine.starts(SERVICE).filter((started) => started === release).length, 1);
+  }
+  await endsWell(building);
+  for (const machine of lab.machines()) assert.equal(machine.starts("gated").length, 1);
+  const log = await lab.system.millrace("logs", building);
+  assert.match(log.stdout, /attempt begins/);
   const { epoch } = await lab.system.read<{ epoch: number }>("status");
-  assert.ok(epoch >= 4, `epoch ${epoch}`);
+  assert.ok(epoch >= 3, `epoch ${epoch}`);
 });
+
+async function begin({ path }: Repository): Promise<void> {
+  const { code, stderr } = await lab.system.millrace("ship", path, "--no-wait");
+  assert.equal(code, 0, stderr);
+}

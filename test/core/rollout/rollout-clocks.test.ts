@@ -65,7 +65,7 @@ class Scene {
 
   /** The relay joins and everything is replicated. */
   begin(): void {
-    this.tell({ kind: "relay-joined", relay: "relay", region: "eu", boot: "1" });
+    this.tell({ kind: "relay-joined", relay: "relay", region: "eu", boot: "1", settleMs: 0 });
     this.tell({ kind: "replicated", missing: [] });
   }
 
@@ -218,7 +218,11 @@ test("a new leader counts what was granted and not reported as spent", () => {
   const effects: RolloutEffect[] = [];
   next.step(0, { kind: "started", relays: [] }, effects);
   next.step(0, { kind: "assigned", serial: 1, revision: 9 }, effects);
-  next.step(0, { kind: "relay-joined", relay: "relay", region: "eu", boot: "1" }, effects);
+  next.step(
+    0,
+    { kind: "relay-joined", relay: "relay", region: "eu", boot: "1", settleMs: 0 },
+    effects,
+  );
   const permits = { granted: 1, succeeded: 0, failed: 0, returned: 0 };
   const wave = { wave: 0, members: 2, healthy: 0, epoch: 7, ...permits };
   const nothing = { fetching: 0, staged: 1, activating: 1, active: 0, failed: 0, reverted: 0 };
@@ -240,7 +244,11 @@ test("with no machine online that matches it succeeds, and says so", () => {
   const rollout = new Rollout(PLAN, newRolloutRow(false), 1);
   const effects: RolloutEffect[] = [];
   rollout.step(0, { kind: "started", relays: [] }, effects);
-  rollout.step(0, { kind: "relay-joined", relay: "a", region: "eu", boot: "1" }, effects);
+  rollout.step(
+    0,
+    { kind: "relay-joined", relay: "a", region: "eu", boot: "1", settleMs: 0 },
+    effects,
+  );
   rollout.step(0, { kind: "replicated", missing: [] }, effects);
   const count = { counts: [], lowest: [], total: 0 };
   rollout.step(1, { kind: "census-answered", relay: "a", query: 1, count }, effects);

@@ -1,5 +1,5 @@
 // A relay of the virtual fleet with its agents: the real permit desk, agents as simple as their rules.
-
+import { RELAY_BACKOFF } from "../../../core/fleet/agent-backoff.ts";
 import type { CensusCount } from "../../../core/rollout/census.ts";
 import { PermitDesk } from "../../../core/rollout/permit-desk.ts";
 import type { DeskAssignment, Standing } from "../../../core/rollout/permit-facts.ts";
@@ -14,6 +14,8 @@ export const ROLLOUT = "r-0123456789abcdef";
 export const NEW = "new";
 export const OLD = "old";
 export const ANSWER_MS = 20_000;
+/** As real relays say after a start. */
+const SETTLE_MS = RELAY_BACKOFF.mostMs;
 
 /** What becomes of an agent that activates the release. */
 export type Fate = "good" | "bad" | "hangs" | "dies" | "late-bad" | "never-staged";
@@ -22,9 +24,13 @@ export class VirtualAgent {
   readonly candidate: Candidate;
   readonly fate: Fate;
   online = true;
+  /** Its relay has it. */
+  connected = true;
   /** It began to switch under a permit. */
   begun = false;
   everFailed = false;
+  /** A relay has heard that it began. */
+  isHeard = false;
   standing: Standing;
 
   constructor(candidate: Candidate, fate: Fate, running: string) {
@@ -57,6 +63,7 @@ export class VirtualRelay {
   readonly #delay: () => number;
   readonly #kept = new Map<string, KeptPermit>();
   #desk: PermitDesk;
+  #settlesAt = 0;
 
   constructor(
     id: string,
@@ -73,10 +80,26 @@ export class VirtualRelay {
     this.#desk = this.#newDesk();
   }
 
-  /** kill -9 and start: what was kept is all that is left. */
+  /** kill -9 and start: what was kept is all that is left, and the agents come back one by one. */
   restart(): void {
     this.boot += 1;
+    this.#settlesAt = this.#time.now + SETTLE_MS;
     this.#desk = this.#newDesk();
+    const { boot } = this;
+    for (const agent of this.agents) {
+      agent.connected = false;
+      this.#time.in(10 * this.#delay(), () => {
+        if (boot !== this.boot) return;
+        agent.connected = true;
+        this.#say(agent, true);
+        this.#time.in(this.#delay(), () => this.#obey(agent));
+      });
+    }
+  }
+
+  /** How long its agents may still be on their way back. */
+  get settleMs(): number {
+    return Math.max(0, this.#settlesAt - this.#time.now);
   }
 
   led(epoch: number): void {
@@ -106,7 +129,9 @@ export class VirtualRelay {
 
   census(low: number, high: number, rule: Parameters<typeof passesFilter>[1]): CensusCount {
     const hashes = this.agents
-      .filter(({ online, candidate }) => online && passesFilter(candidate, rule))
+      .filter(
+        ({ online, connected, candidate }) => online && connected && passesFilter(candidate, rule),
+      )
       .map(({ candidate }) => waveHash(candidate.agentId, ROLLOUT))
       .filter((hash) => hash >= low && hash < high)
       .sort((a, b) => a - b);
@@ -142,8 +167,9 @@ export class VirtualRelay {
   }
 
   #say(agent: VirtualAgent, connected = false): void {
-    if (this.#desk.assignment === undefined) return;
+    if (this.#desk.assignment === undefined || !agent.connected) return;
     const { candidate, standing } = agent;
+    if (agent.online && agent.begun) agent.isHeard = true;
     if (agent.online) this.#step({ kind: "stood", candidate, standing, connected });
     else this.#step({ kind: "gone", agentId: candidate.agentId });
   }
@@ -157,7 +183,7 @@ export class VirtualRelay {
   #obey(agent: VirtualAgent): void {
     const phase = this.#desk.assignment?.phase;
     const { standing } = agent;
-    if (!agent.online || phase === undefined) return;
+    if (!agent.online || !agent.connected || phase === undefined) return;
     if (phase === "rollback") {
       if (agent.begun && standing.running === NEW) {
         this.#become(agent, { phase: "reverting" });
@@ -180,7 +206,14 @@ export class VirtualRelay {
   #permitted(permit: KeptPermit, until: number): void {
     const agent = this.agents.find(({ candidate }) => candidate.agentId === permit.agentId);
     const isOpen = this.#desk.assignment?.phase === "open";
-    if (agent === undefined || !agent.online || !isOpen || this.#time.now > until) return;
+    if (
+      agent === undefined ||
+      !agent.online ||
+      !agent.connected ||
+      !isOpen ||
+      this.#time.now > until
+    )
+      return;
     if (agent.standing.phase !== "staged") return;
     agent.begun = true;
     this.#become(agent, { phase: "activating", permit: permit.id });

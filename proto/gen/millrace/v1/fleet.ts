@@ -599,6 +599,8 @@ export interface RelayHello {
   version: string;
   /** Highest epoch it has seen; a leader below it must stop. */
   epoch: number;
+  /** It was started again, and agents that it had may be on their way back for so long; 0: it has them. */
+  settleMs: number;
 }
 
 /** How much of a pack a relay's region holds. */
@@ -4872,7 +4874,17 @@ export const AgentAnswer: MessageFns<AgentAnswer> = {
 };
 
 function createBaseRelayHello(): RelayHello {
-  return { relay: "", region: "", boot: "", address: "", swarmAddress: "", capacity: 0, version: "", epoch: 0 };
+  return {
+    relay: "",
+    region: "",
+    boot: "",
+    address: "",
+    swarmAddress: "",
+    capacity: 0,
+    version: "",
+    epoch: 0,
+    settleMs: 0,
+  };
 }
 
 export const RelayHello: MessageFns<RelayHello> = {
@@ -4900,6 +4912,9 @@ export const RelayHello: MessageFns<RelayHello> = {
     }
     if (message.epoch !== 0) {
       writer.uint32(64).uint64(message.epoch);
+    }
+    if (message.settleMs !== 0) {
+      writer.uint32(72).uint32(message.settleMs);
     }
     return writer;
   },
@@ -4981,6 +4996,14 @@ export const RelayHello: MessageFns<RelayHello> = {
             message.epoch = longToNumber(reader.uint64());
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.settleMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5007,6 +5030,11 @@ export const RelayHello: MessageFns<RelayHello> = {
       capacity: isSet(object.capacity) ? globalThis.Number(object.capacity) : 0,
       version: isSet(object.version) ? globalThis.String(object.version) : "",
       epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      settleMs: isSet(object.settleMs)
+        ? globalThis.Number(object.settleMs)
+        : isSet(object.settle_ms)
+        ? globalThis.Number(object.settle_ms)
+        : 0,
     };
   },
 
@@ -5036,6 +5064,9 @@ export const RelayHello: MessageFns<RelayHello> = {
     if (message.epoch !== 0) {
       obj.epoch = Math.round(message.epoch);
     }
+    if (message.settleMs !== 0) {
+      obj.settleMs = Math.round(message.settleMs);
+    }
     return obj;
   },
 
@@ -5052,6 +5083,7 @@ export const RelayHello: MessageFns<RelayHello> = {
     message.capacity = object.capacity ?? 0;
     message.version = object.version ?? "";
     message.epoch = object.epoch ?? 0;
+    message.settleMs = object.settleMs ?? 0;
     return message;
   },
 };
