@@ -178,7 +178,7 @@ export class TestRelay {
     } else if (machine.running === target) {
       this.#become(machine, desk, { rollout, phase: "active" });
     } else if (machine.standing.rollout !== rollout) {
-      this.#become(machine, desk, { rollout, phase: "fetching", permit: "" });
+      this.#become(machine, desk, { rollout, phase: "fetching", permit: "", error: "" });
       setTimeout(() => this.#become(machine, desk, { phase: "staged" }), STEP_MS);
     } else this.#become(machine, desk, {});
   }
@@ -197,7 +197,8 @@ export class TestRelay {
     }, STEP_MS);
   }
 
-  #revert(machine: TestMachine, desk: Desk, running: string, error = ""): void {
+  /** Goes back; told so on its way, it says on why it went by itself. */
+  #revert(machine: TestMachine, desk: Desk, running: string, error = machine.standing.error): void {
     this.#become(machine, desk, { phase: "reverting", error });
     setTimeout(() => {
       machine.running = running;
