@@ -58,14 +58,12 @@ const telemetry = await startTelemetry({
   ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
   attributes: { "service.instance.id": agentId, "millrace.region": flags.region },
 });
-const isReachable = flags.listen !== "none";
-const { host, port } = listenAddress(isReachable ? flags.listen : "127.0.0.1:0", flags.insecure);
+const isListening = flags.listen !== "none";
 const node = await SwarmNode.listen({
   peerId: agentId,
   role: "agent",
-  host,
-  port,
-  ...(flags.advertise !== undefined && { advertise: flags.advertise }),
+  ...(isListening && listenAddress(flags.listen, flags.insecure)),
+  advertise: flags.advertise,
   log,
 });
 measureSwarms(node);
@@ -74,7 +72,7 @@ const agent = new Agent({
   candidate: { agentId, region: flags.region, labels: flags.label },
   join: flags.join,
   node,
-  swarmAddress: isReachable ? node.address : "",
+  swarmAddress: node.address,
   pieceCacheBytes: flags.pieceCache,
   keepReleases: flags.keep,
   log,
@@ -88,7 +86,7 @@ stopOnSignal(log, async () => {
 printReady({
   program: "agent",
   id: agentId,
-  ...(isReachable && { swarm: node.address }),
+  ...(isListening && { swarm: node.address }),
   metrics: telemetry.metricsPort,
 });
 

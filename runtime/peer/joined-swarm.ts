@@ -30,7 +30,7 @@ export interface JoinedSwarmOptions {
   readonly log: SwarmLog;
   readonly now: () => Instant;
   /** Opens a connection and calls `admit` or `dialFailed`. */
-  readonly dial: (swarm: JoinedSwarm, peer: PeerId, address: string) => void;
+  readonly dial: (swarm: JoinedSwarm, peer: Introduction) => void;
   readonly left: (swarm: JoinedSwarm) => void;
 }
 
@@ -144,6 +144,11 @@ export class JoinedSwarm implements Swarm {
 
   peers(): number {
     return this.#links.size;
+  }
+
+  /** Whether a connection to that peer stands. */
+  hasLink(peer: PeerId): boolean {
+    return this.#links.has(peer);
   }
 
   async leave(): Promise<void> {
@@ -289,9 +294,9 @@ export class JoinedSwarm implements Swarm {
   }
 
   #dial(peer: PeerId): void {
-    const address = this.#introduced.get(peer)?.address;
-    if (address === undefined) this.dialFailed(peer, "its address is not known");
-    else this.#options.dial(this, peer, address);
+    const introduction = this.#introduced.get(peer);
+    if (introduction === undefined) this.dialFailed(peer, "it was not introduced");
+    else this.#options.dial(this, introduction);
   }
 
   #sendBlock(to: PeerId, block: Block): void {

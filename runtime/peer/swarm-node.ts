@@ -1,8 +1,7 @@
-// One process's place in its region's swarms: one TCP listener, one swarm per pack. It routes each
+// One process's place in its region's swarms: its transports, one swarm per pack. It routes each
 // connection to the swarm that its hello names, and ends those that say none; what is said on them
-// is the business of `joined-swarm.ts`.
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+// is the business of `joined-swarm.ts`. A peer is dialled by TCP, and in another way where that fails.
+import type { Socket } from "node:net";
 import type { Instant } from "../../core/machine.ts";
 import type { Frame, Hello } from "../../core/swarm/frame.ts";
 import type { PeerId, PeerRole } from "../../core/swarm/message.ts";
@@ -10,9 +9,10 @@ import { monotonicNow } from "../driver.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import { Connection } from "./connection.ts";
 import { JoinedSwarm } from "./joined-swarm.ts";
-import { parsePeerAddress } from "./peer-address.ts";
+import type { PeerTransport } from "./peer-transport.ts";
 import type { PieceStore } from "./piece-store.ts";
-import type { Swarm, SwarmBytes, SwarmLog } from "./swarm.ts";
+import type { Introduction, Swarm, SwarmBytes, SwarmLog } from "./swarm.ts";
+import { TcpTransport } from "./tcp-transport.ts";
 
 /** Connections of a process: 8 packs of a relay with 128 neighbours each. */
 const CONNECTIONS_MAX = 1024;
@@ -24,52 +24,56 @@ const TICK_MS = 1_000;
 export interface SwarmNodeOptions {
   readonly peerId: string;
   readonly role: PeerRole;
-  readonly host: string;
-  /** 0: any free port. */
-  readonly port: number;
+  /** Where it listens for TCP; left out: nowhere. */
+  readonly host?: string;
+  /** 0, as if left out: any free port. */
+  readonly port?: number;
   /** Address told to others, host:port; left out: the address listened on. */
   readonly advertise?: string;
+  /** Further ways to peers, tried in order where TCP leads nowhere. */
+  readonly transports?: readonly PeerTransport[];
   readonly log?: SwarmLog;
   readonly now?: () => Instant;
 }
 
 const SILENT: SwarmLog = { debug: () => {}, info: () => {}, warn: () => {} };
 
-/** Listens on one TCP port for all packs. */
+/** Exchanges the pieces of all packs. */
 export class SwarmNode {
-  /** What others are told to dial, host:port. */
+  /** What others are told to dial, host:port; empty where it does not listen. */
   readonly address: string;
   readonly #options: SwarmNodeOptions;
   readonly #log: SwarmLog;
   readonly #now: () => Instant;
-  readonly #server: Server;
+  readonly #transports: readonly PeerTransport[];
   readonly #pool = new BufferPool();
   readonly #swarms = new Map<string, JoinedSwarm>();
   readonly #connections = new Set<Connection>();
   readonly #ticker: NodeJS.Timeout;
+  readonly #stopping = new AbortController();
+  #dialling = 0;
   /** Of swarms that were left. */
   #leftBytes: SwarmBytes = { fromRelay: 0, fromPeers: 0, sent: 0 };
   #closing: Promise<void> | undefined;
 
   /** Rejects when the address cannot be listened on. */
   static async listen(options: SwarmNodeOptions): Promise<SwarmNode> {
-    const server = createServer({ noDelay: true });
-    server.maxConnections = CONNECTIONS_MAX;
-    server.listen({ host: options.host, port: options.port });
-    await once(server, "listening");
-    return new SwarmNode(options, server);
+    const { host, port = 0, advertise, log = SILENT } = options;
+    const connectionsMax = CONNECTIONS_MAX;
+    const listening =
+      host === undefined ? undefined : { host, port, advertise, connectionsMax, log };
+    return new SwarmNode(options, await TcpTransport.open(listening));
   }
 
-  private constructor(options: SwarmNodeOptions, server: Server) {
+  private constructor(options: SwarmNodeOptions, tcp: TcpTransport) {
     this.#options = options;
-    this.#server = server;
     this.#log = options.log ?? SILENT;
     this.#now = options.now ?? monotonicNow;
-    const { address, family, port } = server.address() as AddressInfo;
-    const host = family === "IPv6" ? `[${address}]` : address;
-    this.address = options.advertise ?? `${host}:${port}`;
-    server.on("connection", (socket) => this.#accept(socket));
-    server.on("error", (error) => this.#log.warn({ err: error }, "peer listener failed"));
+    this.#transports = [tcp, ...(options.transports ?? [])];
+    this.address = tcp.address;
+    for (const transport of this.#transports) {
+      transport.accept((socket, caller) => this.#accept(socket, caller));
+    }
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
     this.#ticker.unref();
   }
@@ -104,7 +108,7 @@ export class SwarmNode {
       store,
       log: this.#log,
       now: this.#now,
-      dial: (from, peer, address) => this.#dial(from, peer, address),
+      dial: (from, peer) => void this.#dial(from, peer),
       left: ({ bytes }) => {
         this.#swarms.delete(pack);
         this.#leftBytes = sum([this.#leftBytes, bytes]);
@@ -123,16 +127,24 @@ export class SwarmNode {
 
   async #close(): Promise<void> {
     clearInterval(this.#ticker);
-    const closed = once(this.#server, "close");
-    this.#server.close();
+    this.#stopping.abort();
+    const closed = Promise.all(this.#transports.map((transport) => transport.close()));
     await Promise.all([...this.#swarms.values()].map((swarm) => swarm.leave()));
     for (const connection of this.#connections) connection.destroy();
     await closed;
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, caller?: PeerId): void {
+    if (this.#stopping.signal.aborted) {
+      socket.destroy();
+      return;
+    }
     const connection = this.#open(socket, false, {
       hello: (hello) => {
+        if (caller !== undefined && hello.peer !== caller) {
+          connection.close("you are not who called");
+          return;
+        }
         const swarm = this.#swarms.get(hello.swarm);
         if (swarm === undefined) {
           connection.close("unknown swarm");
@@ -146,25 +158,56 @@ export class SwarmNode {
     if (this.#strangers() > STRANGERS_MAX) connection.destroy();
   }
 
-  #dial(swarm: JoinedSwarm, peer: PeerId, address: string): void {
-    const target = parsePeerAddress(address);
-    if (target === undefined || this.#connections.size >= CONNECTIONS_MAX) {
-      const reason = target === undefined ? `${address} is no address` : "too many connections";
-      swarm.dialFailed(peer, reason);
-      return;
+  async #dial(swarm: JoinedSwarm, peer: Introduction): Promise<void> {
+    this.#dialling += 1;
+    const reason = await this.#tryAll(swarm, peer);
+    this.#dialling -= 1;
+    if (reason !== undefined) swarm.dialFailed(peer.peerId, reason);
+  }
+
+  /** Tries the ways to a peer, until one leads there or the peer has come by itself. */
+  async #tryAll(swarm: JoinedSwarm, peer: Introduction): Promise<string | undefined> {
+    const reasons: string[] = [];
+    for (const transport of this.#transports) {
+      if (!transport.reaches(peer)) continue;
+      const reason = await this.#try(transport, swarm, peer);
+      if (reason === undefined) return undefined;
+      reasons.push(reason);
+      if (swarm.hasLink(peer.peerId)) break;
     }
-    const connection = this.#open(connect(target), true, {
-      hello: (hello) => {
-        if (hello.peer === peer && hello.swarm === swarm.pack) {
-          swarm.admit(connection, hello);
-          return;
-        }
-        connection.close("you are not whom I dialled");
-        swarm.dialFailed(peer, `${hello.peer} answered`);
-      },
-      failed: (reason) => swarm.dialFailed(peer, reason),
+    return reasons.join("; ") || "no way leads to it";
+  }
+
+  /** Resolves once the swarm has the connection, or with the reason why there is none. */
+  async #try(
+    transport: PeerTransport,
+    swarm: JoinedSwarm,
+    peer: Introduction,
+  ): Promise<string | undefined> {
+    const { signal } = this.#stopping;
+    if (this.#connections.size + this.#dialling > CONNECTIONS_MAX) return "too many connections";
+    let socket: Socket;
+    try {
+      socket = await transport.dial(swarm.pack, peer, signal);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return new Promise((resolve) => {
+      const connection = this.#open(socket, true, {
+        hello: (hello) => {
+          if (hello.peer === peer.peerId && hello.swarm === swarm.pack) {
+            swarm.admit(connection, hello);
+            resolve(undefined);
+            return;
+          }
+          connection.close("you are not whom I dialled");
+          resolve(`${hello.peer} answered`);
+        },
+        failed: resolve,
+      });
+      if (signal.aborted) connection.destroy();
+      else connection.send(this.#hello(swarm.pack));
     });
-    connection.send(this.#hello(swarm.pack));
   }
 
   /** A connection whose other side has yet to say hello. */
