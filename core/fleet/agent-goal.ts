@@ -19,6 +19,12 @@ export type Goal =
 /** A goal to come to something. */
 export type RunGoal = Extract<Goal, { kind: "run" }>;
 
+/**
+ * Tries to go back to the last good release before the machine stays where it is and says why. More
+ * than one, as a busy machine may miss a check; few, as each takes a fixed port from what runs.
+ */
+const GO_BACK_TRIES_MAX = 3;
+
 const STAY: Goal = { kind: "stay" };
 
 /** The first assignment that is for this machine. */
@@ -56,8 +62,12 @@ export function goalOf(assignment: Assignment | undefined, journal: Journal): Go
   }
 }
 
-/** A failure counts for its rollout while that is open: another try needs another rollout. */
+/**
+ * Whether it has failed often enough: an open rollout tries once, going back a few times, after which
+ * another rollout is needed. Catching up with one that is over never ends.
+ */
 export function isGivenUp(goal: RunGoal, { outcome }: Journal): boolean {
-  if (!goal.needsPermit || outcome?.kind !== "failed") return false;
-  return outcome.rollout === goal.rollout && outcome.release === (goal.release?.release ?? "");
+  if (outcome?.kind !== "failed" || outcome.rollout !== goal.rollout) return false;
+  if (outcome.release !== (goal.release?.release ?? "")) return false;
+  return goal.needsPermit || (goal.isRollback && (outcome.tries ?? 1) >= GO_BACK_TRIES_MAX);
 }

@@ -26,6 +26,8 @@ export interface Outcome {
   readonly release: string;
   readonly permit: string;
   readonly error: string;
+  /** How often in a row it has failed so; absent: once. */
+  readonly tries?: number;
 }
 
 export interface Journal {
@@ -81,17 +83,25 @@ export function switched(journal: Journal, done: Switching): Journal {
 
 /** The journal after a switch has been undone; without an error, the rollout was taken back. */
 export function undone(journal: Journal, done: Switching): Journal {
-  return {
-    ...journal,
-    switching: undefined,
-    outcome: {
-      kind: done.error === "" ? "reverted" : "failed",
-      rollout: done.rollout,
-      release: done.to?.release ?? "",
-      permit: done.permit,
-      error: done.error,
-    },
-  };
+  const { rollout, permit, error } = done;
+  const release = done.to?.release ?? "";
+  const outcome =
+    error === ""
+      ? ({ kind: "reverted", rollout, release, permit, error } as const)
+      : failedOutcome(journal, { rollout, release, permit, error });
+  return { ...journal, switching: undefined, outcome };
+}
+
+/** The outcome of an attempt that failed, which counts those of the same kind before it. */
+export function failedOutcome(
+  { outcome: before }: Journal,
+  failed: Pick<Outcome, "rollout" | "release" | "permit" | "error">,
+): Outcome {
+  const isAgain =
+    before?.kind === "failed" &&
+    before.rollout === failed.rollout &&
+    before.release === failed.release;
+  return { kind: "failed", ...failed, ...(isAgain && { tries: (before.tries ?? 1) + 1 }) };
 }
 
 /** Without a current release that somebody deleted; the one before it may be there to run instead. */

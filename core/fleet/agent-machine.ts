@@ -16,6 +16,7 @@ import type {
 import { type Goal, goalOf, isGivenUp, ownAssignment, type RunGoal } from "./agent-goal.ts";
 import {
   EMPTY_JOURNAL,
+  failedOutcome,
   type Journal,
   releasesToKeep,
   type Switching,
@@ -230,7 +231,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
     this.#staging.reset();
     this.#switches.failed(now);
     const rollout = this.#assignment?.rollout ?? "";
-    const outcome = { kind: "failed", rollout, release, permit: "", error } as const;
+    const outcome = failedOutcome(this.#journal, { rollout, release, permit: "", error });
     this.#persist({ ...this.#journal, outcome }, effects);
   }
 

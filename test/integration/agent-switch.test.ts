@@ -1,6 +1,6 @@
 // Switching, and everything that can go wrong in it: at every moment the old or the new release runs.
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -53,7 +53,7 @@ test("a release that never becomes healthy: back to the last good one, with no r
   assert.equal(world.current(), one.release);
 });
 
-test("a rollout taken back: the last good release returns from disk", async (t) => {
+test("fault 28: a rollout taken back: the last good release returns from disk", async (t) => {
   const { world, one, two } = await twoReleases(200);
   t.after(() => world.stop());
   world.relay.assign({ service, rollout: "r-2", phase: "OPEN", release: two, fallback: one });
@@ -68,7 +68,7 @@ test("a rollout taken back: the last good release returns from disk", async (t) 
   assert.equal(world.current(), one.release);
 });
 
-test("a last good release that is gone from disk is fetched", async (t) => {
+test("fault 28: a last good release that is gone from disk is fetched", async (t) => {
   const { world, one, two, agent } = await twoReleases(200);
   t.after(() => world.stop());
   world.relay.assign({ service, rollout: "r-2", phase: "FINAL", release: two, fallback: one });
@@ -166,7 +166,7 @@ const STEPS = [
 ];
 
 for (const failpoint of STEPS) {
-  test(`killed at ${failpoint}: old or new runs, and the next life finishes`, async (t) => {
+  test(`fault 25: killed at ${failpoint}: old or new runs, and the next life finishes`, async (t) => {
     const { world, one, two, agent } = await twoReleases(200);
     t.after(() => world.stop());
     await agent.end("SIGTERM");
@@ -181,10 +181,30 @@ for (const failpoint of STEPS) {
     await world.relay.phase("ACTIVE", two.release, from);
     assert.equal(await world.answer(), two.release);
     assert.equal(world.current(), two.release);
+    assert.deepEqual(world.running(), [two.release]);
   });
 }
 
-test("killed while going back: the next life goes on going back", async (t) => {
+test("fault 25: killed in the middle of a health check: the next life checks again, and goes back", async (t) => {
+  const { world, one, two, agent } = await twoReleases(500);
+  t.after(() => world.stop());
+  const from = world.relay.heard.length;
+  world.relay.assign({ service, rollout: "r-2", phase: "FINAL", release: two });
+  await world.relay.phase("CHECKING", two.release, from);
+  assert.equal(await agent.end("SIGKILL"), "SIGKILL");
+  assert.deepEqual(world.running().sort(), [one.release, two.release].sort());
+  assert.equal(world.current(), one.release);
+  assert.equal(await world.answer(), one.release);
+  const next = world.relay.heard.length;
+  await world.agent();
+  await world.relay.phase("CHECKING", two.release, next);
+  await world.relay.phase("FAILED", two.release, next);
+  assert.equal(world.current(), one.release);
+  assert.equal(await world.answer(), one.release);
+  assert.deepEqual(world.running(), [one.release]);
+});
+
+test("fault 25: killed while going back: the next life goes on going back", async (t) => {
   const { world, one, two, agent } = await twoReleases(500);
   t.after(() => world.stop());
   await agent.end("SIGTERM");
@@ -197,6 +217,26 @@ test("killed while going back: the next life goes on going back", async (t) => {
   await world.relay.phase("FAILED", two.release, from);
   assert.equal(world.current(), one.release);
   assert.equal(await world.answer(), one.release);
+  assert.deepEqual(world.running(), [one.release]);
+});
+
+test("fault 28: the last good release has turned bad: what runs runs on, and the error says so", async (t) => {
+  const { world, one, two } = await twoReleases(200);
+  t.after(() => world.stop());
+  world.relay.assign({ service, rollout: "r-2", phase: "OPEN", release: two, fallback: one });
+  await world.relay.phase("STAGED", two.release);
+  world.relay.permit(service, "r-2", two.release);
+  const active = await world.relay.phase("ACTIVE", two.release);
+  assert.equal(active.lastGood, one.release);
+  writeFileSync(join(world.root, service, "releases", one.release, "health"), "500");
+  const from = world.relay.heard.length;
+  world.relay.assign({ service, rollout: "r-2", phase: "ROLLBACK", release: two, fallback: one });
+  const failed = await world.relay.phase("FAILED", one.release, from);
+  assert.match(failed.error, /not healthy within .*: 500/);
+  assert.deepEqual([failed.running, failed.pid], [two.release, active.pid]);
+  assert.equal(world.current(), two.release);
+  assert.equal(await world.answer(), two.release);
+  assert.deepEqual(world.running(), [two.release]);
 });
 
 test("a fixed port is handed over even where the agent is killed in the middle of it", async (t) => {

@@ -15,7 +15,7 @@ import { findProcesses } from "../../agent/run/service-process.ts";
 import type { Activation, Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
-import { openPack } from "../../runtime/release/sealed-pack.ts";
+import { openPack, type SealedPack } from "../../runtime/release/sealed-pack.ts";
 import { loadBase } from "../../worker/pack/base-release.ts";
 import { packOutput } from "../../worker/pack/pack-output.ts";
 import { startProgram } from "../lab/start-program.ts";
@@ -108,6 +108,11 @@ export class AgentWorld {
     };
   }
 
+  /** A pack as it is at the origin. */
+  pack(name: string): Promise<SealedPack> {
+    return openPack(this.#origin, name);
+  }
+
   /** Starts an agent and waits until it is ready. */
   async agent(start: AgentStart = {}): Promise<AgentProcess> {
     const { failpoint = "", root = this.root, flags = [] } = start;
@@ -129,6 +134,11 @@ export class AgentWorld {
   /** Release that `current` names. */
   current(root = this.root): string {
     return readlinkSync(join(root, SERVICE, "current")).replace("releases/", "");
+  }
+
+  /** Releases of which a process of this world's agents lives. */
+  running(): string[] {
+    return [...this.#ids].flatMap((id) => [...findProcesses(id, SERVICE).keys()]);
   }
 
   /** What the service answers on its port; undefined: it does not. */

@@ -133,20 +133,26 @@ function worldOf(
 
 const RUNS = { numRuns: 300 };
 
-test("a good release reaches every machine, whatever befalls leaders and relays", () => {
+/** Runs it to its end, looking at it after every event. */
+function runToEnd(rollout: VirtualRollout, look = (): void => {}): void {
+  const isOver = rollout.time.run(
+    HOURS_3,
+    () => rollout.isOver,
+    () => {
+      rollout.check();
+      look();
+    },
+  );
+  assert.ok(isOver, "no end");
+  assert.equal(rollout.stored.ended, 1);
+}
+
+test("fault 1: a good release reaches every machine, whatever befalls leaders and relays", () => {
   fc.assert(
     fc.property(worldOf(fc.constant<Fate>("good"), SHORT), (world) => {
       const rollout = build(world);
-      assert.ok(
-        rollout.time.run(
-          HOURS_3,
-          () => rollout.isOver,
-          () => rollout.check(),
-        ),
-        "no end",
-      );
+      runToEnd(rollout);
       assert.equal(rollout.row.state, "succeeded", rollout.row.message);
-      assert.equal(rollout.stored.ended, 1);
       for (const agent of rollout.relays.flatMap((relay) => relay.agents)) {
         assert.equal(agent.standing.running, NEW);
       }
@@ -160,14 +166,7 @@ test("a bad release harms no more than the first wave, and all go back", () => {
     fc.property(worldOf(fc.constantFrom<Fate>("bad", "hangs"), LONG), (world) => {
       const rollout = build(world);
       const agents = rollout.relays.flatMap((relay) => relay.agents);
-      assert.ok(
-        rollout.time.run(
-          HOURS_3,
-          () => rollout.isOver,
-          () => rollout.check(),
-        ),
-        "no end",
-      );
+      runToEnd(rollout);
       assert.equal(rollout.row.state, "rolled_back", rollout.row.message);
       const harmed = agents.filter(({ begun }) => begun).length;
       const size = rollout.row.waves[0]?.size ?? 0;
@@ -187,15 +186,7 @@ test("among machines of every fate it ends once, and succeeds only within the bu
   fc.assert(
     fc.property(worldOf(fates, LONG), (world) => {
       const rollout = build(world);
-      assert.ok(
-        rollout.time.run(
-          HOURS_3,
-          () => rollout.isOver,
-          () => rollout.check(),
-        ),
-        "no end",
-      );
-      assert.equal(rollout.stored.ended, 1);
+      runToEnd(rollout);
       const agents = rollout.relays.flatMap((relay) => relay.agents);
       const online = agents.filter((agent) => agent.online);
       const harmed = agents.filter((agent) => agent.begun && agent.standing.phase !== "active");
@@ -209,6 +200,49 @@ test("among machines of every fate it ends once, and succeeds only within the bu
       }
       if (rollout.row.state === "rolled_back") {
         for (const agent of online) assert.equal(agent.standing.running, OLD);
+      }
+    }),
+    RUNS,
+  );
+});
+
+test("fault 1: a roll-back that is on record is carried out, whatever befalls leaders and relays", () => {
+  const atMs = fc.integer({ min: 0, max: 60_000 });
+  fc.assert(
+    fc.property(worldOf(fc.constant<Fate>("good"), SHORT), atMs, (world, at) => {
+      const rollout = build(world);
+      rollout.time.in(at, () => rollout.tell("rolled-back-by-hand"));
+      let isOnRecord = false;
+      runToEnd(rollout, () => {
+        isOnRecord ||= rollout.row.reason === "by_hand";
+      });
+      const ran = rollout.relays.flatMap(({ agents }) => agents).map((one) => one.standing.running);
+      if (isOnRecord) {
+        assert.ok(["rolled_back", "aborted"].includes(rollout.row.state), rollout.row.state);
+        assert.deepEqual(new Set(ran), new Set([OLD]));
+      } else {
+        assert.equal(rollout.row.state, "succeeded");
+      }
+    }),
+    RUNS,
+  );
+});
+
+test("fault 28: where machines cannot go back it halts within its time, and names them", () => {
+  const fates = fc.constantFrom<Fate>("stuck", "stuck", "bad", "good");
+  fc.assert(
+    fc.property(worldOf(fates, SHORT), (world) => {
+      const rollout = build(world);
+      runToEnd(rollout);
+      const agents = rollout.relays.flatMap((relay) => relay.agents);
+      const left = agents.filter(({ fate, standing }) => fate === "stuck" && standing.error !== "");
+      if (left.length === 0) return;
+      assert.equal(rollout.row.state, "failed");
+      assert.equal(rollout.row.reason, "deadline");
+      const told = rollout.relays.flatMap((relay) => relay.failing());
+      for (const { candidate, standing } of left) {
+        assert.equal(standing.running, NEW);
+        assert.ok(told.some(({ agentId, error }) => agentId === candidate.agentId && error !== ""));
       }
     }),
     RUNS,

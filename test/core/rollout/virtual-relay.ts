@@ -4,7 +4,7 @@ import type { CensusCount } from "../../../core/rollout/census.ts";
 import { PermitDesk } from "../../../core/rollout/permit-desk.ts";
 import type { DeskAssignment, Standing } from "../../../core/rollout/permit-facts.ts";
 import type { KeptPermit } from "../../../core/rollout/permit-ledger.ts";
-import { tallyOf } from "../../../core/rollout/permit-tally.ts";
+import { type FailingMember, tallyOf } from "../../../core/rollout/permit-tally.ts";
 import type { Tally } from "../../../core/rollout/tally.ts";
 import { type Candidate, passesFilter } from "../../../core/rollout/targets.ts";
 import { waveHash } from "../../../core/rollout/wave-hash.ts";
@@ -18,7 +18,7 @@ export const ANSWER_MS = 20_000;
 const SETTLE_MS = RELAY_BACKOFF.mostMs;
 
 /** What becomes of an agent that activates the release. */
-export type Fate = "good" | "bad" | "hangs" | "dies" | "late-bad" | "never-staged";
+export type Fate = "good" | "bad" | "hangs" | "dies" | "late-bad" | "never-staged" | "stuck";
 
 export class VirtualAgent {
   readonly candidate: Candidate;
@@ -127,6 +127,11 @@ export class VirtualRelay {
     return { epoch, revision, isRollback, ...tallyOf(this.#desk, 10) };
   }
 
+  /** Whom it names as failing. */
+  failing(): readonly FailingMember[] {
+    return tallyOf(this.#desk, this.agents.length).failing;
+  }
+
   census(low: number, high: number, rule: Parameters<typeof passesFilter>[1]): CensusCount {
     const hashes = this.agents
       .filter(
@@ -186,6 +191,11 @@ export class VirtualRelay {
     if (!agent.online || !agent.connected || phase === undefined) return;
     if (phase === "rollback") {
       if (agent.begun && standing.running === NEW) {
+        // Its last good release is gone, or bad as well.
+        if (agent.fate === "stuck") {
+          this.#become(agent, { phase: "failed", error: "cannot go back" });
+          return;
+        }
         this.#become(agent, { phase: "reverting" });
         this.#time.in(1_000, () => this.#become(agent, { phase: "reverted", running: OLD }));
       }
@@ -222,6 +232,11 @@ export class VirtualRelay {
 
   #switch(agent: VirtualAgent): void {
     if (!agent.online || agent.standing.phase !== "activating") return;
+    if (this.#desk.assignment?.phase === "rollback") {
+      // It heard that the rollout is taken back before it had switched.
+      this.#become(agent, { phase: "reverted" });
+      return;
+    }
     this.#become(agent, { phase: "checking", running: NEW });
     const answer = (): void => {
       if (agent.standing.phase !== "checking") return;
