@@ -1,9 +1,7 @@
 // A few real peers on loopback in this process, each with a disk store of its own, for tests of the
-// swarm over TCP; and a proxy that flips a byte on its way.
+// swarm over TCP.
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PeerRole } from "../../core/swarm/message.ts";
@@ -11,6 +9,7 @@ import { DiskPieceStore } from "../../runtime/peer/disk-piece-store.ts";
 import type { PieceStore } from "../../runtime/peer/piece-store.ts";
 import type { Introduction, Swarm } from "../../runtime/peer/swarm.ts";
 import { SwarmNode } from "../../runtime/peer/swarm-node.ts";
+import { FlippingProxy } from "./flipping-proxy.ts";
 import { put } from "./piece-store-contract.ts";
 import type { SamplePieces } from "./sample-pieces.ts";
 
@@ -87,58 +86,5 @@ export class PeerFleet {
     }
     for (const proxy of this.#proxies) await proxy.close();
     rmSync(this.#directory, { recursive: true });
-  }
-}
-
-/** Passes bytes on, but flips a bit of one of those that come back from the target, once. */
-class FlippingProxy {
-  readonly address: string;
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  hasFlipped = false;
-
-  static async listen(target: string, atByte: number): Promise<FlippingProxy> {
-    const server = createServer();
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return new FlippingProxy(server, target, atByte);
-  }
-
-  private constructor(server: Server, target: string, atByte: number) {
-    this.#server = server;
-    this.address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const [host, port] = target.split(":");
-    let passed = 0;
-    server.on("connection", (near) => {
-      const far = connect(Number(port), host);
-      far.on("data", (bytes: Buffer) => {
-        const place = atByte - passed;
-        if (place >= 0 && place < bytes.length) {
-          bytes[place] = (bytes[place] ?? 0) ^ 1;
-          this.hasFlipped = true;
-        }
-        passed += bytes.length;
-        near.write(bytes);
-      });
-      near.on("data", (bytes: Buffer) => far.write(bytes));
-      for (const [one, other] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        this.#sockets.add(one);
-        one.on("error", () => {});
-        one.on("close", () => {
-          this.#sockets.delete(one);
-          other.destroy();
-        });
-      }
-    });
-  }
-
-  async close(): Promise<void> {
-    const closed = once(this.#server, "close");
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
   }
 }

@@ -48,7 +48,8 @@ export interface AssignOptions {
 
 export class ScriptedRelay {
   readonly address: string;
-  readonly swarmAddress: string;
+  /** Where agents are told to find its pieces. */
+  swarmAddress: string;
   /** All statuses of one service, in the order they came. */
   readonly heard: ServiceStatus[] = [];
   readonly #folder: string;

@@ -58,7 +58,7 @@ test("the same seed gives the same run, another seed another", () => {
   assert.notEqual(run(1), run(2));
 });
 
-test("the only seeder leaves at 1 %: a relay that comes later completes it for all", () => {
+test("fault 30: the only seeder leaves at 1 %: a relay that comes later completes it for all", () => {
   const plans = [relay("r0", { seeds: false }), ...agents(1, { seeds: true }, "s"), ...agents(5)];
   const swarm = new VirtualSwarm(plans, Array(100).fill(256 * KIB), 3);
   const haveOne = () => {
@@ -73,7 +73,7 @@ test("the only seeder leaves at 1 %: a relay that comes later completes it for a
   swarm.runUntilWhole(swarm.now + 60_000);
 });
 
-test("a peer that corrupts is banned by each after two pieces at most, and nothing bad is kept", () => {
+test("fault 9: a peer that corrupts is banned by each after two pieces at most, and nothing bad is kept", () => {
   const plans = [relay("r0"), ...agents(6), ...agents(3, { conduct: "corrupt" }, "x")];
   const swarm = new VirtualSwarm(plans, Array(60).fill(400 * KIB), 5);
   swarm.runUntilWhole(300_000);
@@ -81,6 +81,40 @@ test("a peer that corrupts is banned by each after two pieces at most, and nothi
     for (const [giver, count] of corrupted) {
       assert(count <= 2, `${id} compared ${count} corrupt pieces of ${giver}`);
     }
+  }
+});
+
+test("fault 9: bytes that turn around on the wire, whoever sends them, are kept and passed on by nobody", () => {
+  let flips = 0;
+  fc.assert(
+    fc.property(fc.nat(1_000_000), fc.integer({ min: 30, max: 300 }), (seed, flipsOneIn) => {
+      const plans = [relay("r0"), relay("r1"), ...agents(6)];
+      const swarm = new VirtualSwarm(plans, Array(60).fill(700 * KIB), seed);
+      swarm.flipsOneIn = flipsOneIn;
+      swarm.runUntilWhole(900_000);
+      flips += swarm.flips;
+    }),
+    { numRuns: 50 },
+  );
+  assert(flips > 500, `${flips} blocks were turned around`);
+});
+
+test("fault 30: the last rare piece is only at a peer that leaves: the relay gives it, nobody is stuck", () => {
+  const rare = 59;
+  for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
+    const plans = [relay("r0", { seeds: false }), ...agents(1, {}, "s"), ...agents(5)];
+    const swarm = new VirtualSwarm(plans, Array(60).fill(256 * KIB), seed);
+    for (let piece = 0; piece < rare; piece += 1) swarm.mirror("r0", piece);
+    swarm.mirror("s0", rare);
+    while (!swarm.begun.has(`s0 ${rare}`)) assert(swarm.step());
+    swarm.kill("s0");
+    swarm.runUntil(swarm.now + 120_000);
+    assert(!swarm.isWhole, "the piece was rare");
+    for (const id of ["a0", "a1", "a2", "a3", "a4"]) {
+      assert.equal(swarm.peers.get(id)?.machine.progress.have, rare, "all else came");
+    }
+    swarm.mirror("r0", rare);
+    swarm.runUntilWhole(swarm.now + 60_000);
   }
 });
 

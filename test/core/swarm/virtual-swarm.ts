@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { SwarmEffect, SwarmInput } from "../../../core/swarm/facts.ts";
 import type { Block, PeerRole } from "../../../core/swarm/message.ts";
+import { seededRandom } from "../../../core/swarm/random.ts";
 import { SwarmPeer } from "../../../core/swarm/swarm-peer.ts";
 import { VirtualTime } from "../virtual-time.ts";
 import { VirtualDisk } from "./virtual-disk.ts";
@@ -40,6 +41,12 @@ export class VirtualSwarm {
   trace = 0x811c9dc5;
   /** Corrupt pieces that each peer got whole of one other, since it was started. */
   readonly corruptPieces = new Map<string, Map<string, number>>();
+  /** "PEER PIECE" for each piece of which a peer has begun to give a block. */
+  readonly begun = new Set<string>();
+  /** Of so many blocks about one is turned around on its way, whoever sends it; 0: none. */
+  flipsOneIn = 0;
+  flips = 0;
+  readonly #wireRandom: () => number;
   readonly #time = new VirtualTime();
   readonly #network: VirtualNetwork = new VirtualNetwork(this.#time, {
     input: (id, input) => this.input(id, input),
@@ -48,6 +55,7 @@ export class VirtualSwarm {
 
   constructor(plans: readonly PeerPlan[], pieceBytes: readonly number[], seed: number) {
     this.pieceBytes = pieceBytes;
+    this.#wireRandom = seededRandom(seed);
     plans.forEach((plan, index) => {
       this.peers.set(plan.id, this.#newPeer(plan, seed + index));
     });
@@ -203,15 +211,25 @@ export class VirtualSwarm {
   }
 
   #sendBlock(peer: Peer, to: string, { piece, offset, bytes }: Block): void {
-    const { conduct } = peer.plan;
+    const { conduct, seeds } = peer.plan;
     if (conduct === "mute") return;
+    const isHonest = (conduct ?? "honest") === "honest";
+    assert(!isHonest || seeds || peer.disk.isWhole(piece), "a piece is passed on unverified");
+    this.begun.add(`${peer.id} ${piece}`);
     this.#network.upload(peer, to, bytes, () => {
       const refusal = { kind: "refuse", piece, reason: "absent" } as const;
       const block = { kind: "block", piece, offset, bytes } as const;
       const message = conduct === "liar" ? refusal : block;
-      this.#network.send(peer, this.#peer(to), { message, isBad: conduct === "corrupt" });
+      const isBad = conduct === "corrupt" || this.#isFlipped();
+      this.#network.send(peer, this.#peer(to), { message, isBad });
       this.input(peer.id, { kind: "block-sent", to });
     });
+  }
+
+  #isFlipped(): boolean {
+    if (this.flipsOneIn === 0 || this.#wireRandom() * this.flipsOneIn >= 1) return false;
+    this.flips += 1;
+    return true;
   }
 
   #deliver(target: Peer, from: string, delivery: Delivery): void {
