@@ -1,8 +1,8 @@
 // The command `millrace`: finds the subcommand, loads it alone, and turns what goes wrong into a sentence
 // and an exit code. Programs are not loaded but take this process's place.
 import type { Command, Option } from "commander";
+import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
 import { VERSION } from "../runtime/version.ts";
-import { CommandError, EXIT } from "./exit-codes.ts";
 import { controlPlaneAddress } from "./remote/control-plane.ts";
 import { asCommandError, isServiceError } from "./remote/failure.ts";
 import { programEnvironment } from "./up/program-environment.ts";

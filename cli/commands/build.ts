@@ -1,7 +1,7 @@
 // `millrace build`: build a repository and wait; roll nothing out.
 import { Command } from "commander";
 import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
-import { EXIT } from "../exit-codes.ts";
+import { EXIT } from "../../runtime/program/exit-codes.ts";
 import { openProgress } from "../output/open-progress.ts";
 import { print } from "../output/print.ts";
 import { printFailedLog } from "../remote/build-log.ts";

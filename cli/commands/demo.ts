@@ -1,10 +1,10 @@
 // `millrace demo`: a system on this machine, three ships of an example, and nothing left behind.
 import { join } from "node:path";
 import { Command } from "commander";
+import { EXIT } from "../../runtime/program/exit-codes.ts";
 import { makeDemoRepository } from "../demo/demo-repository.ts";
 import { makeDemoRoot } from "../demo/demo-root.ts";
 import { type DemoReport, tellStory } from "../demo/demo-story.ts";
-import { EXIT } from "../exit-codes.ts";
 import { openProgress } from "../output/open-progress.ts";
 import type { Progress } from "../output/progress.ts";
 import { openControlPlane } from "../remote/control-plane.ts";

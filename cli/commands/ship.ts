@@ -5,7 +5,7 @@ import {
   type ShipRequest,
   type SubmitBuildRequest,
 } from "../../proto/gen/millrace/v1/builds.ts";
-import { EXIT } from "../exit-codes.ts";
+import { EXIT } from "../../runtime/program/exit-codes.ts";
 import { openProgress } from "../output/open-progress.ts";
 import { print } from "../output/print.ts";
 import { printFailedLog } from "../remote/build-log.ts";

@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { packageRoot } from "../../runtime/package-root.ts";
-import { CommandError, EXIT } from "../exit-codes.ts";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 
 /** The asset that the second commit changes: 1 MiB of 24. */
 const CHANGED_ASSET = "asset-03.bin";

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
-import { CommandError, EXIT } from "../exit-codes.ts";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 import { killSystem } from "../up/system.ts";
 
 /** A folder of a demo. */

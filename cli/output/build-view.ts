@@ -1,16 +1,11 @@
 // Builds as `millrace builds` shows them: a table, one in detail, and as JSON.
+
 import type { Build } from "../../proto/gen/millrace/v1/builds.ts";
+import { formatBytes } from "../../runtime/program/byte-amount.ts";
 import { formatDuration } from "../../runtime/recipe/duration.ts";
 import { buildStateName } from "../remote/states.ts";
 import { describePhase } from "./describe.ts";
-import {
-  formatAge,
-  formatBytes,
-  formatFields,
-  formatTable,
-  formatTime,
-  shortId,
-} from "./format.ts";
+import { formatAge, formatFields, formatTable, formatTime, shortId } from "./format.ts";
 
 /** A table of builds; `nowMs` is the time of day. */
 export function buildTable(builds: readonly Build[], nowMs: number): string {

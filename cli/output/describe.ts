@@ -6,8 +6,9 @@ import {
   type Rollout,
   RolloutState,
 } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { formatBytes } from "../../runtime/program/byte-amount.ts";
 import { buildStateName, rolloutStateName } from "../remote/states.ts";
-import { formatBytes, shortId } from "./format.ts";
+import { shortId } from "./format.ts";
 
 /** Everything is to be done in this time from the request. */
 export const TARGET_MS = 30 * 60_000;

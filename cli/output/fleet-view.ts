@@ -1,8 +1,9 @@
 // Regions and machines as `millrace regions` and `millrace agents` show them, and as JSON.
 import type { AgentInfo, Region, ServiceStatus } from "../../proto/gen/millrace/v1/fleet.ts";
+import { formatBytes } from "../../runtime/program/byte-amount.ts";
 import { phaseName } from "../remote/states.ts";
 import { describeBytes } from "./describe.ts";
-import { clip, formatBytes, formatFields, formatTable, formatTime, shortId } from "./format.ts";
+import { clip, formatFields, formatTable, formatTime, shortId } from "./format.ts";
 
 /** Columns that an error may take in a table. */
 const ERROR_COLUMNS_MAX = 36;

@@ -1,18 +1,4 @@
-// Numbers for people: bytes, ages, times of day, short ids, and columns that are aligned.
-
-const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
-
-/** "0 B", "12 kB", "1.3 GB"; units of 1000. */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 999.5 && unit < BYTE_UNITS.length - 1) {
-    value /= 1_000;
-    unit += 1;
-  }
-  const digits = unit > 0 && value < 9.95 ? 1 : 0;
-  return `${value.toFixed(digits)} ${BYTE_UNITS[unit]}`;
-}
+// Numbers for people: ages, times of day, short ids, and columns that are aligned.
 
 /** The first 12 digits of a digest or SHA; "-" for none. */
 export function shortId(id: string): string {

@@ -1,13 +1,8 @@
 // Releases as `millrace releases` shows them: a table, one in detail, and as JSON.
+
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
-import {
-  formatAge,
-  formatBytes,
-  formatFields,
-  formatTable,
-  formatTime,
-  shortId,
-} from "./format.ts";
+import { formatBytes } from "../../runtime/program/byte-amount.ts";
+import { formatAge, formatFields, formatTable, formatTime, shortId } from "./format.ts";
 
 /** A table of releases; `nowMs` is the time of day. */
 export function releaseTable(releases: readonly Release[], nowMs: number): string {

@@ -1,17 +1,11 @@
 // Rollouts as `millrace rollouts` shows them: a table, one in detail, and as JSON.
+
 import type { Rollout, WaveStatus } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { formatBytes } from "../../runtime/program/byte-amount.ts";
 import { formatDuration } from "../../runtime/recipe/duration.ts";
 import { rolloutStateName } from "../remote/states.ts";
 import { describeBytes, totalsOf } from "./describe.ts";
-import {
-  clip,
-  formatAge,
-  formatBytes,
-  formatFields,
-  formatTable,
-  formatTime,
-  shortId,
-} from "./format.ts";
+import { clip, formatAge, formatFields, formatTable, formatTime, shortId } from "./format.ts";
 
 /** Relays cut errors to this, too. */
 const ERROR_COLUMNS_MAX = 120;

@@ -1,6 +1,7 @@
 // Everything at a glance, as `millrace status` prints it, and as JSON.
 import type { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { RegionProgress, Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { formatBytes } from "../../runtime/program/byte-amount.ts";
 import { formatBar } from "./bar.ts";
 import { buildRecord } from "./build-view.ts";
 import {
@@ -10,7 +11,7 @@ import {
   describeStand,
   totalsOf,
 } from "./describe.ts";
-import { formatBytes, formatTable, shortId } from "./format.ts";
+import { formatTable, shortId } from "./format.ts";
 import { rolloutRecord, rolloutTable } from "./rollout-view.ts";
 
 const BAR_CELLS = 24;

@@ -1,7 +1,7 @@
 // Options that commands share, read in one place.
 import { type Command, InvalidArgumentError } from "commander";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 import { parseDuration } from "../../runtime/recipe/duration.ts";
-import { CommandError, EXIT } from "../exit-codes.ts";
 
 export interface RemoteFlags {
   readonly addr?: string;

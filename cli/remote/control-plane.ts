@@ -4,7 +4,7 @@ import { FleetServiceClient } from "../../proto/gen/millrace/v1/fleet.ts";
 import { RolloutServiceClient } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { connect } from "../../runtime/grpc/client.ts";
 import { parseAddress } from "../../runtime/listen-address.ts";
-import { CommandError, EXIT } from "../exit-codes.ts";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 import { runningUp } from "../up/up-state.ts";
 
 const ADDRESS_DEFAULT = "127.0.0.1:7070";

@@ -1,6 +1,6 @@
 // What a failed call means for the person at the terminal: an exit code and a sentence.
 import { type ServiceError, status } from "@grpc/grpc-js";
-import { CommandError, EXIT, type ExitCode } from "../exit-codes.ts";
+import { CommandError, EXIT, type ExitCode } from "../../runtime/program/exit-codes.ts";
 
 const CODES: Partial<Record<status, ExitCode>> = {
   [status.INVALID_ARGUMENT]: EXIT.usage,

@@ -1,7 +1,7 @@
 // Follows a build or a rollout through a watch until it has ended, across restarts of the control plane.
 import type { ClientReadableStream } from "@grpc/grpc-js";
 import { BackOff } from "../../runtime/program/back-off.ts";
-import { CommandError, EXIT } from "../exit-codes.ts";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 import { asCommandError, isServiceError, isTransient } from "./failure.ts";
 
 /** Without contact for so long, a waiting command gives up; the work itself goes on. */

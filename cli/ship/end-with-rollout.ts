@@ -2,7 +2,7 @@
 // well.
 import type { Build } from "../../proto/gen/millrace/v1/builds.ts";
 import { type Rollout, RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
-import { EXIT } from "../exit-codes.ts";
+import { EXIT } from "../../runtime/program/exit-codes.ts";
 import { print } from "../output/print.ts";
 import { reportRollout } from "./ship-flow.ts";
 

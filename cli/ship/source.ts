@@ -4,8 +4,8 @@ import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 import { parseRecipe, RecipeError } from "../../runtime/recipe/parse-recipe.ts";
-import { CommandError, EXIT } from "../exit-codes.ts";
 
 const RECIPE_FILE = "millrace.yaml";
 

@@ -1,5 +1,5 @@
 // How a command that runs a system hears that it should end it.
-import { CommandError, EXIT } from "../exit-codes.ts";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 

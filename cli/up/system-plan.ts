@@ -1,7 +1,7 @@
 // Which programs a system on one machine consists of, and with which flags each is started. Plain data:
 // starting them is `system.ts`'s business.
 import { join } from "node:path";
-import { CommandError, EXIT } from "../exit-codes.ts";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 import type { Program } from "./program-path.ts";
 
 /** Names for regions where only a number is asked for. */

@@ -3,10 +3,10 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { pause } from "../../runtime/program/back-off.ts";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 import type { Ready } from "../../runtime/program/lifecycle.ts";
 import { isSameProcess } from "../../runtime/program/process-start.ts";
 import { lockRoot, RootLockedError } from "../../runtime/program/root-lock.ts";
-import { CommandError, EXIT } from "../exit-codes.ts";
 import { Child } from "./child.ts";
 import { programEnvironment } from "./program-environment.ts";
 import {

@@ -6,13 +6,13 @@ import { formatBar } from "../../cli/output/bar.ts";
 import {
   clip,
   formatAge,
-  formatBytes,
   formatFields,
   formatTable,
   formatTime,
   shortId,
 } from "../../cli/output/format.ts";
 import { fitLines } from "../../cli/output/page.ts";
+import { formatBytes } from "../../runtime/program/byte-amount.ts";
 import { formatDuration } from "../../runtime/recipe/duration.ts";
 
 test("bytes have units of 1000 and two digits where they count", () => {

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DemoShip } from "../../cli/demo/demo-ship.ts";
 import { problemsOf } from "../../cli/demo/demo-story.ts";
-import { CommandError, EXIT } from "../../cli/exit-codes.ts";
 import { readPages } from "../../cli/remote/pages.ts";
 import {
   checkSystemOptions,
@@ -13,6 +12,7 @@ import {
   regionNames,
   type SystemOptions,
 } from "../../cli/up/system-plan.ts";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 
 const options: SystemOptions = {
   root: "/srv/up",

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { makeDemoRepository } from "../../cli/demo/demo-repository.ts";
-import { CommandError, EXIT } from "../../cli/exit-codes.ts";
 import { readSource } from "../../cli/ship/source.ts";
+import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 
 const RECIPE = "service: hello\nbuild: { run: make, output: out }\nactivate: { hook: [make] }\n";
 const root = mkdtempSync(join(tmpdir(), "millrace-source-"));

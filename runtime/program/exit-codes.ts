@@ -1,4 +1,4 @@
-// Exit codes of every command; scripts rely on them.
+// Exit codes of every command and of programs that people start themselves; scripts rely on them.
 
 export const EXIT = {
   done: 0,
