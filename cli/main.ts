@@ -89,6 +89,7 @@ const PROGRAM_SUMMARIES: Readonly<Record<Program, string>> = {
   worker: "builds and packs",
   relay: "serves the machines of a region",
   agent: "runs on every machine",
+  swarm: "brings a file to many machines, with nothing else running",
 };
 
 await main(process.argv.slice(2));
@@ -178,7 +179,7 @@ usage: millrace COMMAND [flags]; millrace COMMAND --help tells more
 commands
 ${rows.join("\n")}
 
-programs (each a process of its own; \`up\` starts them all)
+programs (each a process of its own; \`up\` starts the first four)
 ${programs.join("\n")}
 
 Commands find the control plane by --addr, by MILLRACE_ADDR, by this user's running \`up\`, or at

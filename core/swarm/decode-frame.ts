@@ -37,6 +37,8 @@ export function decodeFrame(type: number, body: Uint8Array): Frame {
       return { kind: "bye", reason: text(body) };
     case TYPES.alive:
       return { kind: "alive" };
+    case TYPES.note:
+      return { kind: "note", bytes: body.slice() };
     default:
       throw new FrameError(`frame type ${type} has no body to decode`);
   }

@@ -47,6 +47,11 @@ export function encodeFrame(frame: Frame): Uint8Array {
     }
     case "alive":
       return start("alive", 0);
+    case "note": {
+      const bytes = start("note", frame.bytes.length);
+      bytes.set(frame.bytes, FRAME_HEAD_BYTES);
+      return bytes;
+    }
     default:
       return frame satisfies never;
   }

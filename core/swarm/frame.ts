@@ -18,6 +18,9 @@ export const BLOCK_HEAD_BYTES = FRAME_HEAD_BYTES + 8;
 /** Bytes of any frame after its head, without payload: `have` of every piece is the longest. */
 export const FRAME_BODY_BYTES_MAX = 4 * PIECES_MAX;
 
+/** Bytes of a note: what a reader has room for anyway. */
+export const NOTE_BYTES_MAX = FRAME_BODY_BYTES_MAX;
+
 /** The first frame in both directions. */
 export interface Hello {
   readonly kind: "hello";
@@ -31,7 +34,9 @@ export type Frame =
   | Hello
   | Message
   | { readonly kind: "bye"; readonly reason: string }
-  | { readonly kind: "alive" };
+  | { readonly kind: "alive" }
+  /** On a connection to a desk: bytes that its two ends understand. */
+  | { readonly kind: "note"; readonly bytes: Uint8Array };
 
 /** Bytes that are no frame; the connection they came on is of no further use. */
 export class FrameError extends Error {
@@ -49,6 +54,7 @@ export const TYPES = {
   refuse: 7,
   bye: 8,
   alive: 9,
+  note: 10,
 } as const satisfies Record<Frame["kind"], number>;
 
 /** The type byte of a block, whose fields are read by `blockHead`. */
@@ -65,6 +71,7 @@ const BODY_BYTES: Readonly<Record<number, readonly [number, number]>> = {
   [TYPES.refuse]: [5, 5],
   [TYPES.bye]: [0, BYE_BYTES_MAX],
   [TYPES.alive]: [0, 0],
+  [TYPES.note]: [1, NOTE_BYTES_MAX],
 };
 
 /** Roles by their byte. */

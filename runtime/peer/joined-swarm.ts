@@ -226,6 +226,7 @@ export class JoinedSwarm implements Swarm {
         if (ACCUSATIONS.has(frame.reason)) this.#store.doubt?.();
         return;
       case "hello":
+      case "note":
         return;
       default:
         this.#driver.input({ kind: "received", from: peer, message: frame });

@@ -21,6 +21,15 @@ const STRANGERS_MAX = 128;
 /** How often connections are looked at for being late. */
 const TICK_MS = 1_000;
 
+/** What a node says to a hello that names no swarm or desk of its. */
+export const UNKNOWN_SWARM = "unknown swarm";
+
+/** What becomes of a call to a desk: it answers, or it does not. */
+export interface DeskCall {
+  answered(connection: Connection, hello: Hello): void;
+  failed(reason: string): void;
+}
+
 export interface SwarmNodeOptions {
   readonly peerId: string;
   readonly role: PeerRole;
@@ -36,6 +45,14 @@ export interface SwarmNodeOptions {
   readonly now?: () => Instant;
 }
 
+/** A connection to be opened, and who takes it once the other side has said a hello that is right. */
+interface Call {
+  readonly swarm: string;
+  readonly to: Introduction;
+  readonly isRight: (hello: Hello) => boolean;
+  readonly taken: (connection: Connection, hello: Hello) => void;
+}
+
 const SILENT: SwarmLog = { debug: () => {}, info: () => {}, warn: () => {} };
 
 /** Exchanges the pieces of all packs. */
@@ -45,9 +62,11 @@ export class SwarmNode {
   readonly #options: SwarmNodeOptions;
   readonly #log: SwarmLog;
   readonly #now: () => Instant;
+  readonly #tcp: TcpTransport;
   readonly #transports: readonly PeerTransport[];
   readonly #pool = new BufferPool();
   readonly #swarms = new Map<string, JoinedSwarm>();
+  readonly #desks = new Map<string, DeskCall["answered"]>();
   readonly #connections = new Set<Connection>();
   readonly #ticker: NodeJS.Timeout;
   readonly #stopping = new AbortController();
@@ -69,6 +88,7 @@ export class SwarmNode {
     this.#options = options;
     this.#log = options.log ?? SILENT;
     this.#now = options.now ?? monotonicNow;
+    this.#tcp = tcp;
     this.#transports = [tcp, ...(options.transports ?? [])];
     this.address = tcp.address;
     for (const transport of this.#transports) {
@@ -119,6 +139,25 @@ export class SwarmNode {
     return swarm;
   }
 
+  /**
+   * Takes connections whose hello names a desk, on which notes are exchanged and no pieces; whose they
+   * are from then on must say what happens on them (`greeted`). The name may not be that of a pack.
+   */
+  openDesk(name: string, taken: DeskCall["answered"]): void {
+    this.#desks.set(name, taken);
+  }
+
+  /** Opens a connection to the desk of that name at another node. */
+  async callDesk(name: string, address: string, { answered, failed }: DeskCall): Promise<void> {
+    const reason = await this.#try(this.#tcp, {
+      swarm: name,
+      to: { peerId: "", address, role: "relay" },
+      isRight: () => true,
+      taken: answered,
+    });
+    if (reason !== undefined) failed(reason);
+  }
+
   /** Leaves all swarms and stops listening. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -146,12 +185,14 @@ export class SwarmNode {
           return;
         }
         const swarm = this.#swarms.get(hello.swarm);
-        if (swarm === undefined) {
-          connection.close("unknown swarm");
+        const desk = this.#desks.get(hello.swarm);
+        if (swarm === undefined && desk === undefined) {
+          connection.close(UNKNOWN_SWARM);
           return;
         }
         connection.send(this.#hello(hello.swarm));
-        swarm.admit(connection, hello);
+        swarm?.admit(connection, hello);
+        desk?.(connection, hello);
       },
       failed: () => {},
     });
@@ -170,7 +211,12 @@ export class SwarmNode {
     const reasons: string[] = [];
     for (const transport of this.#transports) {
       if (!transport.reaches(peer)) continue;
-      const reason = await this.#try(transport, swarm, peer);
+      const reason = await this.#try(transport, {
+        swarm: swarm.pack,
+        to: peer,
+        isRight: (hello) => hello.peer === peer.peerId,
+        taken: (connection, hello) => swarm.admit(connection, hello),
+      });
       if (reason === undefined) return undefined;
       reasons.push(reason);
       if (swarm.hasLink(peer.peerId)) break;
@@ -178,25 +224,21 @@ export class SwarmNode {
     return reasons.join("; ") || "no way leads to it";
   }
 
-  /** Resolves once the swarm has the connection, or with the reason why there is none. */
-  async #try(
-    transport: PeerTransport,
-    swarm: JoinedSwarm,
-    peer: Introduction,
-  ): Promise<string | undefined> {
+  /** Resolves once the connection is taken, or with the reason why there is none. */
+  async #try(transport: PeerTransport, call: Call): Promise<string | undefined> {
     const { signal } = this.#stopping;
     if (this.#connections.size + this.#dialling > CONNECTIONS_MAX) return "too many connections";
     let socket: Socket;
     try {
-      socket = await transport.dial(swarm.pack, peer, signal);
+      socket = await transport.dial(call.swarm, call.to, signal);
     } catch (error) {
       return (error as Error).message;
     }
     return new Promise((resolve) => {
       const connection = this.#open(socket, true, {
         hello: (hello) => {
-          if (hello.peer === peer.peerId && hello.swarm === swarm.pack) {
-            swarm.admit(connection, hello);
+          if (hello.swarm === call.swarm && call.isRight(hello)) {
+            call.taken(connection, hello);
             resolve(undefined);
             return;
           }
@@ -206,7 +248,7 @@ export class SwarmNode {
         failed: resolve,
       });
       if (signal.aborted) connection.destroy();
-      else connection.send(this.#hello(swarm.pack));
+      else connection.send(this.#hello(call.swarm));
     });
   }
 

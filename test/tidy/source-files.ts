@@ -9,7 +9,16 @@ import { moduleReferences } from "./source-text.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The folders with one program each. */
-export const PROGRAMS = ["controlplane", "worker", "relay", "agent", "simulator", "cli", "console"];
+export const PROGRAMS = [
+  "controlplane",
+  "worker",
+  "relay",
+  "agent",
+  "swarm",
+  "simulator",
+  "cli",
+  "console",
+];
 const FOLDERS = ["core", "runtime", ...PROGRAMS, "test", "bench", "scripts"];
 
 /** A reference from a file to another; `target` is its path from the root, or a package's name. */

@@ -46,6 +46,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("bye" as const), reason: fc.stringMatching(/^[ -~]{0,200}$/) }),
   fc.constant({ kind: "alive" as const }),
+  fc.record({ kind: fc.constant("note" as const), bytes: fc.uint8Array({ minLength: 1 }) }),
 );
 
 function decode(encoded: Uint8Array): Frame {

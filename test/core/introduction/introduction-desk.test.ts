@@ -1,0 +1,133 @@
+// Whom a desk introduces to whom: a connected graph of even degree, kept so when members leave, and the
+// same again from the same seed.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  type DeskEffect,
+  type DeskInput,
+  IntroductionDesk,
+  LINKS_MAX,
+  LINKS_MIN,
+  LINKS_TOLD,
+} from "../../../core/introduction/introduction-desk.ts";
+
+/** A desk with the graph of what it told. */
+class DeskWorld {
+  readonly effects: DeskEffect[] = [];
+  readonly links = new Map<string, Set<string>>();
+  readonly #desk: IntroductionDesk;
+
+  constructor(seed: number) {
+    this.#desk = new IntroductionDesk(seed);
+  }
+
+  join(peer: string, address = `${peer}:1`): DeskEffect[] {
+    this.links.set(peer, new Set());
+    return this.#step({ kind: "joined", peer, address });
+  }
+
+  leave(peer: string): DeskEffect[] {
+    for (const other of this.links.get(peer) ?? []) this.links.get(other)?.delete(peer);
+    this.links.delete(peer);
+    return this.#step({ kind: "left", peer });
+  }
+
+  #step(input: DeskInput): DeskEffect[] {
+    const effects: DeskEffect[] = [];
+    this.#desk.step(0, input, effects);
+    this.effects.push(...effects);
+    for (const { to, members } of effects) {
+      for (const { peer } of members) {
+        assert.ok(this.links.has(peer), `${to} is told ${peer}, which is not there`);
+        this.links.get(to)?.add(peer);
+        this.links.get(peer)?.add(to);
+      }
+    }
+    return effects;
+  }
+
+  degrees(): number[] {
+    return [...this.links.values()].map((links) => links.size);
+  }
+
+  /** Members that can be reached from the first one. */
+  reached(): number {
+    const [first] = this.links.keys();
+    const seen = new Set<string>(first === undefined ? [] : [first]);
+    for (const peer of seen) for (const other of this.links.get(peer) ?? []) seen.add(other);
+    return seen.size;
+  }
+}
+
+test("the first one is told nobody, the second the first", () => {
+  const world = new DeskWorld(1);
+  assert.deepEqual(world.join("a"), []);
+  const members = [{ peer: "a", address: "a:1" }];
+  assert.deepEqual(world.join("b"), [{ kind: "introduce", to: "b", members }]);
+});
+
+test("a small swarm is a full mesh", () => {
+  const world = new DeskWorld(2);
+  for (let index = 0; index <= LINKS_TOLD; index += 1) world.join(`p${index}`);
+  assert.deepEqual(new Set(world.degrees()), new Set([LINKS_TOLD]));
+});
+
+test("a thousand members have even degrees, a few hops apart", () => {
+  const world = new DeskWorld(3);
+  for (let index = 0; index < 1_000; index += 1) world.join(`p${index}`);
+  const degrees = world.degrees();
+  assert.ok(Math.min(...degrees) >= LINKS_TOLD, `least ${Math.min(...degrees)}`);
+  assert.ok(Math.max(...degrees) <= LINKS_MAX, `most ${Math.max(...degrees)}`);
+  assert.equal(world.reached(), 1_000);
+  const hops = new Map([["p0", 0]]);
+  for (const [peer, far] of hops) {
+    for (const other of world.links.get(peer) ?? []) if (!hops.has(other)) hops.set(other, far + 1);
+  }
+  assert.ok(Math.max(...hops.values()) <= 4, `${Math.max(...hops.values())} hops`);
+});
+
+test("one that cannot be dialled is told others, and told to nobody", () => {
+  const world = new DeskWorld(4);
+  world.join("a");
+  world.join("hidden", "");
+  const told = world.join("b").flatMap(({ members }) => members.map(({ peer }) => peer));
+  assert.deepEqual(told, ["a"]);
+  assert.deepEqual([...(world.links.get("hidden") ?? [])], ["a"]);
+});
+
+test("one that comes again starts over, under its new address", () => {
+  const world = new DeskWorld(5);
+  world.join("a");
+  world.join("b");
+  world.join("a", "a:2");
+  assert.deepEqual(world.join("c")[0]?.members.find(({ peer }) => peer === "a")?.address, "a:2");
+});
+
+test("whoever loses its links is told others, and nobody is cut off", () => {
+  fc.assert(
+    fc.property(fc.nat(), fc.integer({ min: 30, max: 80 }), fc.nat(), (seed, count, order) => {
+      const world = new DeskWorld(seed);
+      for (let index = 0; index < count; index += 1) world.join(`p${index}`);
+      const leaving = Math.floor(count / 2);
+      for (let step = 0; step < leaving; step += 1) {
+        const peers = [...world.links.keys()];
+        world.leave(peers[(order + 7 * step) % peers.length] as string);
+        assert.ok(Math.min(...world.degrees()) >= Math.min(LINKS_MIN, world.links.size - 1));
+      }
+      assert.equal(world.reached(), count - leaving);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("the same seed introduces the same", () => {
+  const told = (seed: number) => {
+    const world = new DeskWorld(seed);
+    for (let index = 0; index < 60; index += 1) world.join(`p${index}`);
+    for (let index = 0; index < 60; index += 3) world.leave(`p${index}`);
+    return world.effects;
+  };
+  assert.deepEqual(told(6), told(6));
+  assert.notDeepEqual(told(6), told(7));
+});
