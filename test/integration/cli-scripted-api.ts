@@ -92,9 +92,21 @@ export interface Running {
 
 /** Starts `millrace ARGS` with nothing of this user's set-up. */
 export function startMillrace(args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
+  return start([process.execPath, MILLRACE, ...args], env);
+}
+
+/** The same as npm does it: below a shell, whose process it gives; it has ended when both have. */
+export function startMillraceByNpm(args: readonly string[], env: NodeJS.ProcessEnv): Running {
+  // The command after it keeps the shell from giving its process away.
+  const shell = ["sh", "-c", '"$@"; true', "sh"];
+  const npm = { npm_lifecycle_event: "npx" };
+  return start([...shell, process.execPath, MILLRACE, ...args], { ...env, ...npm });
+}
+
+function start([command = "", ...args]: readonly string[], env: NodeJS.ProcessEnv): Running {
   const home = mkdtempSync(join(tmpdir(), "millrace-home-"));
   const { MILLRACE_ADDR: _, ...own } = process.env;
-  const child = spawn(process.execPath, [MILLRACE, ...args], {
+  const child = spawn(command, args, {
     env: { ...own, MILLRACE_HOME: home, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { isSameProcess } from "../../runtime/program/process-start.ts";
-import { type Running, startMillrace } from "./cli-scripted-api.ts";
+import { type Running, startMillrace, startMillraceByNpm } from "./cli-scripted-api.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "millrace-up-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -88,6 +88,18 @@ test("after kill -9 the next start ends what was left, on the ports it had", asy
   second.process.kill("SIGINT");
   assert.equal((await second.ended).code, 0);
   await ended(children(root));
+});
+
+test("ends when npm that started it is ended, though npm tells its shell alone", async () => {
+  const root = join(scratch, "npm");
+  const up = startMillraceByNpm(["up", "--json", "--root", root, ...small], {
+    MILLRACE_HOME: home,
+  });
+  await ready(up);
+  const started = children(root);
+  up.process.kill("SIGTERM");
+  await up.ended;
+  await ended(started);
 });
 
 test("a program that dies is started again", async () => {
