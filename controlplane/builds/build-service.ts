@@ -69,6 +69,7 @@ export function buildService(options: BuildServiceOptions): BuildServiceServer {
     cancelBuild: unary(log, async ({ id, requester }) => {
       failpoint("controlplane.before-cancel-txn");
       const result = await table.change(id, (row) => cancel(row, requester, Date.now()));
+      failpoint("controlplane.after-cancel-txn");
       if (!result.ok) throw notFound(`no build ${id}`);
       const { row } = result;
       const detached = isLive(row) && !(row.state === "leased" && row.cancelling);

@@ -9,7 +9,7 @@ import { DiskPieceStore } from "../../runtime/peer/disk-piece-store.ts";
 import type { PieceStore } from "../../runtime/peer/piece-store.ts";
 import type { Introduction, Swarm } from "../../runtime/peer/swarm.ts";
 import { SwarmNode } from "../../runtime/peer/swarm-node.ts";
-import { FlippingProxy } from "./flipping-proxy.ts";
+import { BadWire } from "./bad-wire.ts";
 import { put } from "./piece-store-contract.ts";
 import type { SamplePieces } from "./sample-pieces.ts";
 
@@ -27,7 +27,7 @@ export class PeerFleet {
   readonly #sample: SamplePieces;
   readonly #directory = mkdtempSync(join(tmpdir(), "millrace-peers-"));
   readonly #peers: FleetPeer[] = [];
-  readonly #proxies: FlippingProxy[] = [];
+  readonly #wires: BadWire[] = [];
 
   constructor(sample: SamplePieces) {
     this.#sample = sample;
@@ -55,16 +55,16 @@ export class PeerFleet {
     return peer;
   }
 
-  /** A proxy in front of a peer, which flips a bit of one byte, so far into what the peer sends. */
+  /** A wire in front of a peer, which flips a bit of one byte, so far into what the peer sends. */
   async flip(peer: FleetPeer, atByte: number): Promise<Introduction> {
-    const proxy = await FlippingProxy.listen(peer.node.address, atByte);
-    this.#proxies.push(proxy);
-    return { ...peer.introduction, address: proxy.address };
+    const wire = await BadWire.listen(peer.node.address, atByte);
+    this.#wires.push(wire);
+    return { ...peer.introduction, address: wire.address };
   }
 
   /** Bytes that were flipped so far. */
   get flips(): number {
-    return this.#proxies.filter((proxy) => proxy.hasFlipped).length;
+    return this.#wires.filter((wire) => wire.hasFlipped).length;
   }
 
   /** Resolves when a peer has every piece, and they are what they should be. */
@@ -84,7 +84,7 @@ export class PeerFleet {
       await peer.store.close();
       assert.equal(peer.node.buffersTaken, 0, `buffers of ${peer.introduction.peerId} are missing`);
     }
-    for (const proxy of this.#proxies) await proxy.close();
+    for (const wire of this.#wires) await wire.close();
     rmSync(this.#directory, { recursive: true });
   }
 }

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { digestOf } from "../../runtime/release/piece-codec.ts";
-import { FlippingProxy } from "../contracts/flipping-proxy.ts";
+import { BadWire } from "../contracts/bad-wire.ts";
 import { AgentWorld, SERVICE } from "./agent-world.ts";
 
 const service = SERVICE;
@@ -13,18 +13,18 @@ const MIB = 1024 * 1024;
 
 test("fault 9: a byte that turned around on the wire is neither kept nor installed", async (t) => {
   const world = await AgentWorld.start();
-  const proxy = await FlippingProxy.listen(world.relay.swarmAddress, 3 * MIB);
+  const wire = await BadWire.listen(world.relay.swarmAddress, 3 * MIB);
   t.after(async () => {
     await world.stop();
-    await proxy.close();
+    await wire.close();
   });
-  world.relay.swarmAddress = proxy.address;
+  world.relay.swarmAddress = wire.address;
   const big = randomBytes(8 * MIB);
   const release = await world.release({ big: { file: big }, small: { file: "s" } }, undefined);
   world.relay.assign({ service, rollout: "r-1", phase: "FINAL", release });
   await world.agent();
   const active = await world.relay.phase("ACTIVE", release.release);
-  assert.ok(proxy.hasFlipped, "no byte was turned around");
+  assert.ok(wire.hasFlipped, "no byte was turned around");
   assert.ok((active.bytes?.relay ?? 0) > 8 * MIB, "the piece came twice");
   assert.deepEqual(readFileSync(join(world.root, service, "current", "big")), big);
 

@@ -6,6 +6,8 @@ import { connectAll } from "./queue-system.ts";
 export interface ControlPlaneOptions {
   /** A place at which it kills itself. */
   readonly failpoint?: string;
+  /** A file that names such places, once it is there. */
+  readonly armed?: string;
   readonly flags?: readonly string[];
 }
 
@@ -20,6 +22,7 @@ export async function startControlPlane(root: string, options: ControlPlaneOptio
   const env = {
     MILLRACE_LOG: process.env["MILLRACE_LOG"] ?? "error",
     MILLRACE_FAILPOINT: options.failpoint ?? "",
+    ...(options.armed !== undefined && { MILLRACE_FAILPOINT_FILE: options.armed }),
   };
   const program = await startProgram<{ address: string }>("controlplane", flags, env);
   const { address } = program.ready;

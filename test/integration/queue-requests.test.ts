@@ -155,7 +155,7 @@ test("a build that nobody takes, and one that does not end, time out by name", a
   assert.deepEqual([ended.state, ended.reason], [BuildState.BUILD_STATE_TIMED_OUT, "attempt"]);
 });
 
-test("a build that kills its workers is given up after three, and the queue goes on", async () => {
+test("fault 20: a build that kills its workers is given up after three, and the queue goes on", async () => {
   await drain();
   const { build } = await submit(queue);
   for (let delivery = 1; delivery <= 3; delivery += 1) {

@@ -44,7 +44,7 @@ after(async () => {
 const get = async (from: ControlPlane, id: string) =>
   (await call(from.builds, from.builds.getBuild, { id })).build!;
 
-test("a lease, its log and its end survive a kill of the control plane", async () => {
+test("fault 1: a lease, its log and its end survive a kill of the control plane", async () => {
   const before = await start();
   const { build } = await submit(before, { requester: "r" });
   const lease = await leaseOne(before);
@@ -86,7 +86,7 @@ for (const failpoint of [
   "controlplane.before-complete-txn",
   "controlplane.after-complete-txn",
 ] as const) {
-  test(`killed at ${failpoint}, the build ends once and its release is there`, async () => {
+  test(`fault 1: killed at ${failpoint}, the build ends once and its release is there`, async () => {
     const before = await start({ failpoint });
     const { build } = await submit(before);
     const lease = await leaseOne(before);
@@ -113,7 +113,7 @@ for (const failpoint of [
   "controlplane.before-submit-txn",
   "controlplane.after-submit-txn",
 ] as const) {
-  test(`killed at ${failpoint}, a repeated request is one build`, async () => {
+  test(`fault 1: killed at ${failpoint}, a repeated request is one build`, async () => {
     const request = { ref: "c".repeat(40), requester: "ci-42" };
     const before = await start({ failpoint });
     await assert.rejects(submit(before, request));
@@ -127,7 +127,7 @@ for (const failpoint of [
   });
 }
 
-test("a worker lost at controlplane.after-lease-txn costs the build one delivery", async () => {
+test("fault 1: a worker lost at controlplane.after-lease-txn costs the build one delivery", async () => {
   const flags = ["--build-detect", "1500"];
   const before = await start({ failpoint: "controlplane.after-lease-txn", flags });
   const { build } = await submit(before);
@@ -137,6 +137,52 @@ test("a worker lost at controlplane.after-lease-txn costs the build one delivery
   const lease = await leaseOne(now, "w2", 9_000);
   assert.deepEqual([lease.build, lease.attempt], [build!.id, 2]);
 });
+
+for (const failpoint of [
+  "controlplane.before-cancel-txn",
+  "controlplane.after-cancel-txn",
+] as const) {
+  test(`fault 1: killed at ${failpoint}, a repeated cancel is one cancel, and its worker hears it`, async () => {
+    const before = await start({ failpoint });
+    const { build, requester } = await submit(before, { requester: "r" });
+    const lease = await leaseOne(before);
+    const request = { id: build!.id, requester };
+    await assert.rejects(call(before.builds, before.builds.cancelBuild, request));
+    await before.exited;
+    const now = await start();
+    const isOnRecord = (await beat(now, lease)).cancelled;
+    assert.equal(isOnRecord, failpoint === "controlplane.after-cancel-txn");
+    const { detached } = await call(now.builds, now.builds.cancelBuild, request);
+    assert.equal(detached, false);
+    assert.ok((await beat(now, lease)).cancelled);
+    await complete(now, lease, { $case: "cancelled", cancelled: true });
+    assert.equal((await get(now, build!.id)).state, BuildState.BUILD_STATE_CANCELLED);
+  });
+}
+
+for (const failpoint of [
+  "controlplane.before-sweep-txn",
+  "controlplane.after-sweep-txn",
+] as const) {
+  test(`fault 1: killed at ${failpoint}, a worker's loss is counted once`, async () => {
+    const flags = ["--build-detect", "1500"];
+    const before = await start({ failpoint, flags });
+    const { build } = await submit(before);
+    for (let delivery = 1; delivery <= 3; delivery += 1) {
+      const now = plane as ControlPlane;
+      assert.equal((await leaseOne(now, `w${delivery}`, 20_000)).attempt, delivery);
+      if (delivery > 1) continue;
+      await before.exited;
+      await start({ flags });
+    }
+    const now = plane as ControlPlane;
+    const ended = await until("the end of the build", async () => {
+      const seen = await get(now, build!.id);
+      return seen.state === BuildState.BUILD_STATE_FAILED && seen;
+    });
+    assert.deepEqual([ended.reason, ended.attempt], ["worker_lost", 3]);
+  });
+}
 
 test("SIGTERM ends it at once though workers wait and logs are followed", async () => {
   const now = await start();

@@ -30,7 +30,7 @@ const failure = (reason: string) =>
 const get = async (id: string) => (await call(queue.builds, queue.builds.getBuild, { id })).build!;
 const withCode = (code: status) => (error: { code?: number }) => error.code === code;
 
-test("equal requests at once are one build, until it fails", async () => {
+test("fault 19: equal requests at once are one build, until it fails", async () => {
   const ref = "a".repeat(40);
   const answers = await Promise.all(
     Array.from({ length: 8 }, (_, i) => submit(queue, { ref, requester: `q${i % 4}` })),
@@ -51,7 +51,7 @@ test("equal requests at once are one build, until it fails", async () => {
   await complete(queue, await leaseOne(queue), failure("command"));
 });
 
-test("a worker that vanishes loses the build to the next, and is refused from then on", async () => {
+test("fault 18: a worker that vanishes loses the build to the next, and is refused from then on", async () => {
   const { build } = await submit(queue);
   const first = await leaseOne(queue, "w1");
   const late = await sealedRelease(queue, first, "hello");

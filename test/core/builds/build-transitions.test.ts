@@ -41,7 +41,7 @@ test("a lease raises the attempt, and its time ends with the overall limit", () 
   assert.deepEqual([second.attempt, second.attemptMs, second.attemptLimit], [2, 20_000, "overall"]);
 });
 
-test("an attempt that is not current is refused everything", () => {
+test("fault 18: an attempt that is not current is refused everything", () => {
   const second = leased(lost(leased()));
   const said = { service: "s", progress: NO_PROGRESS };
   assert.equal(heartbeat(second, 1, said).ok, false);
@@ -65,7 +65,7 @@ test("a command that fails ends the build at once", () => {
   assert.ok(done.state === "failed" && done.reason === "command");
 });
 
-test("three deliveries to workers that vanish are the last", () => {
+test("fault 20: three deliveries to workers that vanish are the last", () => {
   const twice = lost(leased(lost(leased())));
   assert.equal(twice.state, "queued");
   const thrice = lost(leased(twice));

@@ -119,7 +119,7 @@ function checkHistory(world: QueueWorld): void {
   }
 }
 
-test("every build ends once, and within overall + detect + sweep", () => {
+test("faults 18 and 20: every build ends once, and within overall + detect + sweep", () => {
   fc.assert(
     fc.property(moves([cancelMove]), (script) => {
       const world = play(script, 60_000);
@@ -134,7 +134,7 @@ test("every build ends once, and within overall + detect + sweep", () => {
   );
 });
 
-test("restarts and outages of the control plane end no build twice and leave none behind", () => {
+test("fault 1: restarts and outages of the control plane end no build twice and leave none behind", () => {
   fc.assert(
     fc.property(moves([cancelMove, restart, stall]), (script) => {
       // What restarts can give back: a checkpoint's worth and a window each; what outages hide.
@@ -148,7 +148,7 @@ test("restarts and outages of the control plane end no build twice and leave non
   );
 });
 
-test("a result is taken only while its attempt has the lease", () => {
+test("fault 18: a result is taken only while its attempt has the lease", () => {
   fc.assert(
     fc.property(moves([cancelMove, restart, stall]), (script) => {
       const world = play(script, 60_000_000);
