@@ -165,7 +165,7 @@ function become(program: Program, args: readonly string[]): never {
   return process.execve(
     process.execPath,
     [process.execPath, ...nodeFlags(program), programPath(program), ...args],
-    programEnvironment() as Record<string, string>,
+    programEnvironment(program) as Record<string, string>,
   );
 }
 

@@ -86,7 +86,6 @@ class SystemStart {
   readonly metrics = new Map<string, number>();
   readonly #options: SystemOptions;
   readonly #say: (text: string) => void;
-  readonly #env: NodeJS.ProcessEnv;
   readonly #addresses: Record<string, Record<string, string>>;
 
   constructor(options: SystemOptions, say: (text: string) => void) {
@@ -96,7 +95,6 @@ class SystemStart {
       string,
       Record<string, string>
     >;
-    this.#env = programEnvironment();
   }
 
   /** Starts everything in order; resolves with the control plane's address. */
@@ -145,7 +143,7 @@ class SystemStart {
       name: plan.name,
       program: plan.program,
       args: () => this.#args(plan),
-      env: this.#env,
+      env: programEnvironment(plan.program),
       logPath: join(this.#options.root, "logs", `${plan.name}.log`),
       onReady: (ready) => this.#onReady(plan, ready),
       onFailed: () => this.#forget(plan),
