@@ -4,7 +4,6 @@ import type { DeskMember } from "../core/introduction/introduction-desk.ts";
 import type { Hello } from "../core/swarm/frame.ts";
 import type { Swarm } from "../runtime/peer/swarm.ts";
 import { type SwarmNode, UNKNOWN_SWARM } from "../runtime/peer/swarm-node.ts";
-import { pause } from "../runtime/program/back-off.ts";
 import { CommandError, EXIT, type ExitCode } from "../runtime/program/exit-codes.ts";
 import { formatDuration } from "../runtime/recipe/duration.ts";
 import { Desk } from "./desk.ts";
@@ -16,8 +15,6 @@ import type { Ticket } from "./ticket.ts";
 
 /** How long a desk that has never answered is tried. */
 const FIRST_ANSWER_MS_MAX = 30_000;
-/** How often progress is told. */
-const PROGRESS_MS = 200;
 
 export interface FetchingOptions {
   readonly ticket: Ticket;
@@ -27,8 +24,6 @@ export interface FetchingOptions {
   readonly target: TargetFile;
   /** Infinity: no limit. */
   readonly timeoutMs: number;
-  /** Infinity: until the signal. */
-  readonly seedForMs: number;
 }
 
 export class Fetching {
@@ -58,7 +53,6 @@ export class Fetching {
   async run(stop: AbortSignal): Promise<void> {
     const { timeoutMs } = this.#options;
     this.#visit();
-    const stopWatching = new AbortController();
     const interrupted = () => this.#fail(EXIT.interrupted, "interrupted; the same command goes on");
     stop.addEventListener("abort", interrupted, { once: true });
     if (stop.aborted) interrupted();
@@ -70,24 +64,14 @@ export class Fetching {
     ];
     try {
       this.#look();
-      void this.#watch(stopWatching.signal);
       await this.#whole.promise;
       await this.#options.target.complete();
       this.#tellDone();
     } finally {
-      stopWatching.abort();
       stop.removeEventListener("abort", interrupted);
       clearTimeout(timer);
       for (const end of forget) end();
     }
-  }
-
-  /** Gives pieces away for as long as was asked. */
-  async serve(stop: AbortSignal): Promise<void> {
-    const { seedForMs } = this.#options;
-    if (seedForMs <= 0) return;
-    const ends = Number.isFinite(seedForMs) ? [stop, AbortSignal.timeout(seedForMs)] : [stop];
-    await this.#watch(AbortSignal.any(ends));
   }
 
   /** Leaves the desk. */
@@ -171,14 +155,8 @@ export class Fetching {
     this.#whole.reject(new CommandError(exitCode, message));
   }
 
-  async #watch(over: AbortSignal): Promise<void> {
-    while (!over.aborted) {
-      this.#report.progress(this.#progress());
-      await pause(PROGRESS_MS, over);
-    }
-  }
-
-  #progress(): FileProgress {
+  /** How far it is. */
+  progress(): FileProgress {
     const { bytesHave, bytesWanted } = this.#swarm.progress();
     const { isSealed } = this.#claim.proven.proof;
     const wanted = this.#options.ticket.bytes ?? bytesWanted;

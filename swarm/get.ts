@@ -1,5 +1,5 @@
-// `millrace swarm get`: fetches the file of a ticket from the seed and from others who fetch it, gives
-// it its name once it is whole, and gives pieces away for as long as it is told to.
+// `millrace swarm get`: fetches the files of tickets from their seeds and from others who fetch them,
+// gives each its name once it is whole, and gives pieces away for as long as it is told to.
 import { randomBytes } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -8,57 +8,100 @@ import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
 import { Fetching } from "./fetching.ts";
 import { type ListenFlags, type OwnAddress, ownAddress } from "./own-address.ts";
-import type { Report } from "./report.ts";
+import { type Report, sumOf, tellProgress } from "./report.ts";
 import { SeededFile } from "./seeded-file.ts";
-import { fileAppeared } from "./start-signal.ts";
+import { endOf, fileAppeared } from "./start-signal.ts";
 import { tableDigest } from "./table-proof.ts";
 import { stateFolder, TargetFile } from "./target-file.ts";
 import type { Ticket } from "./ticket.ts";
 
 export interface GetOptions extends ListenFlags {
-  readonly ticket: Ticket;
+  readonly tickets: readonly Ticket[];
   readonly out: string;
-  /** Address to ask instead of the ticket's seed: of the seed, or of another who has the table. */
+  /** Address to ask instead of the tickets' seeds: of a seed, or of another who has the table. */
   readonly from: string | undefined;
   readonly force: boolean;
   /** Begin when this file appears. */
   readonly startFile: string | undefined;
   /** Infinity: no limit. */
   readonly timeoutMs: number;
-  /** How long to serve when the file is whole; Infinity: until the signal. */
+  /** How long to serve when all files are whole; Infinity: until the signal. */
   readonly seedForMs: number;
   readonly log: SwarmLog;
 }
 
-/** Fetches, then serves. Throws CommandError, also at the signal where the file is not whole yet. */
+/** Fetches all, then serves. Throws CommandError, also at the signal where one is not whole yet. */
 export async function get(options: GetOptions, report: Report, stop: AbortSignal): Promise<void> {
-  const { ticket, out, force, from = ticket.seed } = options;
-  if (!force && (await isThere(ticket, out))) {
-    const path = join(out, ticket.name);
-    report.event("done", { path, bytes: ticket.bytes, ms: 0 }, `${path} is there already`);
-    return;
-  }
-  const address = await ownAddress(options, from);
-  const target = await TargetFile.open({ ticket, folder: out, force });
+  const tickets = await missingOf(options, report);
+  const [first] = tickets;
+  if (first === undefined) return;
+  const address = await ownAddress(options, options.from ?? first.seed);
+  const targets: TargetFile[] = [];
   let node: SwarmNode | undefined;
   let isDone = false;
   try {
+    const { out: folder, force, startFile } = options;
+    for (const ticket of tickets) targets.push(await TargetFile.open({ ticket, folder, force }));
     node = await listen(options, address);
-    report.event("ready", { address: node.address }, `fetching ${ticket.name} from ${from}`);
-    if (options.startFile !== undefined) await fileAppeared(options.startFile, stop);
-    const fetching = new Fetching({ ...options, from, node, target }, report);
-    try {
-      await fetching.run(stop);
-      isDone = true;
-      await fetching.serve(stop);
-    } finally {
-      fetching.leave();
-    }
+    const names = tickets.map(({ name }) => name).join(", ");
+    report.event("ready", { address: node.address }, `fetching ${names}`);
+    if (startFile !== undefined) await fileAppeared(startFile, stop);
+    await fetchAll({ ...options, node, targets, done: () => (isDone = true) }, report, stop);
   } finally {
     report.end();
     await node?.close();
-    await target.close(isDone);
+    for (const target of targets) await target.close(isDone);
   }
+}
+
+interface Opened {
+  readonly node: SwarmNode;
+  readonly targets: readonly TargetFile[];
+  /** All files are whole. */
+  readonly done: () => void;
+}
+
+async function fetchAll(
+  options: GetOptions & Opened,
+  report: Report,
+  stop: AbortSignal,
+): Promise<void> {
+  const { node, targets, from, timeoutMs, seedForMs } = options;
+  const fetchings = targets.map((target) => {
+    const { ticket } = target;
+    return new Fetching({ ticket, from: from ?? ticket.seed, node, target, timeoutMs }, report);
+  });
+  const progress = () => sumOf(fetchings.map((one) => one.progress()));
+  const fetched = new AbortController();
+  const telling = tellProgress(report, progress, fetched.signal);
+  try {
+    await Promise.all(fetchings.map((one) => one.run(stop)));
+    options.done();
+    fetched.abort();
+    await telling;
+    if (seedForMs > 0) await tellProgress(report, progress, endOf(seedForMs, stop));
+  } finally {
+    fetched.abort();
+    for (const one of fetchings) one.leave();
+  }
+}
+
+/** The tickets whose files are not there yet. Throws CommandError where two have one name. */
+async function missingOf(options: GetOptions, report: Report): Promise<Ticket[]> {
+  const { tickets, out, force } = options;
+  const missing: Ticket[] = [];
+  for (const ticket of tickets) {
+    if (missing.some(({ name }) => name === ticket.name)) {
+      throw new CommandError(EXIT.usage, `two tickets are of a file ${ticket.name}; get one alone`);
+    }
+    if (force || !(await isThere(ticket, out))) {
+      missing.push(ticket);
+      continue;
+    }
+    const path = join(out, ticket.name);
+    report.event("done", { path, bytes: ticket.bytes, ms: 0 }, `${path} is there already`);
+  }
+  return missing;
 }
 
 /** Whether the file has its name and is the ticket's, and nothing of a fetch is left to go on with. */

@@ -48,10 +48,10 @@ function swarmCommand(name: string): Command {
 }
 
 const seedCommand = swarmCommand("seed")
-  .description("Offer a file: write its ticket, introduce whoever comes, give pieces away.")
-  .argument("<file>", "the file")
+  .description("Offer files: write their tickets, introduce whoever comes, give pieces away.")
+  .argument("<file...>", "the file, or several")
   .requiredOption("--listen <host:port>", "where peers come; port 0: a free one")
-  .requiredOption("--ticket <file>", "where the ticket is written")
+  .requiredOption("--ticket <file>", "where the ticket is written; of several files, the folder")
   .option("--name <name>", "name of the file elsewhere (default: its own)")
   .option(
     "--growing",
@@ -61,14 +61,17 @@ const seedCommand = swarmCommand("seed")
   .option("--size <bytes>", "size that a growing file will have", wholeNumber)
   .option("--quiet-for <time>", "without --size: whole after so long without growth", time, 10_000)
   .option("--seed-for <time>", "end after so long (default: until ^C)", time)
-  .action((file: string, flags: SeedFlags, command: Command) =>
+  .action((files: string[], flags: SeedFlags, command: Command) =>
     run(command, flags, async (report, stop, log) => {
       const { size, quietFor, seedFor = Infinity, growing, json: _, ...rest } = flags;
+      if (files.length > 1 && (size ?? rest.name) !== undefined) {
+        throw usage("--size and --name are of a single file");
+      }
       if (size !== undefined && !growing) throw usage("--size is of a file with --growing");
       await seed(
         {
           ...rest,
-          file,
+          files,
           isGrowing: growing,
           bytes: size,
           quietMs: quietFor,
@@ -82,9 +85,9 @@ const seedCommand = swarmCommand("seed")
   );
 
 const getCommand = swarmCommand("get")
-  .description("Fetch the file of a ticket, from the seed and from others who fetch it.")
-  .argument("<ticket>", "the ticket")
-  .requiredOption("--out <folder>", "where the file is put; made where missing")
+  .description("Fetch the files of tickets, from their seeds and from others who fetch them.")
+  .argument("<ticket...>", "the ticket, or several")
+  .requiredOption("--out <folder>", "where files are put; made where missing")
   .option("--from <host:port>", "ask this peer instead of the ticket's seed")
   .option(
     "--listen <host:port|none>",
@@ -98,12 +101,12 @@ const getCommand = swarmCommand("get")
   .option("--timeout <time>", "give up after so long; what is there is kept", time)
   .option("--force", "replace a file of that name", false)
   .option("--start-file <path>", "get ready, and begin when this file appears")
-  .action((path: string, flags: GetFlags, command: Command) =>
+  .action((paths: string[], flags: GetFlags, command: Command) =>
     run(command, flags, async (report, stop, log) => {
       const { seedFor = 0, timeout = Infinity, startFile, from, json: _, ...rest } = flags;
-      const ticket = readTicket(path);
+      const tickets = paths.map(readTicket);
       const times = { timeoutMs: timeout, seedForMs: seedFor };
-      await get({ ...rest, ...times, ticket, from, startFile, log }, report, stop);
+      await get({ ...rest, ...times, tickets, from, startFile, log }, report, stop);
     }),
   );
 

@@ -1,10 +1,13 @@
 // What `millrace swarm` shows while it works: a bar on a terminal, plain lines where it is piped, a JSON
 // object a line with --json.
+import { pause } from "../runtime/program/back-off.ts";
 import { formatBytes } from "../runtime/program/byte-amount.ts";
 import { formatDuration } from "../runtime/recipe/duration.ts";
 
-/** Between two lines of progress where they are piped; on a terminal it is redrawn five times as often. */
-export const LINE_MS = 1_000;
+/** Between two lines of progress where they are piped. */
+const LINE_MS = 1_000;
+/** Between two looks at it, which a terminal shows. */
+const PROGRESS_MS = 200;
 
 const BAR_CELLS = 24;
 
@@ -26,6 +29,30 @@ export interface Report {
   progress(progress: FileProgress): void;
   /** Leaves the terminal as it should be. */
   end(): void;
+}
+
+/** Tells progress until the signal. */
+export async function tellProgress(
+  report: Report,
+  progress: () => FileProgress,
+  over: AbortSignal,
+): Promise<void> {
+  while (!over.aborted) {
+    report.progress(progress());
+    await pause(PROGRESS_MS, over);
+  }
+}
+
+/** The progress of several files as one. */
+export function sumOf(parts: readonly FileProgress[]): FileProgress {
+  const sum = (of: (one: FileProgress) => number) => parts.reduce((all, one) => all + of(one), 0);
+  return {
+    bytesHave: sum((one) => one.bytesHave),
+    bytesWanted: sum((one) => one.bytesWanted),
+    isSealed: parts.every((one) => one.isSealed),
+    bytesSent: sum((one) => one.bytesSent),
+    peers: sum((one) => one.peers),
+  };
 }
 
 /** The report that fits this stdout. */

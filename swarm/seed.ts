@@ -1,35 +1,27 @@
-// `millrace swarm seed`: cuts a file into pieces, writes the ticket, introduces whoever comes, and gives
-// the pieces away. A growing file is followed until it is whole; then its ticket names the whole.
+// `millrace swarm seed`: cuts files into pieces, writes their tickets, introduces whoever comes, and gives
+// the pieces away, until it is told to end.
 import { randomBytes } from "node:crypto";
-import { basename, resolve } from "node:path";
-import type { Swarm, SwarmLog } from "../runtime/peer/swarm.ts";
+import { mkdirSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import type { SwarmLog } from "../runtime/peer/swarm.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
-import { pause } from "../runtime/program/back-off.ts";
-import { formatBytes } from "../runtime/program/byte-amount.ts";
 import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
-import { Desk } from "./desk.ts";
 import { type ListenFlags, type OwnAddress, ownAddress } from "./own-address.ts";
-import type { Report } from "./report.ts";
+import { type Report, sumOf, tellProgress } from "./report.ts";
 import { SeededFile } from "./seeded-file.ts";
-import { type ProvenTable, TableSigner, tableDigest, wholeTable } from "./table-proof.ts";
-import { nameFault, type Ticket, writeTicket } from "./ticket.ts";
-
-/** How often a growing file is looked at: 250 KB come in it at 100 Mbit/s, one piece. */
-const LOOK_MS = 20;
-/** How often progress is told. */
-const PROGRESS_MS = 200;
+import { Seeding } from "./seeding.ts";
+import { endOf } from "./start-signal.ts";
+import { nameFault } from "./ticket.ts";
 
 export interface SeedOptions extends ListenFlags {
-  readonly file: string;
-  /** Where the ticket is written. */
+  readonly files: readonly string[];
+  /** Where the ticket is written; of several files the folder of their tickets. */
   readonly ticket: string;
   readonly listen: string;
-  /** Name that the file gets elsewhere; left out: its own. */
+  /** Name that a single file gets elsewhere; left out: its own. */
   readonly name?: string;
   readonly isGrowing: boolean;
-  /** Size that a growing file will have, where that is known. */
   readonly bytes: number | undefined;
-  /** A growing file of unknown size is whole after so long without growth. */
   readonly quietMs: number;
   /** Infinity: until the signal. */
   readonly seedForMs: number;
@@ -38,23 +30,53 @@ export interface SeedOptions extends ListenFlags {
 
 /** Seeds until the time is over or the signal comes. Throws CommandError. */
 export async function seed(options: SeedOptions, report: Report, stop: AbortSignal): Promise<void> {
-  const name = options.name ?? basename(resolve(options.file));
-  const fault = nameFault(name);
-  if (fault !== undefined) throw new CommandError(EXIT.usage, `the name of the file ${fault}`);
+  const names = namesOf(options);
   const address = await ownAddress(options, options.listen);
   if (address.host === undefined) throw new CommandError(EXIT.usage, "a seed has to be reached");
-  const { file: path, isGrowing, bytes } = options;
-  const file = await SeededFile.open({ path, isGrowing, bytes });
+  const { isGrowing, bytes, seedForMs } = options;
+  const files: SeededFile[] = [];
   let node: SwarmNode | undefined;
   try {
-    const rows = await file.readOn(!isGrowing);
+    const tables: Uint8Array[] = [];
+    for (const path of options.files) {
+      const file = await SeededFile.open({ path, isGrowing, bytes });
+      files.push(file);
+      tables.push(await file.readOn(!isGrowing));
+    }
     node = await listen(options, address);
-    await new Seeding(options, { name, file, node, rows }, report).run(stop);
+    const seedings = files.map((file, at) => {
+      const [name = "", rows = new Uint8Array()] = [names[at], tables[at]];
+      const own = { name, file, rows, node: node as SwarmNode, ticket: ticketOf(options, name) };
+      return new Seeding({ ...options, ...own }, report);
+    });
+    const over = endOf(seedForMs, stop);
+    const progress = () => sumOf(seedings.map((one) => one.progress()));
+    await Promise.all([
+      ...seedings.map((one) => one.run(over)),
+      tellProgress(report, progress, over),
+    ]);
   } finally {
     report.end();
     await node?.close();
-    await file.close();
+    for (const file of files) await file.close();
   }
+}
+
+/** The names that the files get elsewhere. Throws CommandError for one that cannot be one. */
+function namesOf({ files, name }: SeedOptions): string[] {
+  const names = name === undefined ? files.map((file) => basename(resolve(file))) : [name];
+  for (const [at, one] of names.entries()) {
+    const fault = nameFault(one);
+    if (fault !== undefined) throw new CommandError(EXIT.usage, `the name of the file ${fault}`);
+    if (names.indexOf(one) < at) throw new CommandError(EXIT.usage, `two files are named ${one}`);
+  }
+  return names;
+}
+
+function ticketOf({ files, ticket }: SeedOptions, name: string): string {
+  if (files.length === 1) return ticket;
+  mkdirSync(ticket, { recursive: true });
+  return join(ticket, `${name}.ticket`);
 }
 
 async function listen({ listen: text, log }: SeedOptions, address: OwnAddress): Promise<SwarmNode> {
@@ -63,125 +85,5 @@ async function listen({ listen: text, log }: SeedOptions, address: OwnAddress): 
     return await SwarmNode.listen({ peerId, role: "relay", ...address, log });
   } catch (error) {
     throw new CommandError(EXIT.error, `cannot listen on ${text}: ${(error as Error).message}`);
-  }
-}
-
-interface Opened {
-  readonly name: string;
-  readonly file: SeededFile;
-  readonly node: SwarmNode;
-  /** Of the pieces that are there at the start. */
-  readonly rows: Uint8Array;
-}
-
-class Seeding {
-  readonly #options: SeedOptions;
-  readonly #opened: Opened;
-  readonly #report: Report;
-  readonly #swarmId: string;
-  /** Of a growing file. */
-  readonly #signer: TableSigner | undefined;
-  readonly #swarm: Swarm;
-  readonly #desk: Desk;
-  #table: ProvenTable;
-
-  constructor(options: SeedOptions, opened: Opened, report: Report) {
-    const { file, node, rows } = opened;
-    this.#options = options;
-    this.#opened = opened;
-    this.#report = report;
-    file.extend(rows);
-    this.#swarmId = options.isGrowing ? randomBytes(32).toString("hex") : tableDigest(rows);
-    this.#signer = options.isGrowing ? new TableSigner(this.#swarmId) : undefined;
-    this.#table = this.#signer?.prove(rows, false) ?? wholeTable(rows);
-    this.#swarm = node.join(this.#swarmId, file, []);
-    this.#desk = new Desk({ node, swarm: this.#swarmId, table: () => this.#table });
-  }
-
-  async run(stop: AbortSignal): Promise<void> {
-    const { seedForMs, ticket: path } = this.#options;
-    const ends = Number.isFinite(seedForMs) ? [stop, AbortSignal.timeout(seedForMs)] : [stop];
-    const over = AbortSignal.any(ends);
-    const ticket = this.#ticket();
-    writeTicket(path, ticket);
-    this.#tellReady(ticket);
-    await Promise.all([
-      this.#watch(over),
-      this.#signer === undefined ? undefined : this.#grow(this.#signer, over),
-    ]);
-  }
-
-  #ticket(): Ticket {
-    const { name, file, node } = this.#opened;
-    const any = { name, swarm: this.#swarmId, seed: node.address };
-    const { rows, proof } = this.#table;
-    if (proof.isSealed || this.#signer === undefined) {
-      return { kind: "whole", ...any, bytes: file.bytesRead, table: tableDigest(rows) };
-    }
-    return { kind: "growing", ...any, bytes: this.#options.bytes, key: this.#signer.key };
-  }
-
-  async #grow(signer: TableSigner, over: AbortSignal): Promise<void> {
-    const { file } = this.#opened;
-    const { bytes, quietMs } = this.#options;
-    let grewAt = performance.now();
-    let bytesBefore = file.bytesRead;
-    while (!over.aborted) {
-      const rows = await file.readOn(false);
-      const now = performance.now();
-      if (file.bytesRead > bytesBefore) grewAt = now;
-      bytesBefore = file.bytesRead;
-      const isWhole = bytes === undefined ? now - grewAt >= quietMs : file.bytesRead === bytes;
-      const last = isWhole ? await file.readOn(true) : new Uint8Array();
-      this.#extend(signer, Buffer.concat([rows, last]), isWhole);
-      if (isWhole) return this.#tellWhole();
-      await pause(LOOK_MS, over);
-    }
-  }
-
-  #extend(signer: TableSigner, rows: Uint8Array, isWhole: boolean): void {
-    if (rows.length === 0 && !isWhole) return;
-    this.#swarm.extend(rows);
-    this.#table = signer.prove(this.#opened.file.rows, isWhole);
-    this.#desk.tableGrown();
-  }
-
-  async #watch(over: AbortSignal): Promise<void> {
-    const { file } = this.#opened;
-    while (!over.aborted) {
-      if (file.isChanged) {
-        const what = `${file.path} was changed while it was seeded`;
-        throw new CommandError(EXIT.error, `${what}; seed it again, under a new ticket`);
-      }
-      this.#report.progress({
-        bytesHave: file.bytesRead,
-        bytesWanted: file.bytesRead,
-        isSealed: this.#table.proof.isSealed,
-        bytesSent: this.#swarm.bytes.sent,
-        peers: this.#desk.members,
-      });
-      await pause(PROGRESS_MS, over);
-    }
-  }
-
-  #tellReady(ticket: Ticket): void {
-    const { file, node } = this.#opened;
-    const { ticket: path } = this.#options;
-    const size = formatBytes(file.bytesRead) + (ticket.kind === "whole" ? "" : " so far");
-    const fields = { ticket: path, address: node.address, ...ticket };
-    this.#report.event(
-      "ready",
-      fields,
-      `seeding ${ticket.name} (${size}) at ${node.address}, ticket ${path}; whoever has the ticket ` +
-        "and reaches that address can read the file",
-    );
-  }
-
-  #tellWhole(): void {
-    const { file } = this.#opened;
-    const ticket = this.#ticket();
-    writeTicket(this.#options.ticket, ticket);
-    const text = `${ticket.name} is whole, ${formatBytes(file.bytesRead)}; its ticket says so now`;
-    this.#report.event("whole", { ...ticket }, text);
   }
 }

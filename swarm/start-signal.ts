@@ -1,4 +1,5 @@
-// Waits for a file to appear: how somebody who starts many peers has them all begin at once.
+// When to begin and when to end: a file appears, by which somebody who starts many peers has them all
+// begin at once; a time is over, or a signal came.
 import { existsSync, watch } from "node:fs";
 import { dirname } from "node:path";
 
@@ -16,4 +17,9 @@ export function fileAppeared(path: string, signal: AbortSignal): Promise<void> {
     watcher.on("close", () => resolve());
     look();
   });
+}
+
+/** Aborted after so long, Infinity: never, or with the signal. */
+export function endOf(ms: number, signal: AbortSignal): AbortSignal {
+  return Number.isFinite(ms) ? AbortSignal.any([signal, AbortSignal.timeout(ms)]) : signal;
 }

@@ -18,7 +18,15 @@ export interface TargetOptions {
   readonly force: boolean;
 }
 
+interface Place {
+  readonly path: string;
+  readonly state: string;
+  readonly force: boolean;
+  readonly unlock: () => void;
+}
+
 export class TargetFile {
+  readonly ticket: Ticket;
   readonly path: string;
   readonly store: DiskPieceStore;
   readonly #state: string;
@@ -38,7 +46,11 @@ export class TargetFile {
           `${path} exists already; move it away, choose another --out, or pass --force`,
         );
       }
-      return new TargetFile(path, state, force, unlock, await DiskPieceStore.open(state));
+      return new TargetFile(
+        ticket,
+        { path, state, force, unlock },
+        await DiskPieceStore.open(state),
+      );
     } catch (error) {
       unlock();
       throw error;
@@ -46,12 +58,11 @@ export class TargetFile {
   }
 
   private constructor(
-    path: string,
-    state: string,
-    force: boolean,
-    unlock: () => void,
+    ticket: Ticket,
+    { path, state, force, unlock }: Place,
     store: DiskPieceStore,
   ) {
+    this.ticket = ticket;
     this.path = path;
     this.#state = state;
     this.#force = force;

@@ -32,13 +32,20 @@ export class SwarmToolWorld {
   /** Starts a seed and waits for its ticket; gives its address too. */
   async seed(...flags: string[]): Promise<{ readonly seed: Running; readonly address: string }> {
     const where = ["--listen", "127.0.0.1:0", "--ticket", this.ticket];
-    const seed = this.#start("seed", this.file, ...where, ...flags);
+    const seed = this.start("seed", this.file, ...where, ...flags);
     return { seed, address: (await eventOf(seed, "ready")).address };
+  }
+
+  /** Starts `millrace swarm` with these arguments. */
+  start(...args: string[]): Running {
+    const running = startMillrace(["swarm", ...args, "--json"]);
+    this.#running.push(running);
+    return running;
   }
 
   /** Starts a get into the folder of that name. */
   get(name: string, ...flags: string[]): Running {
-    return this.#start("get", this.ticket, "--out", this.path(name), ...flags);
+    return this.start("get", this.ticket, "--out", this.path(name), ...flags);
   }
 
   path(...names: string[]): string {
@@ -66,12 +73,6 @@ export class SwarmToolWorld {
     for (const { process } of this.#running) process.kill("SIGKILL");
     await Promise.all(this.#running.map(({ ended }) => ended));
     rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  #start(...args: string[]): Running {
-    const running = startMillrace(["swarm", ...args, "--json"]);
-    this.#running.push(running);
-    return running;
   }
 }
 

@@ -1,7 +1,14 @@
 // `millrace swarm` with real processes: a seed and those who get its file, deaths on both sides, a file
 // that still grows, peers that lie, and what goes wrong before it begins.
 import assert from "node:assert/strict";
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { afterEach, beforeEach, test } from "node:test";
 import { PieceTable } from "../../core/release/piece-table.ts";
 import { SwarmNode } from "../../runtime/peer/swarm-node.ts";
@@ -85,6 +92,25 @@ test("a growing file of unknown size is whole when it grows no more", async () =
   await eventOf(seed, "whole");
   assert.equal((await get.ended).code, 0);
   world.assertHas("a");
+});
+
+test("several files, by one seed and one get", async () => {
+  world.write(20 * PIECE);
+  writeFileSync(world.path("other.bin"), "other");
+  const tickets = world.path("tickets");
+  const where = ["--listen", "127.0.0.1:0", "--ticket", tickets];
+  const seed = world.start("seed", world.file, world.path("other.bin"), ...where);
+  await eventOf(seed, "ready");
+  const paths = ["blob.bin.ticket", "other.bin.ticket"].map((name) => world.path("tickets", name));
+  await until("both tickets are there", () => paths.every((path) => existsSync(path)));
+  const get = world.start("get", ...paths, "--out", world.path("a"));
+  assert.equal((await get.ended).code, 0, get.output.stderr);
+  world.assertHas("a");
+  assert.equal(readFileSync(world.path("a", "other.bin"), "utf8"), "other");
+  assert.deepEqual(readdirSync(world.path("a")).sort(), ["blob.bin", "other.bin"]);
+  const twice = await world.start("get", ...paths, ...paths, "--out", world.path("b")).ended;
+  assert.equal(twice.code, 2);
+  assert.match(twice.stderr, /two tickets are of a file blob.bin/);
 });
 
 test("an empty file", async () => {
