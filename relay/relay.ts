@@ -3,6 +3,7 @@
 import { RELAY_BACKOFF } from "../core/fleet/agent-backoff.ts";
 import { Roster } from "../core/fleet/roster.ts";
 import type { Instant } from "../core/machine.ts";
+import { isPackId } from "../core/release/pack-id.ts";
 import type {
   AgentServiceServer,
   PackProgress,
@@ -269,6 +270,10 @@ export class Relay {
   }
 
   #mirror(progress: PackProgress): void {
+    if (!isPackId(progress.pack)) {
+      this.#options.log.error({ pack: progress.pack }, "refused a pack: that is no pack's name");
+      return;
+    }
     if (!progress.dropped) this.#named?.packs.add(progress.pack);
     this.#mirroring.told(progress);
   }

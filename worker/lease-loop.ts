@@ -1,4 +1,5 @@
 // A worker's life: lease a build, do it, and again, until it is told to stop.
+import { isPackId } from "../core/release/pack-id.ts";
 import type { BuildLease } from "../proto/gen/millrace/v1/workers.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import { call } from "../runtime/grpc/client.ts";
@@ -38,6 +39,11 @@ export class LeaseLoop {
         const { code, details } = serviceError(error);
         if (this.#stopping.signal.aborted) return;
         log.warn({ code, details }, "no lease, trying again");
+        await backOff.wait(this.#stopping.signal);
+        continue;
+      }
+      if (lease !== undefined && !isPackId(`${lease.build}.${lease.attempt}`)) {
+        log.error({ build: lease.build, attempt: lease.attempt }, "refused a lease: no build's id");
         await backOff.wait(this.#stopping.signal);
         continue;
       }

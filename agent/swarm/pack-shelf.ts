@@ -3,6 +3,7 @@
 // by those who take them.
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { isPackId } from "../../core/release/pack-id.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Introduction } from "../../runtime/peer/swarm.ts";
 import type { SwarmNode } from "../../runtime/peer/swarm-node.ts";
@@ -14,8 +15,6 @@ const LOOK_MS = 5_000;
 const OVER_BUDGET_MS_MAX = 300_000;
 /** An earlier life may have been fetching it; by then the relay has told what for. */
 const REOPENED_HOLD_MS = 900_000;
-/** A pack's id, as the control plane makes them; also a safe folder name. */
-const PACK_ID = /^b-[0-9a-f]{16}\.[0-9]{1,9}$/;
 
 export interface PackShelfOptions {
   /** Holds one folder a pack. */
@@ -56,7 +55,7 @@ export class PackShelf {
   /** Opens what an earlier life left, so that others can fetch it. */
   reopen(): void {
     for (const name of readdirSync(this.#options.folder)) {
-      if (!PACK_ID.test(name)) continue;
+      if (!isPackId(name)) continue;
       const place = this.#place(name);
       place.holdUntil = place.lastUsedAt + REOPENED_HOLD_MS;
     }
@@ -64,7 +63,7 @@ export class PackShelf {
 
   /** Opens a pack for somebody; `release` ends the use. Rejects for a bad id or a failing disk. */
   async take(pack: string): Promise<ShelvedPack> {
-    if (!PACK_ID.test(pack)) throw new Error(`${JSON.stringify(pack)} is no pack id`);
+    if (!isPackId(pack)) throw new Error(`${JSON.stringify(pack)} is no pack id`);
     const place = this.#place(pack);
     place.users += 1;
     try {

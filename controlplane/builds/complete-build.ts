@@ -9,6 +9,7 @@ import {
   PACKS_MAX,
   RELEASE_BYTES_MAX,
 } from "../../core/release/limits.ts";
+import { isPackId } from "../../core/release/pack-id.ts";
 import { WireError } from "../../core/release/wire-error.ts";
 import type { PackRef, Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { CompleteRequest } from "../../proto/gen/millrace/v1/workers.ts";
@@ -37,7 +38,6 @@ const REASON_BYTES_MAX = 40;
 /** A sentence, or the faults of a recipe; it stands in the row. */
 const MESSAGE_CHARACTERS_MAX = 4_000;
 const DIGEST = /^[0-9a-f]{64}$/;
-const PACK_ID = /^b-[0-9a-f]{16}\.[1-9][0-9]{0,9}$/;
 
 export interface CompleteOptions {
   readonly table: BuildTable;
@@ -177,7 +177,7 @@ function checkNames(row: LeasedBuild, release: Release): void {
 }
 
 async function checkPack(origin: BlobStore, ref: PackRef): Promise<void> {
-  if (!PACK_ID.test(ref.pack)) throw invalid(`layout.packs: "${ref.pack}" is no pack's name`);
+  if (!isPackId(ref.pack)) throw invalid(`layout.packs: "${ref.pack}" is no pack's name`);
   try {
     const seal = await readSeal(origin, ref.pack);
     if (seal === undefined) {

@@ -17,6 +17,12 @@ export const PATH_BYTES_MAX = 4096;
 /** UTF-8 bytes of one part of a path: NAME_MAX of Linux. */
 export const NAME_BYTES_MAX = 255;
 
+/**
+ * Parts of a path. Each entry can make so many folders that nothing else counts; installed packages
+ * nest some 20 deep, and three times that is room enough.
+ */
+export const PATH_PARTS_MAX = 64;
+
 /** Bytes of a BLAKE3 digest. */
 export const DIGEST_BYTES = 32;
 

@@ -1,13 +1,14 @@
 // Which paths and symlinks a release may hold, so that unpacking it can never touch anything outside
 // its folder (zip-slip, symlink escape, two names for one file). Checked by the packer, and again by
 // everyone who reads a manifest. Nothing here looks at a disk.
-import { NAME_BYTES_MAX, PATH_BYTES_MAX } from "./limits.ts";
+import { NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_PARTS_MAX } from "./limits.ts";
 
 /** A rule that a path or a symlink broke. */
 export type PathRule =
   | "empty"
   | "too-long"
   | "name-too-long"
+  | "too-deep"
   | "absolute"
   | "empty-part"
   | "dot-part"
@@ -53,7 +54,8 @@ export function pathFault(path: string): PathFault | undefined {
       return fault(path, "not-normalised", "is not in Unicode normal form C");
     }
   }
-  for (const part of path.split("/")) {
+  const parts = path.split("/");
+  for (const part of parts) {
     if (part === "") return fault(path, "empty-part", "has an empty part between slashes");
     if (part === "." || part === "..") {
       return fault(path, "dot-part", `has a part "${part}"`);
@@ -63,6 +65,9 @@ export function pathFault(path: string): PathFault | undefined {
       const detail = `has a part of ${partBytes} bytes, the limit is ${NAME_BYTES_MAX}`;
       return fault(path, "name-too-long", detail);
     }
+  }
+  if (parts.length > PATH_PARTS_MAX) {
+    return fault(path, "too-deep", `has ${parts.length} parts, the limit is ${PATH_PARTS_MAX}`);
   }
   return undefined;
 }

@@ -67,11 +67,11 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
 
   test("are welcomed, and told what concerns them", async () => {
     const order = {
-      id: "b-9.1",
+      id: "b-0000000000000009.1",
       epoch: 1,
-      build: "b-9",
+      build: "b-0000000000000009",
       attempt: 1,
-      pack: "b-9.1",
+      pack: "b-0000000000000009.1",
       service: "hello",
       targets: { role: "db" },
       excludedRegions: [],
@@ -86,7 +86,10 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
     await db.command("snapshotEnd");
     assert.deepEqual([web.count("assignments"), web.count("order")], [1, 0]);
     assert.deepEqual([db.count("assignments"), db.count("order")], [0, 1]);
-    line.send({ $case: "orderEnded", orderEnded: { id: "b-9.1", pack: "b-9.1", keep: false } });
+    line.send({
+      $case: "orderEnded",
+      orderEnded: { id: "b-0000000000000009.1", pack: "b-0000000000000009.1", keep: false },
+    });
     await db.command("orderEnded");
     assert.equal(web.count("orderEnded"), 0);
     web.close();
@@ -127,7 +130,7 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
   });
 
   test("get a pack's rows and neighbours when they join its swarm", async () => {
-    const pack = await writePack(world.origin, "b-1.1", {
+    const pack = await writePack(world.origin, "b-0000000000000001.1", {
       pieces: 6,
       pieceBytes: 256 * 1024,
       perSegment: 2,

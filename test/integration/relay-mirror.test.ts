@@ -1,5 +1,6 @@
 // Relays bring packs from the origin into their region's store: verified, resumable, each segment once.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { segmentOwner } from "../../core/fleet/mirror-plan.ts";
@@ -29,8 +30,8 @@ const isWhole =
 /** Id of a pack of SIZES of which each relay owns at least three segments; ids are random. */
 function sharedEvenly(relays: readonly string[]): string {
   const segments = SIZES.pieces / SIZES.perSegment;
-  for (let build = 1; ; build += 1) {
-    const pack = `b-${build}${relays.join("")}.1`;
+  for (;;) {
+    const pack = `b-${randomBytes(8).toString("hex")}.1`;
     const owners = Array.from({ length: segments }, (_, at) => segmentOwner(pack, at, relays));
     const shares = relays.map((relay) => owners.filter((owner) => owner === relay).length);
     if (shares.every((share) => share >= 3)) return pack;
@@ -46,7 +47,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
   after(() => world.stop());
 
   test("copies a pack as it grows, to the last byte, and reports it whole", async () => {
-    const pack = await writePack(world.origin, "b-1.1", SIZES);
+    const pack = await writePack(world.origin, "b-0000000000000001.1", SIZES);
     const relay = await world.relay({ name: "one" });
     const line = await world.control.line(relay.id);
     const grown = { pack: pack.pack, segments: 3, sealed: false, dropped: false };
@@ -65,7 +66,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
   });
 
   test("a pack that is dropped is deleted, and may be mirrored again", async () => {
-    const pack = await writePack(world.origin, "b-2.1", { ...SIZES, pieces: 8 });
+    const pack = await writePack(world.origin, "b-0000000000000002.1", { ...SIZES, pieces: 8 });
     const relay = await world.relay({ name: "dropping", regionStore: "eu-2" });
     const line = await world.control.line(relay.id);
     line.send(told(pack));
@@ -84,7 +85,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
   });
 
   test("corrupt bytes of the origin are told and never stored", async () => {
-    const pack = await writePack(world.origin, "b-3.1", { ...SIZES, pieces: 8 });
+    const pack = await writePack(world.origin, "b-0000000000000003.1", { ...SIZES, pieces: 8 });
     const key = segmentKey(pack.pack, 1);
     const parts: Uint8Array[] = [];
     for await (const part of world.origin.get(key)) parts.push(part);
@@ -105,7 +106,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
   });
 
   test("a full disk is told, and mirroring goes on when there is room", async () => {
-    const pack = await writePack(world.origin, "b-5.1", SIZES);
+    const pack = await writePack(world.origin, "b-0000000000000005.1", SIZES);
     const disk = mountSmallDisk(6 * 1024);
     try {
       const relay = await world.relay({ name: "full", regionStore: join(disk.path, "store") });
@@ -124,7 +125,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
   });
 
   test("killed in mid-mirror and started again, it goes on with what it has", async () => {
-    const pack = await writePack(world.origin, "b-4.1", SIZES);
+    const pack = await writePack(world.origin, "b-0000000000000004.1", SIZES);
     world.control.snapshot = (line) => [siblings(line), told(pack)];
     const failing = { name: "killed", regionStore: "eu-4" };
     const killed = await world.relay({ ...failing, failpoint: "relay.after-segment-stored@5" });

@@ -50,6 +50,8 @@ export class ScriptedRelay {
   readonly address: string;
   /** Where agents are told to find its pieces. */
   swarmAddress: string;
+  /** Where the agent that connected last says its peers find it. */
+  agentSwarmAddress = "";
   /** All statuses of one service, in the order they came. */
   readonly heard: ServiceStatus[] = [];
   readonly #folder: string;
@@ -197,6 +199,7 @@ export class ScriptedRelay {
       switch (message?.$case) {
         case "hello":
           this.#stream = stream;
+          this.agentSwarmAddress = message.hello.swarmAddress;
           this.heard.push(...message.hello.services);
           this.#welcome();
           break;

@@ -1,7 +1,15 @@
 // Manifests, layouts and pieces made by someone with bad intentions: each at its limit is read, and
 // one beyond is refused with WireError, having taken no more memory than the limit.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -11,7 +19,7 @@ import { WireError } from "../../../core/release/wire-error.ts";
 import type { ManifestEntry, PackSeal } from "../../../proto/gen/millrace/v1/release_format.ts";
 import { ManifestSegment } from "../../../proto/gen/millrace/v1/release_format.ts";
 import { LayoutReader } from "../../../runtime/release/layout-file.ts";
-import { readManifest } from "../../../runtime/release/manifest-reader.ts";
+import { readManifest, readManifestTotals } from "../../../runtime/release/manifest-reader.ts";
 import { decodePiece, digestOf, encodePiece } from "../../../runtime/release/piece-codec.ts";
 import { checkSeal } from "../../../runtime/release/seal.ts";
 import { noise } from "./packed-tree.ts";
@@ -38,7 +46,7 @@ const header = (entries: number, bytes: number, chunks: number) => ({
   header: { format: 1, entries, bytes, chunks },
 });
 
-describe("a manifest", () => {
+describe("threat 18: a manifest", () => {
   const GOOD: [string, Segment[]][] = [
     ["of one file", [{ ...header(1, 5, 1), entries: [file("a", 5, 1)], ...rows(5) }]],
     ["of an empty file", [{ ...header(1, 0, 0), entries: [file("a", 0, 0)] }]],
@@ -104,6 +112,7 @@ describe("a manifest", () => {
       /lacks 1 rows/,
       [{ ...header(2, 10, 2), entries: [file("a", 5, 1), file("b", 5, 1)] }, rows(5, 5)],
     ],
+    ["with a path of 65 parts", /has 65 parts/, entry({ path: `${"a/".repeat(64)}b` })],
     ["with a path out of the tree", /has a part "\.\."/, entry({ path: "../a" })],
     ["with an absolute path", /starts with a slash/, entry({ path: "/a" })],
     ["with setuid", /0o4755/, entry({ mode: 0o4755 })],
@@ -171,6 +180,38 @@ describe("a manifest", () => {
     }
   });
 
+  it("at every limit at once is read: 1M entries, 2M chunks, 10 GB, 256 MiB", async () => {
+    const [entries, frames, bytesMax] = [1_000_000, 1_250, 256 * 1024 * 1024];
+    const each = entries / frames;
+    const digests = Buffer.alloc(32 * 2 * each, 1);
+    const chunkSizes = new Array<number>(2 * each).fill(5_000);
+    const fd = openSync(path, "w");
+    let written = 0;
+    for (let number = 0; number < frames; number += 1) {
+      const segment: Segment = {
+        ...(number === 0 && header(entries, 10_000_000_000, 2_000_000)),
+        entries: Array.from({ length: each }, (_, i) =>
+          file(`f${String(number * each + i).padStart(7, "0")}`, 10_000, 2),
+        ),
+        chunkDigests: digests,
+        chunkSizes,
+      };
+      const bytes = Math.round((bytesMax * (number + 1)) / frames) - written;
+      written += writeSync(fd, padded(segment, bytes));
+    }
+    closeSync(fd);
+    assert.equal(written, bytesMax);
+    let [read, rows] = [0, 0];
+    for await (const parts of readManifest(path)) {
+      read += parts.filter(({ first }) => first).length;
+      for (const { sizes } of parts) rows += sizes.length;
+    }
+    assert.deepEqual([read, rows], [1_000_000, 2_000_000]);
+    assert.deepEqual(await readManifestTotals(path), {
+      ...{ entries, bytes: 10_000_000_000, chunks: 2_000_000, singleFile: false },
+    });
+  });
+
   it("of more than 256 MiB is refused unread", async () => {
     writeFileSync(path, frame(good));
     truncateSync(path, 256 * 1024 * 1024 + 1);
@@ -178,7 +219,7 @@ describe("a manifest", () => {
   });
 });
 
-describe("a layout file", () => {
+describe("threat 18: a layout file", () => {
   it("of 2M rows is opened, of one more refused, as is one of half a row", async () => {
     writeFileSync(path, "");
     truncateSync(path, 12 * 2_000_000);
@@ -201,7 +242,7 @@ describe("a layout file", () => {
   });
 });
 
-describe("a piece", () => {
+describe("threat 18: a piece", () => {
   const row = (encoded: Uint8Array, plainBytes: number): PieceRow => ({
     digest: digestOf(encoded),
     encodedBytes: encoded.length,
@@ -243,7 +284,7 @@ describe("a piece", () => {
   });
 });
 
-describe("a seal", () => {
+describe("threat 18: a seal", () => {
   const seal = (pieces: number, segments: PackSeal["segments"], bytes = 1): PackSeal => ({
     format: 1,
     pack: "p",
@@ -279,6 +320,13 @@ function frame(segment: Segment): Buffer {
   const head = Buffer.alloc(4);
   head.writeUInt32LE(message.length);
   return Buffer.concat([head, message]);
+}
+
+/** A frame of so many bytes in all. */
+function padded(segment: Segment, bytes: number): Buffer {
+  const fill = (length: number): Buffer => frame({ ...segment, signature: Buffer.alloc(length) });
+  const least = 20_000;
+  return fill(least + bytes - fill(least).length);
 }
 
 async function read(segments: readonly Segment[]): Promise<void> {
