@@ -14,7 +14,7 @@ import {
 import { Wakes } from "./wakes.ts";
 
 /** Longest wait of a test for one thing; only a failure takes it. */
-const WAIT_MS_MAX = 20_000;
+const WAIT_MS_MAX = 60_000;
 
 type Reply<Response> = (error: Partial<ServiceError> | null, response?: Response) => void;
 interface Call<Request> {
