@@ -171,25 +171,29 @@ export function blobReadCases(open: OpenBlobs): void {
     }
   });
 
-  openedCase(open, "keys are held to their rules, before anything is done", async ({ store }) => {
-    for (const key of GOOD_KEYS) assert.equal(await store.put(key, pattern(1)), "stored", key);
-    assert.deepEqual(await keysOf(store, ""), [...GOOD_KEYS].sort());
-    for (const key of BAD_KEYS) {
-      for (const call of [
-        () => store.put(key, pattern(1)),
-        () => content(store, key),
-        () => store.read(key, 0, new Uint8Array(1)),
-        () => store.head(key),
-        () => store.delete(key),
-      ]) {
-        await assert.rejects(call, BlobKeyError, JSON.stringify(key));
+  openedCase(
+    open,
+    "threat 19: keys are held to their rules, before anything is done",
+    async ({ store }) => {
+      for (const key of GOOD_KEYS) assert.equal(await store.put(key, pattern(1)), "stored", key);
+      assert.deepEqual(await keysOf(store, ""), [...GOOD_KEYS].sort());
+      for (const key of BAD_KEYS) {
+        for (const call of [
+          () => store.put(key, pattern(1)),
+          () => content(store, key),
+          () => store.read(key, 0, new Uint8Array(1)),
+          () => store.head(key),
+          () => store.delete(key),
+        ]) {
+          await assert.rejects(call, BlobKeyError, JSON.stringify(key));
+        }
       }
-    }
-    for (const prefix of BAD_PREFIXES) {
-      await assert.rejects(store.list(prefix), BlobKeyError, JSON.stringify(prefix));
-    }
-    assert.equal((await keysOf(store, "")).length, GOOD_KEYS.length);
-  });
+      for (const prefix of BAD_PREFIXES) {
+        await assert.rejects(store.list(prefix), BlobKeyError, JSON.stringify(prefix));
+      }
+      assert.equal((await keysOf(store, "")).length, GOOD_KEYS.length);
+    },
+  );
 }
 
 async function checkLists(store: BlobStore, keys: readonly string[]): Promise<void> {

@@ -21,7 +21,7 @@ import { mountSmallDisk } from "./small-disk.ts";
 const WRITER = fileURLToPath(new URL("blob-writer-child.ts", import.meta.url));
 const OPEN_FILES_MAX = 64;
 
-test("a full disk refuses the put, keeps nothing of it, and can be freed", async () => {
+test("fault 12: a full disk refuses the put, keeps nothing of it, and can be freed", async () => {
   const disk = mountSmallDisk(1024);
   try {
     const store = await openBlobStore(`file:${disk.path}`);
@@ -45,7 +45,7 @@ test("a full disk refuses the put, keeps nothing of it, and can be freed", async
   }
 });
 
-test("a disk without room for names refuses the put and keeps nothing of it", async () => {
+test("fault 12: a disk without room for names refuses the put and keeps nothing of it", async () => {
   const disk = mountSmallDisk(1024, 40);
   try {
     const store = await openBlobStore(`file:${disk.path}`);
@@ -68,7 +68,7 @@ test("a disk without room for names refuses the put and keeps nothing of it", as
   }
 });
 
-test("symbolic links are never followed out of the root", async () => {
+test("threat 19: symbolic links are never followed out of the root", async () => {
   const { store, root, dispose } = await openFilesForTest();
   const outside = join(root, "..", "outside");
   await mkdir(outside);
@@ -93,7 +93,7 @@ test("symbolic links are never followed out of the root", async () => {
   await dispose();
 });
 
-test("what dead writers left is removed, what living ones write is not", async () => {
+test("fault 13: what dead writers left is removed, what living ones write is not", async () => {
   const { store, root, url, dispose } = await openFilesForTest();
   const temps = join(root, ".tmp");
   const args = [WRITER, url, "done/before", "torn/blob"];

@@ -61,7 +61,7 @@ test("a seed and six peers: each gets all, most of it from each other", () =>
     assert.deepEqual(agents[0]?.swarm.progress().bytesHave, total);
   }));
 
-test("corruption on the wire, a killed peer and a stalled reader harm nobody else", () =>
+test("fault 9: corruption on the wire, a killed peer and a stalled reader harm nobody else", () =>
   withFleet(async (fleet) => {
     const relay = await fleet.start("relay-0", { role: "relay", seeds: true });
     const agents = await Promise.all([1, 2, 3, 4, 5, 6].map((n) => fleet.start(`agent-${n}`)));
@@ -128,7 +128,7 @@ test("cut-through: pieces pass on as the table grows and the relay gets them", (
     await Promise.all(agents.map((agent) => agent.swarm.whenHas([sample.pieces.length])));
   }));
 
-test("a full disk pauses fetching and says so; with room it goes on where it was", async () => {
+test("fault 12: a full disk pauses fetching and says so; with room it goes on where it was", async () => {
   const disk = mountSmallDisk(3 * 1024);
   try {
     await withFleet(async (fleet) => {
@@ -152,7 +152,7 @@ test("a full disk pauses fetching and says so; with room it goes on where it was
   }
 });
 
-test("strangers: an unknown swarm and our own id are told why, nonsense is cut off", () =>
+test("threat 19: strangers: an unknown swarm and our own id are told why, nonsense is cut off", () =>
   withFleet(async (fleet) => {
     const peer = await fleet.start("agent-1", { seeds: true });
     const { address } = peer.node;

@@ -37,7 +37,7 @@ async function filled(directory: string): Promise<void> {
   await store.close();
 }
 
-test("disk: a byte that rotted on disk costs its piece at open, no other", () =>
+test("fault 13: disk: a byte that rotted on disk costs its piece at open, no other", () =>
   withDirectory(async (directory) => {
     await filled(directory);
     const file = await open(join(directory, "pieces"), "r+");
@@ -55,7 +55,7 @@ test("disk: a byte that rotted on disk costs its piece at open, no other", () =>
     await again.close();
   }));
 
-test("disk: pieces cut off by a crash are dropped at open", () =>
+test("fault 13: disk: pieces cut off by a crash are dropped at open", () =>
   withDirectory(async (directory) => {
     await filled(directory);
     truncateSync(join(directory, "pieces"), 350_000);
@@ -67,7 +67,7 @@ test("disk: pieces cut off by a crash are dropped at open", () =>
     await store.close();
   }));
 
-test("disk: a torn table or journal ends where it is torn", () =>
+test("fault 13: disk: a torn table or journal ends where it is torn", () =>
   withDirectory(async (directory) => {
     await filled(directory);
     const table = await readFile(join(directory, "table"));
@@ -92,7 +92,7 @@ test("disk: a torn table or journal ends where it is torn", () =>
     await again.close();
   }));
 
-test("disk: a full disk is a typed error, and the block can be written once there is room", async () => {
+test("fault 12: disk: a full disk is a typed error, and the block can be written once there is room", async () => {
   const disk = mountSmallDisk(700);
   try {
     const large = samplePieces([500_000, 500_000]);

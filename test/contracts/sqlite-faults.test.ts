@@ -58,7 +58,7 @@ test("what is not a store is refused and left as it is", async () => {
   await rm(folder, { recursive: true });
 });
 
-test("a full disk refuses writes, keeps what was acknowledged, and can be freed", async () => {
+test("fault 12: a full disk refuses writes, keeps what was acknowledged, and can be freed", async () => {
   const disk = mountSmallDisk(4096);
   try {
     const path = join(disk.path, "store.db");

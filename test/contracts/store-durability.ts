@@ -34,22 +34,26 @@ export function durabilityCases(open: OpenStore): void {
     assert.equal(await put(reopened, { a: "3" }), revision + 1);
   });
 
-  openedCase(open, "writes acknowledged before kill -9 are there, each whole", async (opened) => {
-    let acknowledged: string[] = [];
-    for (const kills of [1, 40, 200]) {
-      const store = await opened.reopen(async () => {
-        acknowledged = [...acknowledged, ...(await writeAndKill(opened.url, kills))];
-      });
-      const pairs = new Map<string, string[]>();
-      for await (const { key } of scan(store, "")) {
-        const [side = "", name = ""] = key.split("/");
-        pairs.set(name, [...(pairs.get(name) ?? []), side]);
+  openedCase(
+    open,
+    "faults 1 and 13: writes acknowledged before kill -9 are there, each whole",
+    async (opened) => {
+      let acknowledged: string[] = [];
+      for (const kills of [1, 40, 200]) {
+        const store = await opened.reopen(async () => {
+          acknowledged = [...acknowledged, ...(await writeAndKill(opened.url, kills))];
+        });
+        const pairs = new Map<string, string[]>();
+        for await (const { key } of scan(store, "")) {
+          const [side = "", name = ""] = key.split("/");
+          pairs.set(name, [...(pairs.get(name) ?? []), side]);
+        }
+        for (const name of acknowledged) assert(pairs.has(name), `${name} was acknowledged`);
+        for (const [name, sides] of pairs) assert.deepEqual(sides, ["left", "right"], name);
       }
-      for (const name of acknowledged) assert(pairs.has(name), `${name} was acknowledged`);
-      for (const [name, sides] of pairs) assert.deepEqual(sides, ["left", "right"], name);
-    }
-    assert(acknowledged.length >= 241);
-  });
+      assert(acknowledged.length >= 241);
+    },
+  );
 }
 
 /** Starts a writer on the store, kills it after so many acknowledgements; the names it told. */

@@ -14,7 +14,7 @@ const MIB = 1024 * 1024;
 
 const packOf = (release: Release): string => release.layout?.packs.at(-1)?.pack ?? "";
 
-test("a full disk: the old release runs on, and what was fetched counts when there is room", async (t) => {
+test("fault 12: a full disk: the old release runs on, and what was fetched counts when there is room", async (t) => {
   const world = await AgentWorld.start();
   const disk = mountSmallDisk(26 * 1024, 2000);
   const root = join(disk.path, "agent");
@@ -44,7 +44,7 @@ test("a full disk: the old release runs on, and what was fetched counts when the
   assert.ok(relayBytes < 17.5 * MIB, `fetched once, got ${relayBytes} bytes`);
 });
 
-test("no room for the pieces either: fetching goes on where it stopped", async (t) => {
+test("fault 12: no room for the pieces either: fetching goes on where it stopped", async (t) => {
   const world = await AgentWorld.start();
   const disk = mountSmallDisk(10 * 1024, 2000);
   const root = join(disk.path, "agent");
@@ -62,7 +62,7 @@ test("no room for the pieces either: fetching goes on where it stopped", async (
   assert.ok(relayBytes < 17.5 * MIB, `fetched once, got ${relayBytes} bytes`);
 });
 
-test("killed in mid-fetch: pieces that came are not fetched again, but for one that was torn", async (t) => {
+test("fault 13: killed in mid-fetch: pieces that came are not fetched again, but for one that was torn", async (t) => {
   const world = await AgentWorld.start();
   t.after(() => world.stop());
   const release = await world.release({ big: { file: randomBytes(8 * MIB) } }, undefined);
@@ -111,7 +111,7 @@ test("an order: pieces are fetched, nothing is staged; dropped or kept as the bu
   assert.ok((active.bytes?.relay ?? 0) >= 4 * MIB, "what came ahead counts for the release");
 });
 
-test("old releases and pieces over the budget are deleted, the last good one is not", async (t) => {
+test("fault 28: old releases and pieces over the budget are deleted, the last good one is not", async (t) => {
   const world = await AgentWorld.start();
   t.after(() => world.stop());
   await world.agent({ flags: ["--keep", "2", "--piece-cache", "0"] });

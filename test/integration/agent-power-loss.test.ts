@@ -44,7 +44,7 @@ const CASES: readonly {
 ];
 
 for (const { name, tree, activation, lose } of CASES) {
-  test(`after a power loss: ${name}`, async (t) => {
+  test(`fault 13: after a power loss: ${name}`, async (t) => {
     const world = await AgentWorld.start();
     t.after(() => world.stop());
     const record = await world.release(tree, activation);
@@ -68,7 +68,7 @@ for (const { name, tree, activation, lose } of CASES) {
   });
 }
 
-test("after a power loss that took nothing, nothing is fetched again", async (t) => {
+test("fault 13: after a power loss that took nothing, nothing is fetched again", async (t) => {
   const world = await AgentWorld.start();
   t.after(() => world.stop());
   const record = await world.release({ ...site.tree, big: { file: big } }, site.activation);

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import fc from "fast-check";
 import { AgentWorld, SERVICE, server, type TreeNode } from "./agent-world.ts";
 import { describeTree } from "./tree-digest.ts";
 
@@ -140,4 +141,51 @@ test("a release whose layout does not fit its manifest is reported, and never ac
   const failed = await world.relay.phase("FAILED", other.release);
   assert.match(failed.error, /is wrong/);
   assert.equal(await world.answer(), release.release);
+});
+
+test("threat 27: a hook gets its arguments as they are, and of the agent's environment what it may see", async (t) => {
+  const world = await AgentWorld.start();
+  t.after(() => world.stop());
+  const canary = join(world.folder, "canary");
+  const said = join(world.folder, "said.json");
+  const touch = `touch ${canary}`;
+  const words = ["-", "--", "--eval=1", `$(${touch})`, `\`${touch}\``, `;${touch};`, "&&", touch];
+  const part = fc.constantFrom(
+    ...words,
+    `|${touch}`,
+    "'",
+    '"',
+    "\\",
+    "\n",
+    "*",
+    "~",
+    " ",
+    "%s",
+    "é",
+  );
+  const argument = fc.array(part, { maxLength: 4 }).map((parts) => parts.join(""));
+  const given = fc.sample(argument, { seed: 27, numRuns: 100 });
+  const script = `require("node:fs").writeFileSync(${JSON.stringify(said)},
+    JSON.stringify({ argv: process.argv.slice(2), env: process.env }))`;
+  const release = await world.release(
+    { "hook.js": { file: script } },
+    {
+      exec: [],
+      hook: ["node", "hook.js", ...given],
+      health: { http: "", command: ["node", "hook.js", ...given], withinMs: 5_000 },
+      port: 0,
+      drainMs: 0,
+    },
+  );
+  world.relay.assign({ service, rollout: "r-1", phase: "FINAL", release });
+  await world.agent({
+    env: { CANARY: "secret", AWS_SECRET_ACCESS_KEY: "secret", NODE_PATH: "/x" },
+  });
+  await world.relay.phase("ACTIVE", release.release);
+  const { argv, env } = JSON.parse(readFileSync(said, "utf8"));
+  assert.deepEqual(argv, given);
+  assert.ok(!existsSync(canary), "an argument was run");
+  const own = ["AGENT", "REGION", "RELEASE", "SERVICE", "SHA"].map((name) => `MILLRACE_${name}`);
+  const passed = ["HOME", "LANG", "PATH"].filter((name) => process.env[name] !== undefined);
+  assert.deepEqual(Object.keys(env).sort(), [...own, ...passed].sort());
 });

@@ -42,6 +42,7 @@ export interface AgentStart {
   readonly failpoint?: string;
   readonly root?: string;
   readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface AgentProcess {
@@ -117,7 +118,7 @@ export class AgentWorld {
   async agent(start: AgentStart = {}): Promise<AgentProcess> {
     const { failpoint = "", root = this.root, flags = [] } = start;
     const where = ["--join", this.relay.address, "--region", "eu", "--root", root];
-    const env = { MILLRACE_FAILPOINT: failpoint, MILLRACE_LOG: "info" };
+    const env = { MILLRACE_FAILPOINT: failpoint, MILLRACE_LOG: "info", ...start.env };
     const program = await startProgram<{ id: string }>("agent", [...where, ...flags], env);
     const { id } = program.ready;
     this.#ids.add(id);

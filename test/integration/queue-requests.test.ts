@@ -129,7 +129,7 @@ const REFUSED: readonly {
 ];
 
 for (const { what, request, code, says } of REFUSED) {
-  test(`refused: ${what}`, async () => {
+  test(`threat 27: refused: ${what}`, async () => {
     await assert.rejects(submit(queue, request), (error: ServiceError) => {
       assert.equal(error.code, code, error.details);
       assert.match(error.details, says);

@@ -84,7 +84,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
     assert.deepEqual(blobs, []);
   });
 
-  test("corrupt bytes of the origin are told and never stored", async () => {
+  test("fault 9: corrupt bytes of the origin are told and never stored", async () => {
     const pack = await writePack(world.origin, "b-0000000000000003.1", { ...SIZES, pieces: 8 });
     const key = segmentKey(pack.pack, 1);
     const parts: Uint8Array[] = [];
@@ -105,7 +105,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
     await relay.end("SIGKILL");
   });
 
-  test("a full disk is told, and mirroring goes on when there is room", async () => {
+  test("fault 12: a full disk is told, and mirroring goes on when there is room", async () => {
     const pack = await writePack(world.origin, "b-0000000000000005.1", SIZES);
     const disk = mountSmallDisk(6 * 1024);
     try {

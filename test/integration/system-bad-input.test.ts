@@ -69,6 +69,8 @@ test("recipes, references and repositories that are wrong", async () => {
     [["ship", `file://${wrong.path}`], 1, /millrace\.yaml:4:11: build\.output/],
     [["ship", `file://${bare.path}`], 1, /millrace\.yaml/],
   ]);
+  const { releases } = await lab.system.read<{ releases: unknown[] }>("releases");
+  assert.deepEqual(releases, []);
 });
 
 test("outputs that cannot be a release", async () => {
@@ -94,7 +96,12 @@ test("outputs that cannot be a release", async () => {
   assert.deepEqual(rollouts, []);
   const blobs = readdirSync(lab.path("up", "origin"), { recursive: true }).map(String);
   assert.deepEqual(
-    blobs.filter((name) => name.includes("seal")),
+    blobs.filter((name) => /(^|\/)(seal|s-\d+)/.test(name)),
+    [],
+    "not a segment of them",
+  );
+  assert.deepEqual(
+    lab.machines().flatMap((machine) => machine.services()),
     [],
   );
 });

@@ -49,7 +49,7 @@ interface Agents {
 
 const isFull = (error: string): boolean => /ENOSPC|no space/.test(error);
 
-test("a disk is full: the old version runs on, and the rest comes when there is room", async () => {
+test("fault 12: a disk is full: the old version runs on, and the rest comes when there is room", async () => {
   const repository = lab.repository("growing");
   const sample = { service: "growing", rollout };
   const first = await lab.ship(repository, httpSample({ ...sample, version: "small" }));

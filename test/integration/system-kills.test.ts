@@ -59,7 +59,7 @@ before(async () => {
 after(() => lab.close());
 
 for (const places of SHIPS) {
-  test(`a ship goes on after kills at ${places.join(", ")}`, async () => {
+  test(`faults 1 and 25: a ship goes on after kills at ${places.join(", ")}`, async () => {
     version += 1;
     const sample = { service: SERVICE, version: `${version}`, rollout: ROLLOUT };
     writeFileSync(armed, places.join("\n"));

@@ -28,7 +28,7 @@ interface Rows {
   readonly rollouts: readonly { readonly id: string; readonly state: string }[];
 }
 
-test("one commit shipped twice at once is one build and one rollout", async () => {
+test("fault 19: one commit shipped twice at once is one build and one rollout", async () => {
   const repository = lab.repository("twice");
   repository.commit(hookSample({ service: "twice", version: "1", run: "sleep 1", rollout }));
   const ship = (): Promise<ShipResult> => lab.system.ship(repository.path);

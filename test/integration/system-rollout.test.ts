@@ -68,7 +68,7 @@ function done({ code, stdout, stderr }: CommandResult): void {
   assert.equal(code, 0, `${stdout}${stderr}`);
 }
 
-test("a bad release, an agent killed on its way back: all go back, the old one never went away", async () => {
+test("faults 25 and 28: a bad release, an agent killed on its way back: all go back, the old one never went away", async () => {
   const repository = lab.repository("web");
   const sample = {
     service: "web",

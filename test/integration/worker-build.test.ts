@@ -140,7 +140,7 @@ test("a commit that was fetched once needs its repository no more", async () => 
   assert.equal(second.release.release, first.release.release);
 });
 
-test("the environment of the command is clean", async () => {
+test("threat 27: the environment of the command is clean", async () => {
   const sha = repository.commit({ file: text("x") });
   const run = "env -0 | tr '\\0' '\\n' | sort; touch $TMPDIR/t $HOME/h; mkdir out; cp file out";
   const given = await world.build(repository, sha, { run, service: "clean" });
@@ -186,7 +186,7 @@ const OUTPUTS: readonly [name: string, run: string, output: string, lines: reado
 ];
 
 for (const [name, run, output, lines] of OUTPUTS) {
-  test(`output: ${name}`, async () => {
+  test(`threat 27: output: ${name}`, async () => {
     const sha = repository.commit({ "sub/file": text("x") });
     const given = await world.build(repository, sha, { run, output });
     const found = (await world.unpacked(given)).map((line) => line.replace(/ [0-9a-f]{64}$/, ""));
@@ -196,7 +196,7 @@ for (const [name, run, output, lines] of OUTPUTS) {
   });
 }
 
-test("repositories with names that a shell would run are only names", async () => {
+test("threat 27: repositories with names that a shell would run are only names", async () => {
   for (const name of ["a b", "$(touch pwned)", "; touch pwned #", "'\"`touch pwned`", "-u", "é"]) {
     const other = world.repository(name);
     const sha = other.commit({ file: text(name) });

@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import fc from "fast-check";
+import { checkRepository, resolveCommit } from "../../controlplane/builds/git-refs.ts";
+import { RpcError } from "../../runtime/grpc/rpc-error.ts";
 import { GitError } from "../../worker/git.ts";
 import { SourceMirrors, shownRepository } from "../../worker/source.ts";
 
@@ -25,42 +27,70 @@ after(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("no repository's name runs anything", async () => {
-  const canary = join(folder, "canary");
-  const touch = `touch ${canary}`;
+/** What a command that should not run would make. */
+const canary = (): string => join(folder, "canary");
+
+/** Texts that try to be options, transports that run commands, or words of a shell. */
+function words(): fc.Arbitrary<string> {
+  const touch = `touch ${canary()}`;
   const parts = fc.constantFrom(
+    ...["-", "--", "--upload-pack=", "-c core.sshCommand=", "-oProxyCommand=", "--exec="],
     ...[
-      "-",
-      "--",
-      "--upload-pack=",
-      "-c core.sshCommand=",
-      "-oProxyCommand=",
       "ext::",
       "ext::sh -c ",
+      `ext::sh -c touch% ${canary()}`,
+      "fd::1",
+      "host:",
+      "ssh://",
+      "file://",
     ],
-    ...[
-      touch,
-      `$(${touch})`,
-      `\`${touch}\``,
-      `;${touch};`,
-      `|${touch}|`,
-      `&&${touch}`,
-      `\n${touch}\n`,
-    ],
-    ...["'", '"', "\\", "/", "..", " ", "x", "host:", "ssh://", "file://", "fd::1", "x.git"],
+    ...[touch, `$(${touch})`, `\`${touch}\``, `;${touch};`, `|${touch}|`, `&&${touch}`],
+    ...[`\n${touch}\n`, "'", '"', "\\", "/", "..", " ", "x", "x.git", "^{commit}", "@{u}", ":/"],
   );
+  return fc.array(parts, { minLength: 1, maxLength: 5 }).map((each) => each.join(""));
+}
+
+test("threat 27: no repository's name runs anything in a worker", async () => {
   const mirrors = new SourceMirrors(folder);
   const target = join(folder, "target");
   const options = { worker: "worker-1", signal: new AbortController().signal };
-  const name = fc.array(parts, { minLength: 1, maxLength: 5 }).map((each) => each.join(""));
   await fc.assert(
-    fc.asyncProperty(name, async (repository) => {
+    fc.asyncProperty(words(), async (repository) => {
       await assert.rejects(mirrors.checkOut(repository, SHA, target, options), GitError);
-      assert.equal(existsSync(canary), false, repository);
+      assert.equal(existsSync(canary()), false, repository);
     }),
-    { numRuns: 30 },
+    { numRuns: 150 },
   );
 });
+
+test("threat 27: no repository and no ref runs anything in a control plane", async () => {
+  const repository = join(folder, "repository");
+  execFileSync("git", ["init", "--quiet", repository]);
+  let asked = 0;
+  await fc.assert(
+    fc.asyncProperty(words(), words(), async (name, ref) => {
+      await assert.rejects(resolveCommit(repository, ref), RpcError);
+      const known = knownRepository(name);
+      if (known !== undefined) {
+        asked += 1;
+        await assert.rejects(resolveCommit(known, ref), RpcError);
+      }
+      assert.equal(existsSync(canary()), false, `${name} ${ref}`);
+    }),
+    { numRuns: 100 },
+  );
+  assert.ok(asked > 2, `${asked} reached git`);
+});
+
+/** The repository as git may be given it; undefined: it was refused. */
+function knownRepository(name: string): string | undefined {
+  try {
+    return checkRepository(name);
+  } catch (error) {
+    assert.ok(error instanceof RpcError, String(error));
+    return undefined;
+  }
+}
 
 test("what is shown of a repository holds no password, and no token", () => {
   const shown: Record<string, string> = {

@@ -103,7 +103,7 @@ test("a flood of log is cut, and does not fill the disk", async () => {
   assert.ok(given.length < limit + 1_000);
 });
 
-test("a full disk in mid-build is a clear failure, and leaves nothing", async () => {
+test("fault 12: a full disk in mid-build is a clear failure, and leaves nothing", async () => {
   const disk = mountSmallDisk(8_192, 5_000);
   const small = await WorkerWorld.open({ root: join(disk.path, "root") });
   try {
@@ -134,7 +134,7 @@ test("a full disk in mid-build is a clear failure, and leaves nothing", async ()
   }
 });
 
-test("a full origin is a clear failure, and the next build works", async () => {
+test("fault 12: a full origin is a clear failure, and the next build works", async () => {
   const disk = mountSmallDisk(4_096, 5_000);
   const small = await WorkerWorld.open({ origin: join(disk.path, "origin") });
   try {

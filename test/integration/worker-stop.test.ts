@@ -130,12 +130,18 @@ test("a worker killed in mid-build: its next start ends what it left, and works 
 
 test("a worker killed at each of its failpoints works on after a start", async () => {
   await world.worker.end("SIGTERM");
-  for (const place of ["after-lease", "mid-run", "mid-pack", "before-complete", "after-complete"]) {
-    await world.start({ MILLRACE_FAILPOINT: `worker.${place}` });
+  for (const place of [
+    "worker.after-lease",
+    "worker.mid-run",
+    "worker.mid-pack",
+    "worker.before-complete",
+    "worker.after-complete",
+  ]) {
+    await world.start({ MILLRACE_FAILPOINT: place });
     const run = `echo $$ > "${world.folder}/leader"; mkdir out; cp file out`;
     const given = world.give(repository, sha, { run });
     assert.equal(await world.worker.exited(), "SIGKILL", place);
-    assert.equal(given.completions.length, place === "after-complete" ? 1 : 0, place);
+    assert.equal(given.completions.length, place === "worker.after-complete" ? 1 : 0, place);
     given.isFenced = true;
   }
   await world.start();

@@ -28,6 +28,13 @@ export class Machine {
     return describeTree(join(this.path, service, "current", "."));
   }
 
+  /** Services that the machine has a folder of. */
+  services(): string[] {
+    return readdirSync(this.path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
+      .map(({ name }) => name);
+  }
+
   /** The release that `current` names; undefined: none. */
   release(service: string): string | undefined {
     try {

@@ -248,7 +248,7 @@ ok
 );
 
 check(
-  "a full disk is reported and tried again, a wrong release is not",
+  "fault 12: a full disk is reported and tried again, a wrong release is not",
   `${FIRST}
 assign r2 b open
   persist
@@ -411,7 +411,7 @@ ok
 );
 
 check(
-  "killed in mid-switch, the next life goes on under the same permit; both processes are adopted",
+  "fault 25: killed in mid-switch, the next life goes on under the same permit; both processes are adopted",
   `${SECOND_STAGED}
 permit r2 b
   persist
@@ -431,7 +431,7 @@ ok
 );
 
 check(
-  "after a power cut in mid-switch the old release is started beside the new one",
+  "fault 25: after a power cut in mid-switch the old release is started beside the new one",
   `${SECOND_STAGED}
 permit r2 b
   persist

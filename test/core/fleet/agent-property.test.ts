@@ -316,7 +316,7 @@ for (const [name, port] of [
   ["a free port", 0],
   ["a fixed port", 80],
 ] as const) {
-  test(`any order of facts, failures and crashes, with ${name}`, () => {
+  test(`faults 13 and 25: any order of facts, failures and crashes, with ${name}`, () => {
     fc.assert(
       fc.property(fc.array(move, { maxLength: 60 }), release, (moves, last) => {
         const world = new World(port);

@@ -42,7 +42,7 @@ async function smallPack(workshop: Workshop): Promise<PackResult> {
   return pack(workshop, 1);
 }
 
-describe("a wrong byte", () => {
+describe("fault 9: a wrong byte", () => {
   it("in any place of a segment is found", () =>
     inWorkshop(async (workshop) => {
       const result = await smallPack(workshop);

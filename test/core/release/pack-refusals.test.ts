@@ -96,7 +96,7 @@ const REFUSED: readonly [string, PackFault, RegExp, (output: string) => void][] 
   ],
 ];
 
-describe("an output is refused that", () => {
+describe("threats 17 and 18: an output is refused that", () => {
   for (const [name, fault, message, spoil] of REFUSED) {
     it(`is or has ${name}`, () =>
       inWorkshop(async (workshop) => {

@@ -40,7 +40,7 @@ describe("piece table", () => {
     );
   });
 
-  it("accepts the limits and refuses what is one beyond", () => {
+  it("threat 18: accepts the limits and refuses what is one beyond", () => {
     const at = { digest: new Uint8Array(32), kind: "data", codec: "zstd" } as const;
     const check = (encodedBytes: number, plainBytes: number, codec: "zstd" | "stored") =>
       new PieceTable(encoded([{ ...at, encodedBytes, plainBytes, codec }]), "test");

@@ -390,7 +390,7 @@ check(
 );
 
 check(
-  "stops fetching when the disk is full, serves on, and resumes",
+  "fault 12: stops fetching when the disk is full, serves on, and resumes",
   `
   extended 512K 100K
   wanted 0
