@@ -5,11 +5,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { printFigures } from "./lab/figures.ts";
+import { median, printFigures } from "./lab/figures.ts";
 import { writeRandom } from "./lab/file.ts";
+import type { CpuSeconds } from "./lab/host-process.ts";
+import { millrace } from "./lab/millrace-contestant.ts";
 import { LabUnavailable } from "./lab/network.ts";
 import { type RaceResult, race } from "./lab/race.ts";
-import { planOf, SWARM_CASES, type SwarmCase } from "./lab/swarm-cases.ts";
+import { severalSwarms } from "./lab/several-swarms.ts";
+import { planOf, SWARM_CASES, type SwarmCase, URGENT_CASE } from "./lab/swarm-cases.ts";
 
 interface Options {
   readonly work: string;
@@ -43,6 +46,28 @@ async function runCase(
   return one.figures(results);
 }
 
+/** Several swarms at once, each round after one such file alone. */
+async function runUrgent({ work, rounds }: Options): Promise<Readonly<Record<string, number>>> {
+  const source = join(work, "blob.bin");
+  writeRandom(source, URGENT_CASE.fileBytes);
+  const folder = join(work, "race");
+  const ratios: number[] = [];
+  const busy: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const alone = await race(planOf(URGENT_CASE, millrace, { source, folder }));
+    const several = await severalSwarms({ ...URGENT_CASE, folder });
+    ratios.push((several.endS[0] as number) / alone.lastS);
+    busy.push(several.busy);
+    const ends = several.endS.map((end) => end.toFixed(1)).join(" ");
+    const share = Math.round(100 * several.busy);
+    console.error(
+      `urgent: alone ${alone.lastS.toFixed(1)} s, ${several.endS.length} at once, the urgent first: ` +
+        `${ends} s, uplinks busy until the first was through ${share} %`,
+    );
+  }
+  return { urgent_ratio: median(ratios), busy: median(busy) };
+}
+
 function describe(result: RaceResult): string {
   const { contestant, lastS, medianS, boundS, newcomerS, writtenS, seedCopies } = result;
   const percents = (shares: readonly number[]) =>
@@ -55,7 +80,7 @@ function describe(result: RaceResult): string {
     `seed sent ${seedCopies.toFixed(2)} files`,
     boundS > 0 ? `uplinks busy by fifths: seed ${percents(result.seedBusy)} %` : "",
     boundS > 0 ? `peers ${percents(result.peersBusy)} %` : "",
-    `cpu seed ${result.seedCpuS.toFixed(1)} s, peers ${result.peersCpuS.toFixed(1)} s`,
+    `cpu seed ${seconds(result.seedCpu)}, peers ${seconds(result.peersCpu)}`,
     `machine idle ${Math.round(100 * result.idle)} %`,
     `rss ${result.peerRssMb.toFixed(0)} MB`,
   ]
@@ -63,13 +88,15 @@ function describe(result: RaceResult): string {
     .join(", ");
 }
 
-/** The cases of these names; undefined where one is unknown. */
-function chosen(only: string | undefined): readonly SwarmCase[] | undefined {
-  if (only === undefined) return SWARM_CASES;
-  const names = only.split(",");
-  const found = SWARM_CASES.filter(({ name }) => names.includes(name));
-  return found.length === names.length ? found : undefined;
+function seconds({ user, system }: CpuSeconds): string {
+  return `${user.toFixed(1)} s user + ${system.toFixed(1)} s system`;
 }
+
+/** What runs each case, by its name. */
+const runners = new Map<string, (options: Options) => Promise<Readonly<Record<string, number>>>>([
+  ...SWARM_CASES.map((one) => [one.name, (options: Options) => runCase(one, options)] as const),
+  ["urgent", runUrgent],
+]);
 
 const { values } = parseArgs({
   options: {
@@ -80,19 +107,18 @@ const { values } = parseArgs({
     work: { type: "string", default: tmpdir() },
   },
 });
-const cases = chosen(values.only);
-if (cases === undefined) {
-  console.error(
-    `--only ${values.only}: cases are ${SWARM_CASES.map(({ name }) => name).join(" ")}`,
-  );
+const names = values.only?.split(",") ?? [...runners.keys()];
+if (!names.every((name) => runners.has(name))) {
+  console.error(`--only ${values.only}: cases are ${[...runners.keys()].join(" ")}`);
   process.exit(2);
 }
 const work = mkdtempSync(join(values.work, "millrace-bench-swarm-"));
 const figures: Record<string, number> = {};
 try {
   const systems = values.systems?.split(",");
-  for (const one of cases) {
-    Object.assign(figures, await runCase(one, { work, systems, rounds: Number(values.rounds) }));
+  for (const name of names) {
+    const run = runners.get(name);
+    Object.assign(figures, await run?.({ work, systems, rounds: Number(values.rounds) }));
   }
   printFigures("swarm", figures);
 } catch (error) {

@@ -27,7 +27,7 @@ export class Lines {
     });
   }
 
-  /** Resolves at the next line that starts so. */
+  /** Resolves at the next line that starts so; waits of one start take a line each. */
   starting(start: string): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#end !== undefined) reject(this.#end);
@@ -36,11 +36,8 @@ export class Lines {
   }
 
   #heard(line: string): void {
-    for (const wait of [...this.#waits]) {
-      if (!line.startsWith(wait.start)) continue;
-      this.#waits.splice(this.#waits.indexOf(wait), 1);
-      wait.resolve();
-    }
+    const at = this.#waits.findIndex(({ start }) => line.startsWith(start));
+    if (at >= 0) this.#waits.splice(at, 1)[0]?.resolve();
   }
 }
 
@@ -50,22 +47,40 @@ export function peakRssMb({ pid }: ChildProcess): number {
   return (Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
 }
 
-/** Seconds of CPU that these processes have used, user and system; ended ones count nothing. */
-export function cpuSeconds(children: readonly ChildProcess[]): number {
-  return children.reduce((sum, child) => sum + cpuOf(child), 0);
+/** Seconds of CPU. */
+export interface CpuSeconds {
+  readonly user: number;
+  readonly system: number;
+}
+
+/** CPU that a process has used; an ended one nothing. */
+export function cpuOf({ pid, signalCode, exitCode }: ChildProcess): CpuSeconds {
+  if (signalCode !== null || exitCode !== null) return { user: 0, system: 0 };
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { user: Number(fields[11]) / TICKS_PER_S, system: Number(fields[12]) / TICKS_PER_S };
+}
+
+/** What processes have used since `before`; those that have ended since count nothing. */
+export function cpuSince(
+  children: readonly ChildProcess[],
+  before: readonly CpuSeconds[],
+): CpuSeconds {
+  const spent = children.map((child, at) => {
+    const [now, then] = [cpuOf(child), before[at] as CpuSeconds];
+    return {
+      user: Math.max(0, now.user - then.user),
+      system: Math.max(0, now.system - then.system),
+    };
+  });
+  const sum = (of: keyof CpuSeconds) => spent.reduce((all, one) => all + one[of], 0);
+  return { user: sum("user"), system: sum("system") };
 }
 
 /** Seconds that all cores of the machine have been idle. */
 export function idleSeconds(): number {
   const [all = ""] = readFileSync("/proc/stat", "latin1").split("\n");
   return Number(all.split(/\s+/)[4]) / TICKS_PER_S;
-}
-
-function cpuOf({ pid, signalCode, exitCode }: ChildProcess): number {
-  if (signalCode !== null || exitCode !== null) return 0;
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
 }
 
 /** Ends a process and what it started, and waits for the end. */

@@ -6,8 +6,14 @@ import { packageRoot } from "../../runtime/package-root.ts";
 import type { Contestant, LabPeer, RaceSetting } from "./contestant.ts";
 import { Lines } from "./host-process.ts";
 
-const MILLRACE = fileURLToPath(new URL("cli/millrace.js", packageRoot()));
-const PORT = 7101;
+/** Starts `millrace swarm` as users do. */
+export const MILLRACE_ARGV: readonly string[] = [
+  process.execPath,
+  fileURLToPath(new URL("cli/millrace.js", packageRoot())),
+  "swarm",
+];
+/** Where seeds and peers listen. */
+export const MILLRACE_PORT = 7101;
 
 export const millrace: Contestant = {
   name: "millrace",
@@ -15,10 +21,10 @@ export const millrace: Contestant = {
 
   async startSeed(setting) {
     const { network, file, fileBytes, isGrowing } = setting;
-    const listen = ["--listen", `${network.address(0)}:${PORT}`];
+    const listen = ["--listen", `${network.address(0)}:${MILLRACE_PORT}`];
     const growing = isGrowing ? ["--growing", "--size", `${fileBytes}`] : [];
     const flags = [file, ...listen, "--ticket", ticketOf(setting), ...growing, "--json"];
-    const seed = network.start(0, [process.execPath, MILLRACE, "swarm", "seed", ...flags]);
+    const seed = network.start(0, [...MILLRACE_ARGV, "seed", ...flags]);
     await new Lines("the seed", seed).starting('{"event":"ready"');
     return [seed];
   },
@@ -27,8 +33,8 @@ export const millrace: Contestant = {
     const { network, file } = setting;
     const go = join(folder, "go");
     const flags = [ticketOf(setting), "--out", folder, "--start-file", go, "--seed-for", "forever"];
-    const listen = ["--listen", `${network.address(host)}:${PORT}`, "--json"];
-    const argv = [process.execPath, MILLRACE, "swarm", "get", ...flags, ...listen];
+    const listen = ["--listen", `${network.address(host)}:${MILLRACE_PORT}`, "--json"];
+    const argv = [...MILLRACE_ARGV, "get", ...flags, ...listen];
     const peer = network.start(host, argv);
     const lines = new Lines(`peer ${host}`, peer);
     const done = lines.starting('{"event":"done"');

@@ -7,7 +7,14 @@ import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Contestant, LabPeer, RaceSetting } from "./contestant.ts";
 import { fileDigest, grow } from "./file.ts";
-import { cpuSeconds, endGroup, idleSeconds, peakRssMb } from "./host-process.ts";
+import {
+  type CpuSeconds,
+  cpuOf,
+  cpuSince,
+  endGroup,
+  idleSeconds,
+  peakRssMb,
+} from "./host-process.ts";
 import { LabNetwork, type NicBytes, type NicRate } from "./network.ts";
 import { boundS, type Profile, ratesOf } from "./profile.ts";
 
@@ -50,9 +57,9 @@ export interface RaceResult {
   readonly peersBusy: readonly number[];
   readonly peerRssMb: number;
   /** From the start of the race to its end, without the start of processes. */
-  readonly seedCpuS: number;
+  readonly seedCpu: CpuSeconds;
   /** Of all peers that live at the end. */
-  readonly peersCpuS: number;
+  readonly peersCpu: CpuSeconds;
   /** Share of the machine's cores that nobody used: with none the race is one for CPU. */
   readonly idle: number;
 }
@@ -118,21 +125,22 @@ class Running {
     const early = Math.max(...before.slice(1).map(({ received }) => received));
     if (early > EARLY_BYTES_MAX) throw new Error(`a peer received ${early} bytes before the start`);
     const children = all.map((peer) => peer.process);
-    const cpu = () => ({ seed: cpuSeconds(seeding), idle: idleSeconds() });
-    const [cpuBefore, peersBefore] = [cpu(), children.map((child) => cpuSeconds([child]))];
+    const [seedBefore, peersBefore] = [seeding.map(cpuOf), children.map(cpuOf)];
+    const idleBefore = idleSeconds();
     const result = await this.#race(all, file, before);
-    const [cpuAfter, peersAfter] = [cpu(), children.map((child) => cpuSeconds([child]))];
+    const idleS = idleSeconds() - idleBefore;
+    const [seedCpu, peersCpu] = [cpuSince(seeding, seedBefore), cpuSince(children, peersBefore)];
+    const raceS = this.#nowS();
     const living = children.filter((child) => child.signalCode === null && child.exitCode === null);
-    const peersCpuS = peersAfter.map((after, at) => after - (peersBefore[at] as number));
     await this.#compare(all);
     return {
       contestant: contestant.name,
       boundS: this.#bound,
       ...result,
       peerRssMb: Math.max(...living.map(peakRssMb)),
-      seedCpuS: cpuAfter.seed - cpuBefore.seed,
-      peersCpuS: peersCpuS.reduce((sum, one) => sum + Math.max(0, one), 0),
-      idle: (cpuAfter.idle - cpuBefore.idle) / (this.#nowS() * availableParallelism()),
+      seedCpu,
+      peersCpu,
+      idle: idleS / (raceS * availableParallelism()),
     };
   }
 

@@ -98,6 +98,16 @@ export const SWARM_CASES: readonly SwarmCase[] = [
   },
 ];
 
+/** One of five files that are brought at once; smaller, as all of them pass through each NIC. */
+export const URGENT_CASE = {
+  name: "urgent",
+  profile: "flat" as const,
+  swarms: 5,
+  peers: PEERS,
+  mbit: MBIT,
+  fileBytes: 64 * MIB,
+};
+
 function ratio(results: Results, contestant: Contestant): number {
   return middle(results, contestant, ({ lastS, boundS: bound }) => lastS / bound);
 }
@@ -137,7 +147,7 @@ function cutThroughRatio({ lastS, writtenS }: RaceResult): number {
 
 /** The plan of one race of a case. */
 export function planOf(
-  one: SwarmCase,
+  one: Omit<SwarmCase, "contestants" | "figures">,
   contestant: Contestant,
   where: Pick<RacePlan, "source" | "folder">,
 ): RacePlan {

@@ -84,8 +84,12 @@ export class IntroductionDesk implements Machine<DeskInput, DeskEffect> {
       other.links.add(entry.peer);
       entry.links.add(other.peer);
     }
-    const members = told.map(({ peer, address }) => ({ peer, address }));
-    effects.push({ kind: "introduce", to: entry.peer, members });
+    effects.push({ kind: "introduce", to: entry.peer, members: told.map(memberOf) });
+    // Of two peers the lesser dials at once, the other after a while (`core/swarm/roster.ts`).
+    for (const { peer } of told) {
+      if (peer > entry.peer || entry.address === "") continue;
+      effects.push({ kind: "introduce", to: peer, members: [memberOf(entry)] });
+    }
   }
 
   /** Up to `count` members that can be dialled and have room, by chance. */
@@ -106,4 +110,8 @@ export class IntroductionDesk implements Machine<DeskInput, DeskEffect> {
     }
     return chosen;
   }
+}
+
+function memberOf({ peer, address }: Entry): DeskMember {
+  return { peer, address };
 }

@@ -60,11 +60,16 @@ class DeskWorld {
   }
 }
 
-test("the first one is told nobody, the second the first", () => {
+test("a newcomer is told who is there, and who would dial it at once is told the newcomer", () => {
   const world = new DeskWorld(1);
-  assert.deepEqual(world.join("a"), []);
-  const members = [{ peer: "a", address: "a:1" }];
-  assert.deepEqual(world.join("b"), [{ kind: "introduce", to: "b", members }]);
+  const told = (to: string, peer: string) => {
+    const members = [{ peer, address: `${peer}:1` }];
+    return { kind: "introduce" as const, to, members };
+  };
+  assert.deepEqual(world.join("b"), []);
+  assert.deepEqual(world.join("c"), [told("c", "b"), told("b", "c")]);
+  world.leave("c");
+  assert.deepEqual(world.join("a"), [told("a", "b")]);
 });
 
 test("a small swarm is a full mesh", () => {
@@ -91,8 +96,11 @@ test("one that cannot be dialled is told others, and told to nobody", () => {
   const world = new DeskWorld(4);
   world.join("a");
   world.join("hidden", "");
-  const told = world.join("b").flatMap(({ members }) => members.map(({ peer }) => peer));
-  assert.deepEqual(told, ["a"]);
+  const told = world.join("b").filter(({ to }) => to === "b");
+  assert.deepEqual(
+    told[0]?.members.map(({ peer }) => peer),
+    ["a"],
+  );
   assert.deepEqual([...(world.links.get("hidden") ?? [])], ["a"]);
 });
 
