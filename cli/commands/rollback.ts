@@ -1,4 +1,5 @@
 // `millrace rollback`: go back to the release before, and wait until every machine is there.
+import { randomUUID } from "node:crypto";
 import { Command } from "commander";
 import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { call } from "../../runtime/grpc/client.ts";
@@ -6,6 +7,7 @@ import { openProgress } from "../output/open-progress.ts";
 import { print } from "../output/print.ts";
 import { type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
+import { patientCall } from "../remote/patient-call.ts";
 import { endWithRollout } from "../ship/end-with-rollout.ts";
 import { followRollout, reportRollout } from "../ship/ship-flow.ts";
 
@@ -23,7 +25,10 @@ async function rollback(id: string, flags: WaitFlags): Promise<void> {
   const plane = openControlPlane(flags.addr);
   const progress = await openProgress(flags.json);
   try {
-    const { rollout } = await call(plane.rollouts, plane.rollouts.rollBack, { id });
+    const request = { id, idempotencyKey: randomUUID() };
+    const { rollout } = await patientCall(plane, () =>
+      call(plane.rollouts, plane.rollouts.rollBack, request),
+    );
     if (rollout === undefined) throw new Error("the answer to a roll-back has no rollout");
     if (!flags.wait) {
       return print(flags, reportRollout(rollout, undefined), `rollout ${rollout.id} goes back`);

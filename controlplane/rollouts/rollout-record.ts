@@ -97,6 +97,8 @@ export const rolloutKey = (id: string): string => `${ROLLOUTS_PREFIX}${id}`;
 export const activeKey = (service: string): string => `${ACTIVE_PREFIX}${service}`;
 export const ofServicePrefix = (service: string): string => `rollouts-of/${service}/`;
 export const idempotencyKey = (key: string): string => `rollouts-by-key/${encodeURIComponent(key)}`;
+/** Names the open rollout that was told to go back under this key. */
+export const rollBackKey = (key: string): string => `roll-backs-by-key/${encodeURIComponent(key)}`;
 
 /** Sorts rollouts by their beginning. */
 export function timeName({ createdAtMs, id }: Pick<RolloutRecord, "createdAtMs" | "id">): string {

@@ -4,19 +4,20 @@
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import type { RolloutState } from "../../core/rollout/rollout-row.ts";
 import type {
+  RollBackRequest,
   Rollout,
   RolloutServiceServer,
   WatchRolloutResponse,
 } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { serverStream, unary } from "../../runtime/grpc/handlers.ts";
-import { failedPrecondition, invalid } from "../../runtime/grpc/rpc-error.ts";
+import { aborted, failedPrecondition, invalid } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { inRequestSpan } from "../../runtime/telemetry.ts";
 import { listLimit, listService } from "../builds/list-page.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
 import type { RolloutPlanner } from "./rollout-planner.ts";
 import type { RolloutReader } from "./rollout-reader.ts";
-import type { RolloutStarter } from "./rollout-starter.ts";
+import { checkKey, type RolloutStarter } from "./rollout-starter.ts";
 
 const PAGE_TOKEN = /^\d{15}-r-[0-9a-f]{16}$/;
 /** A follower gets at most two states a second. */
@@ -58,9 +59,9 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
     pauseRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "paused") })),
     resumeRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "resumed") })),
     abortRollout: unary(log, async ({ id }) => ({ rollout: await tell(id, "aborted") })),
-    rollBack: unary(log, ({ id }, { metadata }) =>
+    rollBack: unary(log, (request, { metadata }) =>
       inRequestSpan("rollout.roll_back", metadata, async (traceparent) => ({
-        rollout: await rollBack(options, id, traceparent),
+        rollout: await rollBack(options, request, traceparent),
       })),
     ),
   };
@@ -88,12 +89,23 @@ async function tellOpen(
 /** Open: its machines go back. Ended: a rollout to the release before it. */
 async function rollBack(
   options: RolloutServiceOptions,
-  name: string,
+  { id: name, idempotencyKey: key }: RollBackRequest,
   traceparent: string,
 ): Promise<Rollout> {
   const { engine, reader, starter } = options;
-  const { id } = await find(engine, reader, name);
-  if (engine.get(id) !== undefined) return tellOpen(options, id, "rolled-back-by-hand");
+  checkKey(key);
+  // Who did not hear the answer says it again, and by now the name may mean another rollout.
+  const started = await starter.started(key);
+  if (started !== undefined) return reader.get(started);
+  const taken = await starter.takenBack(key);
+  const id = taken ?? (await find(engine, reader, name)).id;
+  if (engine.get(id) !== undefined) {
+    if (key !== "" && taken === undefined && !(await starter.noteTakenBack(key, id))) {
+      throw aborted(`idempotency_key ${key} is being used by another request; say it again`);
+    }
+    return tellOpen(options, id, "rolled-back-by-hand");
+  }
+  if (taken !== undefined) return reader.get(taken);
   // A service goes back from what it runs, not from what was tried last.
   const named = await reader.seen(id);
   const isService = named.record.service === name;
@@ -104,7 +116,7 @@ async function rollBack(
   }
   const { policy, excludedRegions, previous: release } = record;
   const start = { release, policy, excludedRegions, supersede: true, build: "", traceparent };
-  return reader.get(await starter.commit(start, "", 0));
+  return reader.get(await starter.commit(start, key, 0));
 }
 
 /** By id, or a service's open rollout, or its newest. */

@@ -10,7 +10,7 @@ import type { Fence } from "../fence.ts";
 import { type NewRollout, prepareRows } from "./new-rollout.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
 import { checkedPolicy, checkRegions } from "./rollout-policy.ts";
-import { idempotencyKey } from "./rollout-record.ts";
+import { idempotencyKey, rollBackKey } from "./rollout-record.ts";
 
 /** Others may change the service at the same time; each of them gets its turn long before this. */
 const ATTEMPTS_MAX = 16;
@@ -33,10 +33,7 @@ export class RolloutStarter {
   /** The id of the rollout, new or of the same key; ABORTED where the plan's revision has passed. */
   async start(request: StartRolloutRequest, traceparent: string): Promise<string> {
     const { idempotencyKey: key, revision, supersede } = request;
-    const keyBytes = Buffer.byteLength(key);
-    if (keyBytes > KEY_BYTES_MAX) {
-      throw invalid(`idempotency_key has ${keyBytes} bytes, at most ${KEY_BYTES_MAX}`);
-    }
+    checkKey(key);
     checkRegions("excluded_regions", request.excludedRegions);
     const release = await requireRelease(this.#options.store, request.release, request.service);
     const policy = checkedPolicy(request.policy ?? release.rollout);
@@ -45,12 +42,39 @@ export class RolloutStarter {
     return this.commit(start, key, revision);
   }
 
+  /** The rollout that was started under a key. */
+  started(key: string): Promise<string | undefined> {
+    return this.#named(key, idempotencyKey);
+  }
+
+  /** The open rollout that was told to go back under a key. */
+  takenBack(key: string): Promise<string | undefined> {
+    return this.#named(key, rollBackKey);
+  }
+
+  /** Notes that a rollout is told to go back, before it is; false where the key stands for something. */
+  async noteTakenBack(key: string, rollout: string): Promise<boolean> {
+    const { store, fence } = this.#options;
+    const absent = [idempotencyKey(key), rollBackKey(key)];
+    const compares: Compare[] = [
+      fence.compare,
+      ...absent.map((name): Compare => ({ key: name, is: "absent" })),
+    ];
+    const operations = [{ put: rollBackKey(key), value: new TextEncoder().encode(rollout) }];
+    return (await store.transact({ compares, operations })).committed;
+  }
+
+  async #named(key: string, keyOf: (key: string) => string): Promise<string | undefined> {
+    const row = key === "" ? undefined : await this.#options.store.get(keyOf(key));
+    return row && new TextDecoder().decode(row.value);
+  }
+
   /** The same for a release that is known; `key` empty: always a new one; `revision` 0: any. */
   async commit(start: NewRollout, key: string, revision: number): Promise<string> {
     const { store, fence, engine } = this.#options;
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      const known = key === "" ? undefined : await store.get(idempotencyKey(key));
-      if (known !== undefined) return new TextDecoder().decode(known.value);
+      const known = await this.started(key);
+      if (known !== undefined) return known;
       const prepared = await prepareRows(store, start);
       if (revision !== 0 && prepared.revision !== revision) {
         throw aborted(
@@ -73,5 +97,13 @@ export class RolloutStarter {
       return id;
     }
     throw unavailable(`service ${start.release.service} is being changed by others; try again`);
+  }
+}
+
+/** INVALID_ARGUMENT where a key is too long for the store. */
+export function checkKey(key: string): void {
+  const bytes = Buffer.byteLength(key);
+  if (bytes > KEY_BYTES_MAX) {
+    throw invalid(`idempotency_key has ${bytes} bytes, at most ${KEY_BYTES_MAX}`);
   }
 }

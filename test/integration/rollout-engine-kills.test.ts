@@ -145,7 +145,7 @@ for (const place of WAY_BACK) {
       await deploy(GOOD.sha, RolloutState.ROLLOUT_STATE_SUCCEEDED);
       const id = await deploy(NEXT.sha, RolloutState.ROLLOUT_STATE_BAKING);
       if (place !== "the answer") writeFileSync(armed, place);
-      const answer = call(rollouts, rollouts.rollBack, { id });
+      const answer = call(rollouts, rollouts.rollBack, { id, idempotencyKey: "back" });
       const isAcknowledged = await answer.then(
         () => true,
         () => false,
@@ -156,7 +156,7 @@ for (const place of WAY_BACK) {
       rollouts.close();
       plane = await startControlPlane(root);
       rollouts = connect(RolloutServiceClient, plane.address);
-      if (!isAcknowledged) await call(rollouts, rollouts.rollBack, { id });
+      if (!isAcknowledged) await call(rollouts, rollouts.rollBack, { id, idempotencyKey: "back" });
       await reaches(id, RolloutState.ROLLOUT_STATE_ROLLED_BACK);
       for (const { running, switched } of machines) {
         assert.equal(running, GOOD.release);

@@ -203,20 +203,25 @@ test("roll back by hand: an open rollout goes back, an ended one is followed by 
   const open = await world.rollOut(await world.release("hello", "two", slow));
   await world.reaches(open.id, "baking");
   const { rollouts } = world.plane;
-  const { rollout: same } = await call(rollouts, rollouts.rollBack, { id: "hello" });
+  const back = (idempotencyKey: string) =>
+    call(rollouts, rollouts.rollBack, { id: "hello", idempotencyKey });
+  const { rollout: same } = await back("first");
   assert.equal(same?.id, open.id);
   await world.reaches(open.id, "rolledBack");
   assert.ok(world.machines.every(({ running }) => running === first.release));
   const third = await settle("hello", "three");
-  const { rollout: next } = await call(rollouts, rollouts.rollBack, { id: "hello" });
+  const { rollout: next } = await back("second");
   assert.equal(next?.release, first.release);
+  // Said again by somebody who did not hear the answer: by now the name means other rollouts.
+  assert.equal((await back("first")).rollout?.id, open.id);
+  assert.equal((await back("second")).rollout?.id, next?.id);
   await world.reaches(next?.id ?? "", "succeeded");
   assert.ok(world.machines.every(({ running }) => running === first.release));
   // What failed last is not what the service runs, and so not what it goes back from.
   const bad = await world.release("hello", "bad", FAST);
   for (const relay of world.relays) relay.bad.add(bad.release);
   await world.reaches((await world.rollOut(bad)).id, "rolledBack");
-  const { rollout: again } = await call(rollouts, rollouts.rollBack, { id: "hello" });
+  const { rollout: again } = await back("");
   assert.equal(again?.release, third.release);
   await world.reaches(again?.id ?? "", "succeeded");
 });

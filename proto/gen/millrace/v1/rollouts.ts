@@ -406,6 +406,8 @@ export interface AbortRolloutResponse {
 export interface RollBackRequest {
   /** Rollout id, or the service. Open: its machines go back. Ended: a rollout to the release before it is started. */
   id: string;
+  /** The same key twice goes back once, whatever has become of it meanwhile; empty: go back from what is there now. */
+  idempotencyKey: string;
 }
 
 /** Answer to RollBack. */
@@ -3053,13 +3055,16 @@ export const AbortRolloutResponse: MessageFns<AbortRolloutResponse> = {
 };
 
 function createBaseRollBackRequest(): RollBackRequest {
-  return { id: "" };
+  return { id: "", idempotencyKey: "" };
 }
 
 export const RollBackRequest: MessageFns<RollBackRequest> = {
   encode(message: RollBackRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
+    }
+    if (message.idempotencyKey !== "") {
+      writer.uint32(18).string(message.idempotencyKey);
     }
     return writer;
   },
@@ -3085,6 +3090,14 @@ export const RollBackRequest: MessageFns<RollBackRequest> = {
             message.id = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3098,13 +3111,23 @@ export const RollBackRequest: MessageFns<RollBackRequest> = {
   },
 
   fromJSON(object: any): RollBackRequest {
-    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      idempotencyKey: isSet(object.idempotencyKey)
+        ? globalThis.String(object.idempotencyKey)
+        : isSet(object.idempotency_key)
+        ? globalThis.String(object.idempotency_key)
+        : "",
+    };
   },
 
   toJSON(message: RollBackRequest): unknown {
     const obj: any = {};
     if (message.id !== "") {
       obj.id = message.id;
+    }
+    if (message.idempotencyKey !== "") {
+      obj.idempotencyKey = message.idempotencyKey;
     }
     return obj;
   },
@@ -3115,6 +3138,7 @@ export const RollBackRequest: MessageFns<RollBackRequest> = {
   fromPartial(object: DeepPartial<RollBackRequest>): RollBackRequest {
     const message = createBaseRollBackRequest();
     message.id = object.id ?? "";
+    message.idempotencyKey = object.idempotencyKey ?? "";
     return message;
   },
 };
