@@ -20,6 +20,8 @@ export class Driver<Input, Effect> {
   readonly #now: () => Instant;
   readonly #inbox: (Input | { readonly kind: "wake" })[] = [];
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer ends; it may be earlier than the deadline, as most are put off before they come. */
+  #armedFor = Number.POSITIVE_INFINITY;
   #stepping = false;
   #stopped = false;
 
@@ -62,10 +64,17 @@ export class Driver<Input, Effect> {
   }
 
   #arm(): void {
-    clearTimeout(this.#timer);
     const due = this.#machine.deadline;
-    if (due === Number.POSITIVE_INFINITY) return;
+    if (due >= this.#armedFor) return;
+    clearTimeout(this.#timer);
+    this.#armedFor = due;
     const delayMs = Math.min(Math.max(0, Math.ceil(due - this.#now())), TIMER_DELAY_MS_MAX);
-    this.#timer = setTimeout(() => this.#take({ kind: "wake" }), delayMs);
+    this.#timer = setTimeout(() => this.#fire(), delayMs);
+  }
+
+  #fire(): void {
+    this.#armedFor = Number.POSITIVE_INFINITY;
+    if (this.#now() >= this.#machine.deadline) this.#take({ kind: "wake" });
+    else this.#arm();
   }
 }
