@@ -5,12 +5,13 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { KnownRelay } from "../core/fleet/agent-relay-choice.ts";
 import type { Candidate } from "../core/rollout/targets.ts";
-import type { AgentHello, ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
+import type { AgentHello, PeerSignal, ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
 import { gauge } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
+import type { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
 import { Prefetch } from "./prefetch.ts";
 import { type RelayCommand, RelaySession } from "./relay-session.ts";
 import { removeTree } from "./remove-tree.ts";
@@ -25,8 +26,8 @@ export interface AgentOptions {
   readonly candidate: Candidate;
   readonly join: readonly string[];
   readonly node: SwarmNode;
-  /** Where others can reach our peer; empty: nowhere. */
-  readonly swarmAddress: string;
+  /** Takes calls of peers that TCP does not lead to. */
+  readonly calls?: WebRtcTransport;
   readonly pieceCacheBytes: number;
   readonly keepReleases: number;
   readonly log: Log;
@@ -83,6 +84,11 @@ export class Agent {
     void this.#session.run();
   }
 
+  /** Hands the relay a step of a call; lost where no relay listens now. */
+  signal(signal: PeerSignal): void {
+    this.#session.send({ $case: "signal", signal });
+  }
+
   /** Leaves relay and swarms; the services run on unless `stopServices`. */
   async stop(stopServices: boolean): Promise<void> {
     this.#session.close();
@@ -133,14 +139,18 @@ export class Agent {
         break;
       case "neighbours": {
         const { pack, neighbours } = command.neighbours;
-        const peers = neighbours.map(({ peer, address, relay }) => ({
+        const peers = neighbours.map(({ peer, address, relay, callable }) => ({
           peerId: peer,
           address,
+          isCallable: callable,
           role: relay ? ("relay" as const) : ("agent" as const),
         }));
         this.#shelf.introduce(pack, peers);
         break;
       }
+      case "signal":
+        this.#options.calls?.heard(command.signal);
+        break;
       case "snapshotEnd":
         this.#prefetch.snapshotEnded();
         break;
@@ -212,18 +222,19 @@ export class Agent {
   }
 
   #hello(connect: number): AgentHello {
-    const { candidate, root, swarmAddress } = this.#options;
+    const { candidate, root, node, calls } = this.#options;
     return {
       agent: candidate.agentId,
       boot: this.#boot,
       connect,
       region: candidate.region,
       labels: { ...candidate.labels },
-      swarmAddress,
+      swarmAddress: node.address,
       version: VERSION,
       services: [...this.#services.values()].flatMap((runner) => runner.status() ?? []),
       startedAtMs: this.#startedAtMs,
       root,
+      callable: calls !== undefined,
     };
   }
 

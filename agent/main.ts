@@ -12,6 +12,9 @@ import { keptId } from "../runtime/program/kept-id.ts";
 import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
+import { iceServer } from "../runtime/webrtc/ice-server.ts";
+import { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
+import type { IceServer } from "../runtime/webrtc/wrtc.ts";
 import { Agent } from "./agent.ts";
 
 /** Pieces kept for others: enough for a release of 512 MiB, or the newest part of many small ones. */
@@ -25,6 +28,8 @@ interface Flags {
   readonly label: Readonly<Record<string, string>>;
   readonly listen: string;
   readonly advertise?: string;
+  readonly webrtc: boolean;
+  readonly iceServer: readonly IceServer[];
   readonly pieceCache: number;
   readonly keep: number;
   readonly insecure: boolean;
@@ -40,9 +45,11 @@ const flags = new Command("millrace agent")
   .option("--label <name=value>", "label of this machine; may be repeated", label, {})
   .option("--listen <host:port|none>", "where peers reach it; port 0: a free one", "127.0.0.1:0")
   .option("--advertise <host:port>", "what peers are told, where --listen is a wildcard")
+  .option("--no-webrtc", "reach and be reached by TCP only")
+  .option("--ice-server <url>", "STUN or TURN server for calls; may be repeated", iceServer, [])
   .option("--piece-cache <bytes>", "pieces kept for other machines", whole, PIECE_CACHE_BYTES)
   .option("--keep <n>", "releases kept of each service", whole, 3)
-  .option("--insecure", "listen on other than loopback addresses, with no authentication", false)
+  .option("--insecure", "use other than loopback addresses, with no authentication", false)
   .option("--stop-services", "stop the services when the agent is stopped", false)
   .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", whole)
   .parse()
@@ -59,11 +66,21 @@ const telemetry = await startTelemetry({
   attributes: { "service.instance.id": agentId, "millrace.region": flags.region },
 });
 const isListening = flags.listen !== "none";
+const calls = flags.webrtc
+  ? WebRtcTransport.create({
+      peerId: agentId,
+      isLoopbackOnly: !flags.insecure,
+      iceServers: flags.iceServer,
+      log,
+      send: (signal) => agent.signal(signal),
+    })
+  : undefined;
 const node = await SwarmNode.listen({
   peerId: agentId,
   role: "agent",
   ...(isListening && listenAddress(flags.listen, flags.insecure)),
   advertise: flags.advertise,
+  transports: calls === undefined ? [] : [calls],
   log,
 });
 measureSwarms(node);
@@ -72,7 +89,7 @@ const agent = new Agent({
   candidate: { agentId, region: flags.region, labels: flags.label },
   join: flags.join,
   node,
-  swarmAddress: node.address,
+  calls,
   pieceCacheBytes: flags.pieceCache,
   keepReleases: flags.keep,
   log,

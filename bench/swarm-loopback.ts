@@ -1,16 +1,19 @@
 // One relay gives a pack to some agents on loopback, each peer in a process of its own with a disk
 // store: megabytes a second over all receivers, memory of a peer, and how much came from the relay.
+// With `--by calls` they listen nowhere, and call each other over WebRTC; the parent is who signals.
 // Figures are of this machine's cores and disk as much as of the code.
-import { fork } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, fork } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { blake3 } from "@napi-rs/blake-hash";
 import { PIECE_ROW_BYTES, writePieceRow } from "../core/release/piece-table.ts";
+import type { PeerSignal } from "../proto/gen/millrace/v1/fleet.ts";
 import { DiskPieceStore } from "../runtime/peer/disk-piece-store.ts";
+import type { Introduction } from "../runtime/peer/swarm.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
 
 const MIB = 1024 * 1024;
 const BLOCK_BYTES = 256 * 1024;
@@ -22,32 +25,50 @@ interface Job {
   readonly directory: string;
   readonly pieces: number;
   readonly pieceBytes: number;
+  readonly by: string;
 }
 
+/** What peers and their parent say to each other. */
+type Message =
+  | { readonly kind: "signal"; readonly signal: PeerSignal }
+  | { readonly kind: "ready"; readonly address: string }
+  | { readonly kind: "roster"; readonly roster: readonly Introduction[] }
+  | { readonly kind: "done"; readonly report: Report };
+
 /** Runs it and gives the figures; `mebibytes` of payload to `agents` receivers. */
-async function swarmLoopback(mebibytes: number, agents: number) {
+async function swarmLoopback(mebibytes: number, agents: number, by: string) {
   const root = mkdtempSync(join(tmpdir(), "millrace-bench-swarm-"));
   const pieceBytes = Math.max(BLOCK_BYTES, Math.ceil(mebibytes / 1024) * MIB);
   const pieces = Math.ceil((mebibytes * MIB) / pieceBytes);
   const jobs = Array.from({ length: agents + 1 }, (_, index): Job => {
     const role = index === 0 ? "relay" : "agent";
     const directory = join(root, `${role}-${index}`);
-    return { peerId: `${role}-${index}`, role, directory, pieces, pieceBytes };
+    return { peerId: `${role}-${index}`, role, directory, pieces, pieceBytes, by };
   });
-  const children = jobs.map((job) => fork(import.meta.filename, ["--peer", JSON.stringify(job)]));
+  const children = jobs.map((job) =>
+    fork(import.meta.filename, ["--peer", JSON.stringify(job)], { serialization: "advanced" }),
+  );
+  for (const [index, child] of children.entries()) {
+    child.on("message", (message: Message) => {
+      if (message.kind !== "signal") return;
+      const signal = { ...message.signal, from: jobs[index]?.peerId ?? "" };
+      children[jobs.findIndex(({ peerId }) => peerId === signal.to)]?.send({ ...message, signal });
+    });
+  }
   try {
     const roster = await Promise.all(
-      children.map(async (child, index) => {
-        const [{ address }] = (await once(child, "message")) as [{ address: string }];
-        return { peerId: jobs[index]?.peerId, role: jobs[index]?.role, address };
+      jobs.map(async ({ peerId, role }, index): Promise<Introduction> => {
+        const { address } = await heard(children[index], "ready");
+        return { peerId, role, address, isCallable: by === "calls" };
       }),
     );
     const startedAt = performance.now();
-    for (const child of children.slice(1)) child.send(roster);
-    const messages = await Promise.all(children.slice(1).map((child) => once(child, "message")));
+    const agentsOnly = children.slice(1);
+    for (const child of agentsOnly) child.send({ kind: "roster", roster });
+    const messages = await Promise.all(agentsOnly.map((child) => heard(child, "done")));
     const seconds = (performance.now() - startedAt) / 1000;
     return figures(
-      messages.map(([report]) => report as Report),
+      messages.map(({ report }) => report),
       pieces * pieceBytes,
       seconds,
     );
@@ -55,6 +76,21 @@ async function swarmLoopback(mebibytes: number, agents: number) {
     for (const child of children) child.kill("SIGKILL");
     rmSync(root, { recursive: true });
   }
+}
+
+/** The next message of that kind. */
+function heard<Kind extends Message["kind"]>(
+  from: ChildProcess | NodeJS.Process | undefined,
+  kind: Kind,
+): Promise<Extract<Message, { kind: Kind }>> {
+  return new Promise((resolve) => {
+    const hear = (message: Message): void => {
+      if (message.kind !== kind) return;
+      from?.off("message", hear);
+      resolve(message as Extract<Message, { kind: Kind }>);
+    };
+    from?.on("message", hear);
+  });
 }
 
 function figures(reports: readonly Report[], packBytes: number, seconds: number) {
@@ -67,6 +103,7 @@ function figures(reports: readonly Report[], packBytes: number, seconds: number)
     received_ratio: (fromRelay + fromPeers) / payload,
     relay_ratio: fromRelay / payload,
     agent_rss_mb: Math.max(...reports.map((one) => one.rssBytes)) / 1e6,
+    agent_calls_rss_mb: Math.max(...reports.map((one) => one.callsRssBytes)) / 1e6,
     agent_rss_growth_mb: Math.max(...reports.map((one) => one.rssBytes - one.baseRssBytes)) / 1e6,
   };
 }
@@ -76,6 +113,8 @@ interface Report {
   readonly fromPeers: number;
   readonly rssBytes: number;
   readonly baseRssBytes: number;
+  /** Peak of the process of calls; 0: there was none. */
+  readonly callsRssBytes: number;
 }
 
 async function runPeer(job: Job): Promise<void> {
@@ -93,12 +132,18 @@ async function runPeer(job: Job): Promise<void> {
     );
   }
   const base = process.memoryUsage().rss;
-  const node = await SwarmNode.listen({ ...job, host: "127.0.0.1", port: 0 });
+  const calls = job.by === "calls" ? callsOf(job) : undefined;
+  const { peerId, role } = job;
+  const node = await SwarmNode.listen({
+    peerId,
+    role,
+    ...(calls === undefined ? { host: "127.0.0.1" } : { transports: [calls] }),
+  });
   const swarm = node.join(PACK, store, "all");
   swarm.extend(rows);
   if (job.role === "relay") await seed(job, store, content, (piece) => swarm.stored(piece));
-  process.send?.({ address: node.address });
-  const [roster] = await once(process, "message");
+  tell({ kind: "ready", address: node.address });
+  const { roster } = await heard(process, "roster");
   let peak = process.memoryUsage().rss;
   const sampler = setInterval(() => {
     peak = Math.max(peak, process.memoryUsage().rss);
@@ -106,7 +151,33 @@ async function runPeer(job: Job): Promise<void> {
   swarm.introduce(roster);
   await swarm.whenHas([...Array(job.pieces).keys()]);
   clearInterval(sampler);
-  process.send?.({ ...swarm.bytes, rssBytes: peak, baseRssBytes: base });
+  const callsRssBytes = calls?.pid === undefined ? 0 : peakRssBytes(calls.pid);
+  const report = { ...swarm.bytes, rssBytes: peak, baseRssBytes: base, callsRssBytes };
+  tell({ kind: "done", report });
+}
+
+function callsOf({ peerId }: Job): WebRtcTransport {
+  const silent = { debug: () => {}, info: () => {}, warn: () => {} };
+  const calls = WebRtcTransport.create({
+    peerId,
+    isLoopbackOnly: true,
+    log: silent,
+    send: (signal) => tell({ kind: "signal", signal }),
+  });
+  if (calls === undefined) throw new Error("@roamhq/wrtc is not installed");
+  process.on("message", (message: Message) => {
+    if (message.kind === "signal") calls.heard(message.signal);
+  });
+  return calls;
+}
+
+function peakRssBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+}
+
+function tell(message: Message): void {
+  process.send?.(message);
 }
 
 async function seed(
@@ -139,12 +210,14 @@ const { values } = parseArgs({
     json: { type: "boolean" },
     mebibytes: { type: "string", default: "512" },
     agents: { type: "string", default: "5" },
+    by: { type: "string", default: "tcp" },
     peer: { type: "string" },
   },
 });
 if (values.peer !== undefined) {
   await runPeer(JSON.parse(values.peer));
 } else {
-  const result = await swarmLoopback(Number(values.mebibytes), Number(values.agents));
+  const { mebibytes, agents, by } = values;
+  const result = await swarmLoopback(Number(mebibytes), Number(agents), by);
   console.log(JSON.stringify({ bench: "swarm-loopback", figures: result }));
 }

@@ -53,6 +53,11 @@ export class AgentSession {
     return this.hello.agent;
   }
 
+  /** Whether other peers can open connections to it. */
+  get isReachable(): boolean {
+    return this.hello.swarmAddress !== "" || this.hello.callable;
+  }
+
   get isEnded(): boolean {
     return this.#isEnded;
   }

@@ -6,6 +6,7 @@ import type {
   AgentHello,
   AgentServiceServer,
   ConnectAgentRequest,
+  PeerSignal,
   ServiceStatus,
   SwarmMembership,
 } from "../proto/gen/millrace/v1/fleet.ts";
@@ -28,6 +29,7 @@ export interface AgentSessionsOptions {
   readonly onJoined: (session: AgentSession) => void;
   readonly onStatus: (session: AgentSession, status: ServiceStatus) => void;
   readonly onSwarm: (session: AgentSession, membership: SwarmMembership) => void;
+  readonly onSignal: (session: AgentSession, signal: PeerSignal) => void;
   readonly onGone: (session: AgentSession) => void;
 }
 
@@ -154,6 +156,9 @@ export class AgentSessions {
       case "swarm":
         checkPack(message.swarm.pack);
         this.#options.onSwarm(session, message.swarm);
+        break;
+      case "signal":
+        this.#options.onSignal(session, message.signal);
         break;
       case "hello":
         throw invalid("hello may be said only once");

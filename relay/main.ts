@@ -14,6 +14,9 @@ import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
+import { iceServer } from "../runtime/webrtc/ice-server.ts";
+import { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
+import type { IceServer } from "../runtime/webrtc/wrtc.ts";
 import { Relay } from "./relay.ts";
 
 /** Agents of one relay, by default: a region of 20,000 on one of two, should the other be gone. */
@@ -27,6 +30,8 @@ interface Flags {
   readonly regionStore: string;
   readonly listen: string;
   readonly swarmListen: string;
+  readonly webrtc: boolean;
+  readonly iceServer: readonly IceServer[];
   readonly capacity: number;
   readonly metricsPort?: number;
   readonly insecure: boolean;
@@ -42,9 +47,11 @@ const flags = new Command("millrace relay")
   .requiredOption("--region-store <url>", "blob store of the region, as file:PATH")
   .option("--listen <host:port>", "where agents connect; port 0: a free one", "127.0.0.1:7080")
   .option("--swarm-listen <host:port>", "where peers connect; port 0: a free one", "127.0.0.1:7081")
+  .option("--no-webrtc", "be reached by TCP only")
+  .option("--ice-server <url>", "STUN or TURN server for calls; may be repeated", iceServer, [])
   .option("--capacity <n>", "agents it takes at most", wholeNumber, CAPACITY_DEFAULT)
   .option("--metrics-port <n>", "serve Prometheus metrics on this port of loopback", wholeNumber)
-  .option("--insecure", "listen on other than loopback addresses, without authentication", false)
+  .option("--insecure", "use other than loopback addresses, without authentication", false)
   .parse()
   .opts<Flags>();
 
@@ -72,7 +79,23 @@ async function run(): Promise<void> {
   });
   const origin = await openBlobStore(flags.origin);
   const regionStore = await openBlobStore(flags.regionStore);
-  const node = await SwarmNode.listen({ peerId: relayId, role: "relay", ...swarm, log });
+  const calls = flags.webrtc
+    ? WebRtcTransport.create({
+        peerId: relayId,
+        isLoopbackOnly: !flags.insecure,
+        iceServers: flags.iceServer,
+        log,
+        send: (signal) => relay.signal(signal),
+      })
+    : undefined;
+  const transports = calls === undefined ? [] : [calls];
+  const node = await SwarmNode.listen({
+    peerId: relayId,
+    role: "relay",
+    ...swarm,
+    transports,
+    log,
+  });
   measureSwarms(node);
   const { region, root, capacity } = flags;
   const boot = randomBytes(8).toString("hex");
@@ -85,6 +108,7 @@ async function run(): Promise<void> {
     origin,
     regionStore,
     node,
+    calls,
     log,
   });
   const server = await startGrpcServer({

@@ -8,6 +8,8 @@ import type { Introduction } from "../runtime/peer/swarm.ts";
 export interface RegionMatesOptions {
   readonly relayId: string;
   readonly swarmAddress: string;
+  /** Whether our own peer can be called. */
+  readonly isCallable: boolean;
   readonly region: BlobStore;
   readonly log: Log;
   /** Ids of all live relays, ours too, and those whose region store is not ours. */
@@ -32,13 +34,16 @@ export class RegionMates {
 
   /** All relays as peers, ours first. */
   get neighbours(): readonly Neighbour[] {
-    const { relayId, swarmAddress } = this.#options;
+    const { relayId, swarmAddress, isCallable } = this.#options;
     const others = this.#others.map(({ id, swarmAddress: address }) => ({
       peer: id,
       address,
       relay: true,
+      // Its own agents call it; ours have us.
+      callable: false,
     }));
-    return [{ peer: relayId, address: swarmAddress, relay: true }, ...others];
+    const own = { peer: relayId, address: swarmAddress, relay: true, callable: isCallable };
+    return [own, ...others];
   }
 
   /** Leaves our mark in the region's store; where that fails it is tried again with the next change. */

@@ -7,6 +7,7 @@ import { isPackId } from "../core/release/pack-id.ts";
 import type {
   AgentServiceServer,
   PackProgress,
+  PeerSignal,
   RosterServiceServer,
   SnapshotEnd,
 } from "../proto/gen/millrace/v1/fleet.ts";
@@ -16,6 +17,7 @@ import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { gauge, total } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
+import type { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
 import { tellAssignments, tellOrder, tellOrderEnded, tellSnapshot } from "./agent-commands.ts";
 import type { AgentSession } from "./agent-session.ts";
 import { AgentSessions } from "./agent-sessions.ts";
@@ -29,6 +31,7 @@ import { PermitJournal } from "./permit-journal.ts";
 import { RegionMates } from "./region-mates.ts";
 import { ReportPace, reportOf } from "./report.ts";
 import { RosterLinks } from "./roster-links.ts";
+import { SignalSwitch } from "./signal-switch.ts";
 import { SwarmDirectory } from "./swarm-directory.ts";
 
 export interface RelayOptions {
@@ -41,6 +44,8 @@ export interface RelayOptions {
   readonly origin: BlobStore;
   readonly regionStore: BlobStore;
   readonly node: SwarmNode;
+  /** Takes calls of agents that TCP does not lead here. */
+  readonly calls?: WebRtcTransport;
   readonly log: Log;
 }
 
@@ -61,6 +66,7 @@ export class Relay {
   readonly #roster: Roster;
   readonly #links: RosterLinks;
   readonly #directory: SwarmDirectory;
+  readonly #signals: SignalSwitch;
   readonly #mirroring: Mirroring;
   readonly #mates: RegionMates;
   readonly #pace: ReportPace;
@@ -71,7 +77,7 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    const { relayId, region, root, capacity, log, node } = options;
+    const { relayId, region, root, capacity, log, node, calls } = options;
     this.#pace = new ReportPace(() => this.#report());
     const onChange = (): void => this.#pace.changed();
     this.#gate = new CommandGate(root);
@@ -79,7 +85,12 @@ export class Relay {
     // Without an earlier life it has no agents to wait for.
     this.#settlesAt = this.#book.isComplete ? monotonicNow() + RELAY_BACKOFF.mostMs : 0;
     this.#roster = new Roster(relayId, Math.random);
-    this.#links = new RosterLinks({ relayId, roster: this.#roster, log });
+    this.#links = new RosterLinks({
+      relayId,
+      roster: this.#roster,
+      log,
+      onSignal: (sibling, signal) => this.#signals.passedOn(sibling, signal),
+    });
     this.#sessions = new AgentSessions({
       region,
       capacity,
@@ -90,7 +101,15 @@ export class Relay {
         onChange();
       },
       onSwarm: (session, membership) => this.#directory.heard(session, membership),
+      onSignal: (session, signal) => this.#signals.heard(session, signal),
       onGone: (session) => this.#gone(session),
+    });
+    this.#signals = new SignalSwitch({
+      relayId,
+      roster: this.#roster,
+      session: (agentId) => this.#sessions.get(agentId),
+      toSibling: (sibling, signal) => this.#links.signal(sibling, signal),
+      toOwnPeer: (signal) => calls?.heard(signal),
     });
     this.#desks = new PermitDesks({
       relayId,
@@ -113,6 +132,7 @@ export class Relay {
     this.#mates = new RegionMates({
       relayId,
       swarmAddress: node.address,
+      isCallable: calls !== undefined,
       region: options.regionStore,
       log,
       onChange: (relays, apart) => this.#mirroring.siblings(relays, apart),
@@ -136,6 +156,11 @@ export class Relay {
 
   rosterService(): RosterServiceServer {
     return this.#links.service();
+  }
+
+  /** Passes on a step of a call that our own peer takes. */
+  signal(signal: PeerSignal): void {
+    this.#signals.spoken(signal);
   }
 
   /** Goes on with what was kept on disk, and connects to the control plane. */
@@ -203,7 +228,11 @@ export class Relay {
   #member(pack: string, session: AgentSession, joined: boolean): void {
     const membership = {
       pack,
-      member: { peerId: session.id, address: session.hello.swarmAddress },
+      member: {
+        peerId: session.id,
+        address: session.hello.swarmAddress,
+        isCallable: session.hello.callable,
+      },
     };
     if (joined) this.#roster.join(membership);
     else this.#roster.leave(pack, session.id);

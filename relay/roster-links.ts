@@ -4,6 +4,7 @@
 import type { Membership, Roster } from "../core/fleet/roster.ts";
 import { RosterOutbox } from "../core/fleet/roster-outbox.ts";
 import {
+  type PeerSignal,
   type RelayInfo,
   RosterServiceClient,
   type RosterServiceServer,
@@ -14,6 +15,7 @@ import { monotonicNow } from "../runtime/driver.ts";
 import { connect } from "../runtime/grpc/client.ts";
 import type { Log } from "../runtime/log.ts";
 import { BackOff } from "../runtime/program/back-off.ts";
+import { neighbourOf } from "./swarm-directory.ts";
 
 const BACK_OFF_MS_FIRST = 100;
 const BACK_OFF_MS_LAST = 5_000;
@@ -35,6 +37,8 @@ export interface RosterLinksOptions {
   readonly relayId: string;
   readonly roster: Roster;
   readonly log: Log;
+  /** A sibling passes on a step of a call. */
+  readonly onSignal: (sibling: string, signal: PeerSignal) => void;
 }
 
 /** Keeps a stream to every sibling. */
@@ -69,6 +73,16 @@ export class RosterLinks {
   /** An own agent has joined or left a swarm. */
   changed(membership: Membership, joined: boolean): void {
     for (const link of this.#open) link.changed(membership, joined);
+  }
+
+  /** Passes a step of a call to a sibling; false where no stream leads there. */
+  signal(relayId: string, signal: PeerSignal): boolean {
+    for (const link of this.#open) {
+      if (link.sibling !== relayId) continue;
+      link.signal(signal);
+      return true;
+    }
+    return false;
   }
 
   /** Handlers of the gRPC service. */
@@ -106,8 +120,7 @@ export class RosterLinks {
 
   /** Uses a stream until it ends; true where the other side has spoken. */
   #keep(stream: Stream): Promise<boolean> {
-    const { relayId, roster } = this.#options;
-    const link = new RosterLink(stream, relayId, roster);
+    const link = new RosterLink(stream, this.#options);
     this.#open.add(link);
     return new Promise((resolve) => {
       const done = (): void => {
@@ -131,12 +144,16 @@ class RosterLink {
   readonly #outbox: RosterOutbox;
   #timer: NodeJS.Timeout | undefined;
   #hasEnded = false;
+  readonly #onSignal: RosterLinksOptions["onSignal"];
   hasHeard = false;
+  /** Who is at the other end, once it has said so. */
+  sibling: string | undefined;
 
-  constructor(stream: Stream, relayId: string, roster: Roster) {
+  constructor(stream: Stream, { relayId, roster, onSignal }: RosterLinksOptions) {
     this.#stream = stream;
     this.#relayId = relayId;
     this.#roster = roster;
+    this.#onSignal = onSignal;
     this.#outbox = new RosterOutbox(roster.own());
     this.#speak();
   }
@@ -146,9 +163,11 @@ class RosterLink {
     this.#arm();
   }
 
-  heard({ relay, full, joined, left }: Share): void {
+  heard({ relay, full, joined, left, signals }: Share): void {
     this.hasHeard = true;
     if (relay === this.#relayId || !isNamed(relay)) return;
+    this.sibling = relay;
+    for (const signal of signals) this.#onSignal(relay, signal);
     if (full) this.#roster.forget(relay);
     for (const { pack, peer } of left) {
       if (peer !== undefined) this.#roster.leave(pack, peer.peer, relay);
@@ -156,8 +175,14 @@ class RosterLink {
     for (const { pack, peer } of joined) {
       if (peer === undefined || !isNamed(pack, peer.peer)) continue;
       if (peer.address.length > ADDRESS_MAX) continue;
-      this.#roster.join({ pack, member: { peerId: peer.peer, address: peer.address } }, relay);
+      const { peer: peerId, address, callable } = peer;
+      this.#roster.join({ pack, member: { peerId, address, isCallable: callable } }, relay);
     }
+  }
+
+  signal(signal: PeerSignal): void {
+    const said = { joined: [], left: [], packs: [], signals: [signal] };
+    this.#stream.write({ relay: this.#relayId, full: false, ...said });
   }
 
   end(): void {
@@ -176,6 +201,7 @@ class RosterLink {
         joined: joined.map(memberOf),
         left: left.map(memberOf),
         packs: [],
+        signals: [],
       });
     }
     this.#arm();
@@ -189,7 +215,7 @@ class RosterLink {
 }
 
 function memberOf({ pack, member }: Membership): SwarmMember {
-  return { pack, peer: { peer: member.peerId, address: member.address, relay: false } };
+  return { pack, peer: neighbourOf(member) };
 }
 
 function isNamed(...names: readonly string[]): boolean {

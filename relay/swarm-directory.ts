@@ -2,7 +2,7 @@
 // known, and whom to connect to. The pieces themselves never pass here.
 
 import { status } from "@grpc/grpc-js";
-import { NEIGHBOURS_TOLD, type Roster } from "../core/fleet/roster.ts";
+import { NEIGHBOURS_TOLD, type Roster, type RosterMember } from "../core/fleet/roster.ts";
 import { PIECE_ROW_BYTES } from "../core/release/piece-table.ts";
 import type { Neighbour, SwarmMembership } from "../proto/gen/millrace/v1/fleet.ts";
 import { RpcError } from "../runtime/grpc/rpc-error.ts";
@@ -19,7 +19,7 @@ export interface SwarmDirectoryOptions {
   readonly room: (pack: string) => PackRoom | undefined;
   /** The region's relays as neighbours, ours first. */
   readonly relays: () => readonly Neighbour[];
-  /** An own agent that can be dialled has joined or left a swarm. */
+  /** An own agent that can be dialled or called has joined or left a swarm. */
   readonly onMember: (pack: string, session: AgentSession, joined: boolean) => void;
 }
 
@@ -65,7 +65,7 @@ export class SwarmDirectory {
     const room = this.#options.room(pack);
     if (room !== undefined) this.#tellRows(session, room);
     this.#introduce(session, pack, place);
-    if (session.hello.swarmAddress !== "") this.#options.onMember(pack, session, true);
+    if (session.isReachable) this.#options.onMember(pack, session, true);
   }
 
   #leave(session: AgentSession, pack: string): void {
@@ -73,7 +73,7 @@ export class SwarmDirectory {
     const sessions = this.#sessions.get(pack);
     sessions?.delete(session);
     if (sessions?.size === 0) this.#sessions.delete(pack);
-    if (session.hello.swarmAddress !== "") this.#options.onMember(pack, session, false);
+    if (session.isReachable) this.#options.onMember(pack, session, false);
   }
 
   /** Sends the rows that the agent has not got yet. */
@@ -98,10 +98,18 @@ export class SwarmDirectory {
 
   /** Sends the relays, and a few members that the agent has not heard of. */
   #introduce(session: AgentSession, pack: string, place: SwarmPlace): void {
-    const chosen = this.#options.roster.choose(pack, session.id, NEIGHBOURS_TOLD, place.peers);
+    const { swarmAddress, callable } = session.hello;
+    const isCaller = swarmAddress === "" && callable;
+    const asker = { peerId: session.id, isCaller, told: place.peers };
+    const chosen = this.#options.roster.choose(pack, asker, NEIGHBOURS_TOLD);
     for (const { peerId } of chosen) place.peers.add(peerId);
-    const agents = chosen.map(({ peerId, address }) => ({ peer: peerId, address, relay: false }));
+    const agents = chosen.map(neighbourOf);
     const neighbours = [...this.#options.relays(), ...agents];
     session.send({ $case: "neighbours", neighbours: { pack, neighbours } });
   }
+}
+
+/** A member as its neighbours are told of it. */
+export function neighbourOf({ peerId, address, isCallable }: RosterMember): Neighbour {
+  return { peer: peerId, address, relay: false, callable: isCallable };
 }

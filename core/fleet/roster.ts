@@ -8,10 +8,23 @@ import type { Random } from "../swarm/random.ts";
  */
 export const NEIGHBOURS_TOLD = 8;
 
-/** An agent in a swarm; `address` is host:port. */
+/** An agent in a swarm; `address` is host:port, or empty where it does not listen. */
 export interface RosterMember {
   readonly peerId: string;
   readonly address: string;
+  /** It can be called by way of its relay. */
+  readonly isCallable: boolean;
+}
+
+/** Who asks for members, and what it has been told. */
+export interface Asker {
+  readonly peerId: string;
+  /**
+   * Whether it may be told of members that can only be called. Not where it has an address itself:
+   * they dial it, and TCP costs less than calls.
+   */
+  readonly isCaller: boolean;
+  readonly told: ReadonlySet<string>;
 }
 
 /** A member of a pack's swarm. */
@@ -57,7 +70,7 @@ export class Roster {
   /** All memberships of our own agents. */
   own(): Membership[] {
     return [...this.#swarms].flatMap(([pack, swarm]) =>
-      swarm.of(this.#own).map(({ peerId, address }) => ({ pack, member: { peerId, address } })),
+      swarm.of(this.#own).map(({ relayId: _, ...member }) => ({ pack, member })),
     );
   }
 
@@ -66,9 +79,14 @@ export class Roster {
     return this.#swarms.get(pack)?.size ?? 0;
   }
 
-  /** Up to `count` members at random, without the asker and those it was told before. */
-  choose(pack: string, asker: string, count: number, told: ReadonlySet<string>): RosterMember[] {
-    return this.#swarms.get(pack)?.choose(asker, count, told, this.#random) ?? [];
+  /** The relay of a member, ours or a sibling. */
+  relayOf(pack: string, peerId: string): string | undefined {
+    return this.#swarms.get(pack)?.get(peerId)?.relayId;
+  }
+
+  /** Up to `count` members at random, without the asker, those it knows and those of no use to it. */
+  choose(pack: string, asker: Asker, count: number): RosterMember[] {
+    return this.#swarms.get(pack)?.choose(asker, count, this.#random) ?? [];
   }
 }
 
@@ -110,7 +128,7 @@ class SwarmMembers {
   }
 
   /** A walk from a random place in steps of a random stride would favour runs; draw and skip instead. */
-  choose(asker: string, count: number, told: ReadonlySet<string>, random: Random): RosterMember[] {
+  choose({ peerId: own, isCaller, told }: Asker, count: number, random: Random): RosterMember[] {
     const chosen = new Map<string, RosterMember>();
     const size = this.#entries.length;
     const isFew = size <= 4 * count;
@@ -118,8 +136,11 @@ class SwarmMembers {
     const order = isFew ? shuffled(this.#entries, random) : undefined;
     for (let draw = 0; draw < drawsMax && chosen.size < count; draw += 1) {
       const entry = order?.[draw] ?? (this.#entries[Math.floor(random() * size)] as Entry);
-      const { peerId, address } = entry;
-      if (peerId !== asker && !told.has(peerId)) chosen.set(peerId, { peerId, address });
+      const { relayId: _, ...member } = entry;
+      const isOfUse = member.address !== "" || (isCaller && member.isCallable);
+      if (isOfUse && member.peerId !== own && !told.has(member.peerId)) {
+        chosen.set(member.peerId, member);
+      }
     }
     return [...chosen.values()];
   }

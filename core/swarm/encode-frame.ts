@@ -23,8 +23,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return bytes;
     }
     case "have":
-    case "offer":
-      return words(frame.kind, frame.pieces);
+      return words("have", frame.pieces);
     case "request":
       return words("request", [frame.piece, frame.offset, frame.bytes]);
     case "cancel":
@@ -47,8 +46,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return bytes;
     }
     case "alive":
-    case "got":
-      return start(frame.kind, 0);
+      return start("alive", 0);
     case "note": {
       const bytes = start("note", frame.bytes.length);
       bytes.set(frame.bytes, FRAME_HEAD_BYTES);

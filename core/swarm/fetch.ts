@@ -11,9 +11,7 @@ export interface Fetch {
   asked: number;
   arrived: number;
   stored: number;
-  /** Who gave the first block, and who others where there are several. */
-  giver: PeerId | undefined;
-  others: Set<PeerId> | undefined;
+  readonly givers: Set<PeerId>;
   /** It was corrupt once with several givers: now one must give all, so that blame is clear. */
   readonly isSuspect: boolean;
   /** All is stored, and its digest is being compared. */
@@ -28,8 +26,7 @@ export function newFetch(piece: number, bytes: number, isSuspect: boolean): Fetc
     asked: 0,
     arrived: 0,
     stored: 0,
-    giver: undefined,
-    others: undefined,
+    givers: new Set(),
     isSuspect,
     isFinishing: false,
   };
@@ -54,19 +51,5 @@ export function restart(fetch: Fetch): void {
   fetch.asked = 0;
   fetch.arrived = 0;
   fetch.stored = 0;
-  fetch.giver = undefined;
-  fetch.others = undefined;
-}
-
-/** Notes who gave a block. */
-export function noteGiver(fetch: Fetch, giver: PeerId): void {
-  if (fetch.giver === undefined) fetch.giver = giver;
-  if (fetch.giver === giver) return;
-  fetch.others ??= new Set();
-  fetch.others.add(giver);
-}
-
-/** All who gave a block, first giver first. */
-export function giversOf(fetch: Fetch): PeerId[] {
-  return fetch.giver === undefined ? [] : [fetch.giver, ...(fetch.others ?? [])];
+  fetch.givers.clear();
 }

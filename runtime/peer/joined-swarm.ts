@@ -146,11 +146,6 @@ export class JoinedSwarm implements Swarm {
     return this.#links.size;
   }
 
-  /** Whether a connection to that peer stands. */
-  hasLink(peer: PeerId): boolean {
-    return this.#links.has(peer);
-  }
-
   async leave(): Promise<void> {
     if (!this.#hasLeft) {
       this.#hasLeft = true;

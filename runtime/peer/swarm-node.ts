@@ -18,6 +18,8 @@ import { TcpTransport } from "./tcp-transport.ts";
 const CONNECTIONS_MAX = 1024;
 /** Of these, such that have not said hello. */
 const STRANGERS_MAX = 128;
+/** A way led to a peer that does not want us: no other way is tried. */
+const SAID = "peer said: ";
 /** How often connections are looked at for being late. */
 const TICK_MS = 1_000;
 
@@ -206,7 +208,7 @@ export class SwarmNode {
     if (reason !== undefined) swarm.dialFailed(peer.peerId, reason);
   }
 
-  /** Tries the ways to a peer, until one leads there or the peer has come by itself. */
+  /** Tries the ways to a peer, until one leads there. */
   async #tryAll(swarm: JoinedSwarm, peer: Introduction): Promise<string | undefined> {
     const reasons: string[] = [];
     for (const transport of this.#transports) {
@@ -219,7 +221,7 @@ export class SwarmNode {
       });
       if (reason === undefined) return undefined;
       reasons.push(reason);
-      if (swarm.hasLink(peer.peerId)) break;
+      if (reason.startsWith(SAID)) break;
     }
     return reasons.join("; ") || "no way leads to it";
   }
@@ -270,7 +272,7 @@ export class SwarmNode {
       {
         frame: (frame: Frame) => {
           if (frame.kind === "hello") next.hello(frame);
-          else if (frame.kind === "bye") said = `peer said: ${frame.reason}`;
+          else if (frame.kind === "bye") said = `${SAID}${frame.reason}`;
           else connection.destroy();
         },
         block: (_, buffer) => {

@@ -2,11 +2,13 @@
 // which pieces came. How they come is the business of `core/swarm` and of `swarm-node.ts`.
 import type { PeerRole } from "../../core/swarm/message.ts";
 
-/** Someone to exchange pieces with; `address` is host:port. */
+/** Someone to exchange pieces with; `address` is host:port, or empty where it does not listen. */
 export interface Introduction {
   readonly peerId: string;
   readonly address: string;
   readonly role: PeerRole;
+  /** It can be called with the help of a relay. */
+  readonly isCallable?: boolean;
 }
 
 /** How far a swarm is; bytes are encoded bytes of pieces, `fromRelay` and `fromPeers` payload received. */

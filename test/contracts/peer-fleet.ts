@@ -1,5 +1,4 @@
-// A few real peers on loopback in this process, each with a disk store of its own, for tests of the
-// swarm over TCP.
+// A few real peers in this process, each with a disk store of its own, for tests of the swarm.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +8,7 @@ import { DiskPieceStore } from "../../runtime/peer/disk-piece-store.ts";
 import type { PieceStore } from "../../runtime/peer/piece-store.ts";
 import type { Introduction, Swarm } from "../../runtime/peer/swarm.ts";
 import { SwarmNode } from "../../runtime/peer/swarm-node.ts";
-import { BadWire } from "./bad-wire.ts";
+import type { PeerWay } from "./peer-way.ts";
 import { put } from "./piece-store-contract.ts";
 import type { SamplePieces } from "./sample-pieces.ts";
 
@@ -27,10 +26,12 @@ export class PeerFleet {
   readonly #sample: SamplePieces;
   readonly #directory = mkdtempSync(join(tmpdir(), "millrace-peers-"));
   readonly #peers: FleetPeer[] = [];
-  readonly #wires: BadWire[] = [];
+  /** How they reach each other. */
+  readonly way: PeerWay;
 
-  constructor(sample: SamplePieces) {
+  constructor(sample: SamplePieces, way: PeerWay) {
     this.#sample = sample;
+    this.way = way;
   }
 
   /** Starts a peer that has the rows, and when it `seeds` all pieces. */
@@ -47,24 +48,17 @@ export class PeerFleet {
         await put(store, piece, content);
     }
     const { now } = options;
-    const node = await SwarmNode.listen({ peerId, role, host: "127.0.0.1", port: 0, now });
+    const node = await SwarmNode.listen({ peerId, role, ...this.way.options(peerId), now });
     const swarm = node.join(PACK, store, "all");
-    const introduction = { peerId, address: node.address, role };
+    const introduction = this.way.introduction(peerId, node, role);
     const peer = { introduction, node, swarm, store };
     this.#peers.push(peer);
     return peer;
   }
 
   /** A wire in front of a peer, which flips a bit of one byte, so far into what the peer sends. */
-  async flip(peer: FleetPeer, atByte: number): Promise<Introduction> {
-    const wire = await BadWire.listen(peer.node.address, atByte);
-    this.#wires.push(wire);
-    return { ...peer.introduction, address: wire.address };
-  }
-
-  /** Bytes that were flipped so far. */
-  get flips(): number {
-    return this.#wires.filter((wire) => wire.hasFlipped).length;
+  flip(peer: FleetPeer, atByte: number): Promise<Introduction> {
+    return this.way.flip(peer.introduction, atByte);
   }
 
   /** Resolves when a peer has every piece, and they are what they should be. */
@@ -84,7 +78,7 @@ export class PeerFleet {
       await peer.store.close();
       assert.equal(peer.node.buffersTaken, 0, `buffers of ${peer.introduction.peerId} are missing`);
     }
-    for (const wire of this.#wires) await wire.close();
+    await this.way.close();
     rmSync(this.#directory, { recursive: true });
   }
 }

@@ -82,7 +82,7 @@ test("threat 19: an agent takes no path for a service, a release or a pack", asy
       $case: "rows",
       rows: { pack: name, firstPiece: 0, table: Buffer.alloc(44), sealed: true },
     });
-    const neighbours = [{ peer: name, address: "127.0.0.1:9", relay: false }];
+    const neighbours = [{ peer: name, address: "127.0.0.1:9", relay: false, callable: false }];
     relay.send({ $case: "neighbours", neighbours: { pack: name, neighbours } });
     relay.send({ $case: "orderEnded", orderEnded: { id: name, pack: name, keep: false } });
   }

@@ -146,7 +146,7 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
     assert.ok(rows.table.equals(pack.rows.subarray(0, 2 * PIECE_ROW_BYTES)));
     const { neighbours } = await early.command("neighbours");
     assert.deepEqual(neighbours.neighbours, [
-      { peer: relay.id, address: relay.swarm, relay: true },
+      { peer: relay.id, address: relay.swarm, relay: true, callable: true },
     ]);
     line.send({ $case: "pack", pack: { ...progress, segments: 3, sealed: true } });
     await early.command("rows", (command) => command.rows.sealed);
@@ -156,7 +156,7 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
     late.send({ $case: "swarm", swarm: { pack: pack.pack, joined: true, hungry: true } });
     const met = await late.command("neighbours");
     assert.deepEqual(met.neighbours.neighbours.slice(1), [
-      { peer: "agent-early", address: "127.0.0.1:5001", relay: false },
+      { peer: "agent-early", address: "127.0.0.1:5001", relay: false, callable: false },
     ]);
     early.close();
     late.close();

@@ -107,6 +107,7 @@ function helloOf(hello: Partial<AgentHello>): AgentHello {
     services: [],
     startedAtMs: 1,
     root: "/agent",
+    callable: false,
     ...hello,
   };
 }

@@ -237,7 +237,7 @@ export class ScriptedRelay {
     if (sealed === undefined) return;
     const table = Buffer.from(sealed.table.rows);
     this.send({ $case: "rows", rows: { pack, firstPiece: 0, table, sealed: true } });
-    const neighbour = { peer: "relay-1", address: this.swarmAddress, relay: true };
+    const neighbour = { peer: "relay-1", address: this.swarmAddress, relay: true, callable: false };
     this.send({ $case: "neighbours", neighbours: { pack, neighbours: [neighbour] } });
   }
 }

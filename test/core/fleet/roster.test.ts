@@ -2,31 +2,55 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Membership, Roster } from "../../../core/fleet/roster.ts";
+import { type Asker, type Membership, Roster } from "../../../core/fleet/roster.ts";
 import { MEMBERS_PER_MESSAGE_MAX, RosterOutbox } from "../../../core/fleet/roster-outbox.ts";
 import { seededRandom } from "../../../core/swarm/random.ts";
 
 const at = (pack: string, peerId: string): Membership => ({
   pack,
-  member: { peerId, address: `${peerId}:1` },
+  member: { peerId, address: `${peerId}:1`, isCallable: false },
+});
+
+const asker = (peerId: string, told: Iterable<string> = [], isCaller = false): Asker => ({
+  peerId,
+  isCaller,
+  told: new Set(told),
 });
 
 test("a newcomer is told others at random, never itself or whom it knows", () => {
   const roster = new Roster("me", seededRandom(1));
   for (let index = 0; index < 100; index += 1) roster.join(at("p", `a${index}`));
-  const first = roster.choose("p", "a0", 8, new Set());
+  const first = roster.choose("p", asker("a0"), 8);
   assert.equal(new Set(first.map(({ peerId }) => peerId)).size, 8);
   assert.ok(!first.some(({ peerId }) => peerId === "a0"));
   const told = new Set(first.map(({ peerId }) => peerId));
-  assert.ok(!roster.choose("p", "a0", 8, told).some(({ peerId }) => told.has(peerId)));
-  assert.deepEqual(roster.choose("q", "a0", 8, new Set()), []);
+  assert.ok(!roster.choose("p", asker("a0", told), 8).some(({ peerId }) => told.has(peerId)));
+  assert.deepEqual(roster.choose("q", asker("a0"), 8), []);
 });
 
 test("all of a small swarm are told", () => {
   const roster = new Roster("me", seededRandom(1));
   for (const id of ["a", "b", "c"]) roster.join(at("p", id));
-  const told = roster.choose("p", "a", 8, new Set()).map(({ peerId }) => peerId);
+  const told = roster.choose("p", asker("a"), 8).map(({ peerId }) => peerId);
   assert.deepEqual(told.toSorted(), ["b", "c"]);
+});
+
+test("members without an address are told to those alone who can call and cannot be dialled", () => {
+  const roster = new Roster("me", seededRandom(1));
+  const put = (peerId: string, address: string, isCallable: boolean) =>
+    roster.join({ pack: "p", member: { peerId, address, isCallable } });
+  put("dialled", "a:1", false);
+  put("both", "b:1", true);
+  put("called", "", true);
+  const told = (isCaller: boolean) =>
+    roster
+      .choose("p", asker("z", [], isCaller), 8)
+      .map(({ peerId }) => peerId)
+      .toSorted();
+  assert.deepEqual(told(false), ["both", "dialled"]);
+  assert.deepEqual(told(true), ["both", "called", "dialled"]);
+  assert.equal(roster.relayOf("p", "called"), "me");
+  assert.equal(roster.relayOf("p", "nobody"), undefined);
 });
 
 test("an agent that moved to another relay is not lost when the old one lets it go", () => {
@@ -80,7 +104,7 @@ test("a sibling that hears every message knows the same members, whatever happen
       for (const pack of ["p", "q"]) {
         const names = (roster: Roster) =>
           roster
-            .choose(pack, "", 10, new Set())
+            .choose(pack, asker(""), 10)
             .map(({ peerId }) => peerId)
             .toSorted();
         assert.deepEqual(names(theirs), names(mine));

@@ -13,23 +13,18 @@ check(
   > send r request 0 256K+256K
   > send r request 0 512K+88K
   received r block 0 0K+256K
-  > send r got
   > store-block r 0 0K+256K
   block-stored r 0 0K+256K
   > nothing
   received r block 0 256K+256K
-  > send r got
   > store-block r 0 256K+256K
   block-stored r 0 256K+256K
   received r block 0 512K+88K
-  > send r got
   > store-block r 0 512K+88K
   block-stored r 0 512K+88K
   > finish 0
   piece-verified 0
-  > send r have 0
   > send a have 0
-  > send a offer 0
 `,
 );
 
@@ -42,37 +37,30 @@ check(
   received a bitfield 0
   > send a request 0 0K+100K
   received a block 0 0K+100K
-  > send a got
   > store-block a 0 0K+100K
   block-stored a 0 0K+100K
   > finish 0
   piece-verified 0
-  > send a have 0
+  > nothing
 `,
 );
 
 check(
-  "takes what a relay offers at once, and of an agent's offer the piece that fewest have",
+  "asks the relay only for what no agent has",
   `
-  extended 100K 100K 100K
+  extended 100K 100K
   wanted all
   connected a
-  connected b
   connected r
-  received a bitfield 0-1
+  received a bitfield 0
   > send a request 0 0K+100K
-  received b bitfield 0
-  received r offer 2
-  > send r request 2 0K+100K
-  received b offer 0
-  > send b cancel 0
-  received a offer 0-1
-  > send a request 1 0K+100K
+  received r bitfield 0-1
+  > send r request 1 0K+100K
 `,
 );
 
 check(
-  "goes on with a relay where an agent is slow",
+  "asks the relay for the rest once the agent with it is slow",
   `
   extended 2048K 100K
   wanted 0
@@ -85,6 +73,8 @@ check(
   > send a request 0 768K+256K
   > send a request 0 1024K+256K
   > send a request 0 1280K+256K
+  > send a request 0 1536K+256K
+  > send a request 0 1792K+256K
   received r bitfield 0-1
   wanted 1
   > nothing
@@ -97,6 +87,8 @@ check(
   > send r request 0 512K+256K
   > send r request 0 768K+256K
   > send r request 0 1024K+256K
+  > send r request 0 1280K+256K
+  > send r request 0 1536K+256K
 `,
 );
 
@@ -112,7 +104,6 @@ check(
   > send a request 0 256K+256K
   received b bitfield 0
   received a block 0 0K+256K
-  > send a got
   > store-block a 0 0K+256K
   disconnected a
   > nothing
@@ -160,7 +151,6 @@ check(
   wake
   > send a cancel 0
   received a block 0 0K+100K
-  > send a got
   > drop-block a
 `,
 );
@@ -172,7 +162,6 @@ check(
   wanted all
   connected a
   received a block 0 0K+100K
-  > send a got
   > drop-block a
   > disconnect a: protocol violation
 `,
@@ -187,7 +176,6 @@ check(
   received a bitfield 0
   > send a request 0 0K+100K
   received a block 0 0K+100K
-  > send a got
   > store-block a 0 0K+100K
   block-stored a 0 0K+100K
   > finish 0
@@ -197,7 +185,6 @@ check(
   received a bitfield 0
   > send a request 0 0K+100K
   received a block 0 0K+100K
-  > send a got
   > store-block a 0 0K+100K
   block-stored a 0 0K+100K
   > finish 0
@@ -219,7 +206,6 @@ check(
   > send a request 0 0K+256K
   > send a request 0 256K+256K
   received a block 0 0K+256K
-  > send a got
   > store-block a 0 0K+256K
   block-stored a 0 0K+256K
   disconnected a
@@ -227,7 +213,6 @@ check(
   received b bitfield 0
   > send b request 0 256K+256K
   received b block 0 256K+256K
-  > send b got
   > store-block b 0 256K+256K
   block-stored b 0 256K+256K
   > finish 0
@@ -238,7 +223,6 @@ check(
   > send c request 0 0K+256K
   > send c request 0 256K+256K
   received c block 0 0K+256K
-  > send c got
   > store-block c 0 0K+256K
   block-stored c 0 0K+256K
   at 1s
@@ -291,7 +275,6 @@ check(
   piece-added 0
   connected a
   > send a bitfield 0
-  > send a offer 0
   received a request 0 0K+256K
   > send-block a 0 0K+256K
   received a request 0 256K+256K
@@ -310,7 +293,6 @@ check(
   piece-added 0
   connected a
   > send a bitfield 0
-  > send a offer 0
   received a request 1 0K+100K
   > send a refuse 1 absent
   received a request 7 0K+100K
@@ -321,87 +303,42 @@ check(
 );
 
 check(
-  "a relay offers each piece once before it offers one again",
+  "a relay gives a piece once, and spares the repeat while it may be handed on",
   `
-  extended 700K 700K 700K
+  extended 512K
   piece-added 0
-  piece-added 1
   connected a
-  > send a offer 0
+  > send a bitfield 0
   connected b
-  > send b offer 1
-  piece-added 2
+  > send b bitfield 0
   received a request 0 0K+256K
   > send-block a 0 0K+256K
-  received a request 0 256K+256K
-  > send-block a 0 256K+256K
-  received a request 0 512K+188K
-  received a got
-  block-sent a
-  > send-block a 0 512K+188K
-  received a got
-  block-sent a
-  > send a offer 2
-  received a got
-  block-sent a
-  received a have 0
+  received b request 0 0K+256K
+  > send b refuse 0 lent
+  received b request 0 256K+256K
+  > nothing
+  received b cancel 0
+  at 1s
+  received b request 0 0K+256K
+  > send-block b 0 0K+256K
 `,
   "relay",
 );
 
 check(
-  "says that it needs nothing of an offer",
+  "an agent that hears that a piece is lent gets it from whom it was lent to",
   `
   extended 100K 100K
   wanted 0
+  connected r
   connected a
-  received a offer 0-1
-  > send a request 0 0K+100K
-  connected b
-  received b offer 0-1
-  > send b cancel 0
-  received b offer 1
-  > send b cancel 1
-`,
-);
-
-check(
-  "offers an agent the rarest of what it lacks, and nothing once it has answered for all",
-  `
-  extended 100K 100K
-  piece-added 0
-  piece-added 1
-  connected a
-  > send a bitfield 0,1
-  > send a offer 1,0
+  received r bitfield 0-1
+  > send r request 0 0K+100K
+  received r refuse 0 lent
+  > send r cancel 0
   received a have 0
-  received a request 1 0K+100K
-  > send-block a 1 0K+100K
-  block-sent a
-  received a got
+  > send a request 0 0K+100K
 `,
-);
-
-check(
-  "offers somebody else what was not answered",
-  `
-  extended 100K
-  piece-added 0
-  connected a
-  > send a offer 0
-  connected b
-  > send b offer 0
-  at 2s
-  wake
-  received b request 0 0K+100K
-  > send-block b 0 0K+100K
-  at 3s
-  wake
-  at 4s
-  wake
-  > send a offer 0
-`,
-  "relay",
 );
 
 check(
@@ -411,7 +348,6 @@ check(
   piece-added 0
   connected a
   > send a bitfield 0
-  > send a offer 0
   received a request 0 0K+256K
   > send-block a 0 0K+256K
   at 20s
@@ -431,8 +367,6 @@ check(
   extended 100K 100K
   > send a request 1 0K+100K
   wanted 2
-  > nothing
-  received a offer 2
   > send a request 2 0K+100K
 `,
 );
@@ -449,11 +383,8 @@ check(
   connected a
   piece-added 0
   > send r cancel 0
-  > send r have 0
   > send a have 0
-  > send a offer 0
   received r block 0 0K+256K
-  > send r got
   > drop-block r
 `,
 );
@@ -466,17 +397,14 @@ check(
   piece-added 1
   connected a
   > send a bitfield 1
-  > send a offer 1
   received a bitfield 0
   > send a request 0 0K+256K
   > send a request 0 256K+256K
   received a block 0 0K+256K
-  > send a got
   > store-block a 0 0K+256K
   store-failed a 0
   > send a cancel 0
   received a block 0 256K+256K
-  > send a got
   > drop-block a
   received a request 1 0K+100K
   > send-block a 1 0K+100K

@@ -87,10 +87,7 @@ function messageOf(kind: string, words: readonly string[]): Message {
       return { kind, bits: field.toBytes() };
     }
     case "have":
-    case "offer":
       return { kind, pieces: numbers(words[0] ?? "") };
-    case "got":
-      return { kind };
     case "request":
     case "block":
       return { kind, ...blockOf(words) };
@@ -130,10 +127,7 @@ function printMessage(message: Message): string {
     case "bitfield":
       return `bitfield ${piecesOf(message.bits).join(",")}`;
     case "have":
-    case "offer":
-      return `${message.kind} ${message.pieces.join(",")}`;
-    case "got":
-      return "got";
+      return `have ${message.pieces.join(",")}`;
     case "request":
     case "block":
       return `${message.kind} ${printBlock(message)}`;

@@ -129,7 +129,7 @@ export class VirtualSwarm {
     const peer = this.#peer(id);
     const effects: SwarmEffect[] = [];
     peer.machine.step(this.now, input, effects);
-    this.#note(`${id}<${JSON.stringify(input)}`);
+    this.#note(`${id}<${input.kind}`);
     for (const effect of effects) this.#perform(peer, effect);
     this.#armWake(peer);
   }

@@ -802,6 +802,8 @@ export interface AgentHello {
   startedAtMs: number;
   /** Folder it keeps releases in. */
   root: string;
+  /** True: it takes calls of peers (PeerSignal), which need no address. */
+  callable: boolean;
 }
 
 export interface AgentHello_LabelsEntry {
@@ -832,7 +834,71 @@ export interface ConnectAgentRequest {
     | //
     /** Swarm. */
     { $case: "swarm"; swarm: SwarmMembership }
+    | //
+    /** A step of a call, for another peer. */
+    { $case: "signal"; signal: PeerSignal }
     | undefined;
+}
+
+/** Where one end of a call can be reached by UDP. */
+export interface CallAddress {
+  /** An IP address, never a name. */
+  host: string;
+  /** Port, from 1024 on. */
+  port: number;
+  /** As ICE defines it; below 2^31. */
+  priority: number;
+}
+
+/** One end of a call: how it is reached, and the certificate it must show there. */
+export interface CallEnd {
+  /** User name for ICE, fresh for each call. */
+  ufrag: string;
+  /** Password for ICE, fresh for each call. */
+  password: string;
+  /** SHA-256 of the certificate that DTLS must show, 32 bytes. */
+  fingerprint: Buffer;
+  /** At most 10. */
+  addresses: CallAddress[];
+}
+
+/**
+ * A step of a call: how two peers of a swarm set up a WebRTC data channel where TCP leads nowhere.
+ * Relays pass it on between members of the swarm. The caller asks, who is called offers, the caller
+ * answers; either may refuse instead. Nothing is set up before the other is known to be there.
+ */
+export interface PeerSignal {
+  /** The swarm. */
+  pack: string;
+  /** The caller's nonce, 32 hex digits, by which both know the call. */
+  call: string;
+  /** Who says it. Set by the relay that takes it, whatever the sender wrote. */
+  from: string;
+  /** Whom it is for. */
+  to: string;
+  /** Nonce of who is called, 32 hex digits; in an offer only. */
+  nonce: string;
+  /** One of these. */
+  step:
+    | //
+    /** The caller's wish; always true. */
+    { $case: "ask"; ask: boolean }
+    | //
+    /** The end of who is called. */
+    { $case: "offer"; offer: CallEnd }
+    | //
+    /** The caller's end. */
+    { $case: "answer"; answer: CallEnd }
+    | //
+    /** Why there will be no call. */
+    { $case: "refusal"; refusal: string }
+    | undefined;
+  /** Relay of the sender, set as `from` is. */
+  fromRelay: string;
+  /** Relay of the receiver, where the sender knows it: it copies `from_relay` of what it replies to. */
+  toRelay: string;
+  /** Reserved for the sender's signature over ids, nonces and fingerprint (identity is a later step). */
+  signature: Buffer;
 }
 
 /** The relay takes the agent. */
@@ -863,10 +929,12 @@ export interface PackRows {
 export interface Neighbour {
   /** Peer's id. */
   peer: string;
-  /** host:port. */
+  /** host:port; empty: nowhere, it is to be called. */
   address: string;
   /** True for a relay. */
   relay: boolean;
+  /** True: it takes calls (PeerSignal) where its address is empty or leads nowhere. */
+  callable: boolean;
 }
 
 /** Peers of a swarm. */
@@ -926,6 +994,9 @@ export interface ConnectAgentResponse {
     | //
     /** The snapshot sent at connect is complete. */
     { $case: "snapshotEnd"; snapshotEnd: SnapshotEnd }
+    | //
+    /** A step of a call, from another peer. */
+    { $case: "signal"; signal: PeerSignal }
     | undefined;
 }
 
@@ -941,6 +1012,8 @@ export interface ShareRosterRequest {
   left: SwarmMember[];
   /** Segments it has stored, so that siblings need not pull them. */
   packs: PackReplica[];
+  /** Steps of calls, for agents of the sibling. */
+  signals: PeerSignal[];
 }
 
 /** A member of a swarm. */
@@ -963,6 +1036,8 @@ export interface ShareRosterResponse {
   left: SwarmMember[];
   /** Segments it has stored. */
   packs: PackReplica[];
+  /** Steps of calls, for agents of the sibling. */
+  signals: PeerSignal[];
 }
 
 function createBaseServiceStatus(): ServiceStatus {
@@ -6687,6 +6762,7 @@ function createBaseAgentHello(): AgentHello {
     services: [],
     startedAtMs: 0,
     root: "",
+    callable: false,
   };
 }
 
@@ -6721,6 +6797,9 @@ export const AgentHello: MessageFns<AgentHello> = {
     }
     if (message.root !== "") {
       writer.uint32(82).string(message.root);
+    }
+    if (message.callable !== false) {
+      writer.uint32(88).bool(message.callable);
     }
     return writer;
   },
@@ -6821,6 +6900,14 @@ export const AgentHello: MessageFns<AgentHello> = {
             message.root = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.callable = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6868,6 +6955,7 @@ export const AgentHello: MessageFns<AgentHello> = {
         ? globalThis.Number(object.started_at_ms)
         : 0,
       root: isSet(object.root) ? globalThis.String(object.root) : "",
+      callable: isSet(object.callable) ? globalThis.Boolean(object.callable) : false,
     };
   },
 
@@ -6909,6 +6997,9 @@ export const AgentHello: MessageFns<AgentHello> = {
     if (message.root !== "") {
       obj.root = message.root;
     }
+    if (message.callable !== false) {
+      obj.callable = message.callable;
+    }
     return obj;
   },
 
@@ -6935,6 +7026,7 @@ export const AgentHello: MessageFns<AgentHello> = {
     message.services = object.services?.map((e) => ServiceStatus.fromPartial(e)) || [];
     message.startedAtMs = object.startedAtMs ?? 0;
     message.root = object.root ?? "";
+    message.callable = object.callable ?? false;
     return message;
   },
 };
@@ -7141,6 +7233,9 @@ export const ConnectAgentRequest: MessageFns<ConnectAgentRequest> = {
       case "swarm":
         SwarmMembership.encode(message.message.swarm, writer.uint32(26).fork()).join();
         break;
+      case "signal":
+        PeerSignal.encode(message.message.signal, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -7182,6 +7277,14 @@ export const ConnectAgentRequest: MessageFns<ConnectAgentRequest> = {
             message.message = { $case: "swarm", swarm: SwarmMembership.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "signal", signal: PeerSignal.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7202,6 +7305,8 @@ export const ConnectAgentRequest: MessageFns<ConnectAgentRequest> = {
         ? { $case: "status", status: ServiceStatus.fromJSON(object.status) }
         : isSet(object.swarm)
         ? { $case: "swarm", swarm: SwarmMembership.fromJSON(object.swarm) }
+        : isSet(object.signal)
+        ? { $case: "signal", signal: PeerSignal.fromJSON(object.signal) }
         : undefined,
     };
   },
@@ -7214,6 +7319,8 @@ export const ConnectAgentRequest: MessageFns<ConnectAgentRequest> = {
       obj.status = ServiceStatus.toJSON(message.message.status);
     } else if (message.message?.$case === "swarm") {
       obj.swarm = SwarmMembership.toJSON(message.message.swarm);
+    } else if (message.message?.$case === "signal") {
+      obj.signal = PeerSignal.toJSON(message.message.signal);
     }
     return obj;
   },
@@ -7242,7 +7349,522 @@ export const ConnectAgentRequest: MessageFns<ConnectAgentRequest> = {
         }
         break;
       }
+      case "signal": {
+        if (object.message?.signal !== undefined && object.message?.signal !== null) {
+          message.message = { $case: "signal", signal: PeerSignal.fromPartial(object.message.signal) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseCallAddress(): CallAddress {
+  return { host: "", port: 0, priority: 0 };
+}
+
+export const CallAddress: MessageFns<CallAddress> = {
+  encode(message: CallAddress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.host !== "") {
+      writer.uint32(10).string(message.host);
+    }
+    if (message.port !== 0) {
+      writer.uint32(16).uint32(message.port);
+    }
+    if (message.priority !== 0) {
+      writer.uint32(24).uint32(message.priority);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CallAddress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCallAddress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.priority = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CallAddress {
+    return {
+      host: isSet(object.host) ? globalThis.String(object.host) : "",
+      port: isSet(object.port) ? globalThis.Number(object.port) : 0,
+      priority: isSet(object.priority) ? globalThis.Number(object.priority) : 0,
+    };
+  },
+
+  toJSON(message: CallAddress): unknown {
+    const obj: any = {};
+    if (message.host !== "") {
+      obj.host = message.host;
+    }
+    if (message.port !== 0) {
+      obj.port = Math.round(message.port);
+    }
+    if (message.priority !== 0) {
+      obj.priority = Math.round(message.priority);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CallAddress>): CallAddress {
+    return CallAddress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CallAddress>): CallAddress {
+    const message = createBaseCallAddress();
+    message.host = object.host ?? "";
+    message.port = object.port ?? 0;
+    message.priority = object.priority ?? 0;
+    return message;
+  },
+};
+
+function createBaseCallEnd(): CallEnd {
+  return { ufrag: "", password: "", fingerprint: Buffer.alloc(0), addresses: [] };
+}
+
+export const CallEnd: MessageFns<CallEnd> = {
+  encode(message: CallEnd, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ufrag !== "") {
+      writer.uint32(10).string(message.ufrag);
+    }
+    if (message.password !== "") {
+      writer.uint32(18).string(message.password);
+    }
+    if (message.fingerprint.length !== 0) {
+      writer.uint32(26).bytes(message.fingerprint);
+    }
+    for (const v of message.addresses) {
+      CallAddress.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CallEnd {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCallEnd();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ufrag = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.password = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.fingerprint = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.addresses.push(CallAddress.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CallEnd {
+    return {
+      ufrag: isSet(object.ufrag) ? globalThis.String(object.ufrag) : "",
+      password: isSet(object.password) ? globalThis.String(object.password) : "",
+      fingerprint: isSet(object.fingerprint) ? Buffer.from(bytesFromBase64(object.fingerprint)) : Buffer.alloc(0),
+      addresses: globalThis.Array.isArray(object?.addresses)
+        ? object.addresses.map((e: any) => CallAddress.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: CallEnd): unknown {
+    const obj: any = {};
+    if (message.ufrag !== "") {
+      obj.ufrag = message.ufrag;
+    }
+    if (message.password !== "") {
+      obj.password = message.password;
+    }
+    if (message.fingerprint.length !== 0) {
+      obj.fingerprint = base64FromBytes(message.fingerprint);
+    }
+    if (message.addresses?.length) {
+      obj.addresses = message.addresses.map((e) => CallAddress.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CallEnd>): CallEnd {
+    return CallEnd.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CallEnd>): CallEnd {
+    const message = createBaseCallEnd();
+    message.ufrag = object.ufrag ?? "";
+    message.password = object.password ?? "";
+    message.fingerprint = object.fingerprint ?? Buffer.alloc(0);
+    message.addresses = object.addresses?.map((e) => CallAddress.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePeerSignal(): PeerSignal {
+  return {
+    pack: "",
+    call: "",
+    from: "",
+    to: "",
+    nonce: "",
+    step: undefined,
+    fromRelay: "",
+    toRelay: "",
+    signature: Buffer.alloc(0),
+  };
+}
+
+export const PeerSignal: MessageFns<PeerSignal> = {
+  encode(message: PeerSignal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pack !== "") {
+      writer.uint32(10).string(message.pack);
+    }
+    if (message.call !== "") {
+      writer.uint32(18).string(message.call);
+    }
+    if (message.from !== "") {
+      writer.uint32(26).string(message.from);
+    }
+    if (message.to !== "") {
+      writer.uint32(34).string(message.to);
+    }
+    if (message.nonce !== "") {
+      writer.uint32(42).string(message.nonce);
+    }
+    switch (message.step?.$case) {
+      case "ask":
+        writer.uint32(48).bool(message.step.ask);
+        break;
+      case "offer":
+        CallEnd.encode(message.step.offer, writer.uint32(58).fork()).join();
+        break;
+      case "answer":
+        CallEnd.encode(message.step.answer, writer.uint32(66).fork()).join();
+        break;
+      case "refusal":
+        writer.uint32(74).string(message.step.refusal);
+        break;
+    }
+    if (message.fromRelay !== "") {
+      writer.uint32(82).string(message.fromRelay);
+    }
+    if (message.toRelay !== "") {
+      writer.uint32(90).string(message.toRelay);
+    }
+    if (message.signature.length !== 0) {
+      writer.uint32(122).bytes(message.signature);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PeerSignal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeerSignal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pack = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.call = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.nonce = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.step = { $case: "ask", ask: reader.bool() };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.step = { $case: "offer", offer: CallEnd.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.step = { $case: "answer", answer: CallEnd.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.step = { $case: "refusal", refusal: reader.string() };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.fromRelay = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.toRelay = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.signature = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PeerSignal {
+    return {
+      pack: isSet(object.pack) ? globalThis.String(object.pack) : "",
+      call: isSet(object.call) ? globalThis.String(object.call) : "",
+      from: isSet(object.from) ? globalThis.String(object.from) : "",
+      to: isSet(object.to) ? globalThis.String(object.to) : "",
+      nonce: isSet(object.nonce) ? globalThis.String(object.nonce) : "",
+      step: isSet(object.ask)
+        ? { $case: "ask", ask: globalThis.Boolean(object.ask) }
+        : isSet(object.offer)
+        ? { $case: "offer", offer: CallEnd.fromJSON(object.offer) }
+        : isSet(object.answer)
+        ? { $case: "answer", answer: CallEnd.fromJSON(object.answer) }
+        : isSet(object.refusal)
+        ? { $case: "refusal", refusal: globalThis.String(object.refusal) }
+        : undefined,
+      fromRelay: isSet(object.fromRelay)
+        ? globalThis.String(object.fromRelay)
+        : isSet(object.from_relay)
+        ? globalThis.String(object.from_relay)
+        : "",
+      toRelay: isSet(object.toRelay)
+        ? globalThis.String(object.toRelay)
+        : isSet(object.to_relay)
+        ? globalThis.String(object.to_relay)
+        : "",
+      signature: isSet(object.signature) ? Buffer.from(bytesFromBase64(object.signature)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: PeerSignal): unknown {
+    const obj: any = {};
+    if (message.pack !== "") {
+      obj.pack = message.pack;
+    }
+    if (message.call !== "") {
+      obj.call = message.call;
+    }
+    if (message.from !== "") {
+      obj.from = message.from;
+    }
+    if (message.to !== "") {
+      obj.to = message.to;
+    }
+    if (message.nonce !== "") {
+      obj.nonce = message.nonce;
+    }
+    if (message.step?.$case === "ask") {
+      obj.ask = message.step.ask;
+    } else if (message.step?.$case === "offer") {
+      obj.offer = CallEnd.toJSON(message.step.offer);
+    } else if (message.step?.$case === "answer") {
+      obj.answer = CallEnd.toJSON(message.step.answer);
+    } else if (message.step?.$case === "refusal") {
+      obj.refusal = message.step.refusal;
+    }
+    if (message.fromRelay !== "") {
+      obj.fromRelay = message.fromRelay;
+    }
+    if (message.toRelay !== "") {
+      obj.toRelay = message.toRelay;
+    }
+    if (message.signature.length !== 0) {
+      obj.signature = base64FromBytes(message.signature);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PeerSignal>): PeerSignal {
+    return PeerSignal.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PeerSignal>): PeerSignal {
+    const message = createBasePeerSignal();
+    message.pack = object.pack ?? "";
+    message.call = object.call ?? "";
+    message.from = object.from ?? "";
+    message.to = object.to ?? "";
+    message.nonce = object.nonce ?? "";
+    switch (object.step?.$case) {
+      case "ask": {
+        if (object.step?.ask !== undefined && object.step?.ask !== null) {
+          message.step = { $case: "ask", ask: object.step.ask };
+        }
+        break;
+      }
+      case "offer": {
+        if (object.step?.offer !== undefined && object.step?.offer !== null) {
+          message.step = { $case: "offer", offer: CallEnd.fromPartial(object.step.offer) };
+        }
+        break;
+      }
+      case "answer": {
+        if (object.step?.answer !== undefined && object.step?.answer !== null) {
+          message.step = { $case: "answer", answer: CallEnd.fromPartial(object.step.answer) };
+        }
+        break;
+      }
+      case "refusal": {
+        if (object.step?.refusal !== undefined && object.step?.refusal !== null) {
+          message.step = { $case: "refusal", refusal: object.step.refusal };
+        }
+        break;
+      }
+    }
+    message.fromRelay = object.fromRelay ?? "";
+    message.toRelay = object.toRelay ?? "";
+    message.signature = object.signature ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -7490,7 +8112,7 @@ export const PackRows: MessageFns<PackRows> = {
 };
 
 function createBaseNeighbour(): Neighbour {
-  return { peer: "", address: "", relay: false };
+  return { peer: "", address: "", relay: false, callable: false };
 }
 
 export const Neighbour: MessageFns<Neighbour> = {
@@ -7503,6 +8125,9 @@ export const Neighbour: MessageFns<Neighbour> = {
     }
     if (message.relay !== false) {
       writer.uint32(24).bool(message.relay);
+    }
+    if (message.callable !== false) {
+      writer.uint32(32).bool(message.callable);
     }
     return writer;
   },
@@ -7544,6 +8169,14 @@ export const Neighbour: MessageFns<Neighbour> = {
             message.relay = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.callable = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7561,6 +8194,7 @@ export const Neighbour: MessageFns<Neighbour> = {
       peer: isSet(object.peer) ? globalThis.String(object.peer) : "",
       address: isSet(object.address) ? globalThis.String(object.address) : "",
       relay: isSet(object.relay) ? globalThis.Boolean(object.relay) : false,
+      callable: isSet(object.callable) ? globalThis.Boolean(object.callable) : false,
     };
   },
 
@@ -7575,6 +8209,9 @@ export const Neighbour: MessageFns<Neighbour> = {
     if (message.relay !== false) {
       obj.relay = message.relay;
     }
+    if (message.callable !== false) {
+      obj.callable = message.callable;
+    }
     return obj;
   },
 
@@ -7586,6 +8223,7 @@ export const Neighbour: MessageFns<Neighbour> = {
     message.peer = object.peer ?? "";
     message.address = object.address ?? "";
     message.relay = object.relay ?? false;
+    message.callable = object.callable ?? false;
     return message;
   },
 };
@@ -7880,6 +8518,9 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
       case "snapshotEnd":
         SnapshotEnd.encode(message.command.snapshotEnd, writer.uint32(74).fork()).join();
         break;
+      case "signal":
+        PeerSignal.encode(message.command.signal, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -7969,6 +8610,14 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
             message.command = { $case: "snapshotEnd", snapshotEnd: SnapshotEnd.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.command = { $case: "signal", signal: PeerSignal.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8005,6 +8654,8 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
         ? { $case: "snapshotEnd", snapshotEnd: SnapshotEnd.fromJSON(object.snapshotEnd) }
         : isSet(object.snapshot_end)
         ? { $case: "snapshotEnd", snapshotEnd: SnapshotEnd.fromJSON(object.snapshot_end) }
+        : isSet(object.signal)
+        ? { $case: "signal", signal: PeerSignal.fromJSON(object.signal) }
         : undefined,
     };
   },
@@ -8029,6 +8680,8 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
       obj.reconnect = Reconnect.toJSON(message.command.reconnect);
     } else if (message.command?.$case === "snapshotEnd") {
       obj.snapshotEnd = SnapshotEnd.toJSON(message.command.snapshotEnd);
+    } else if (message.command?.$case === "signal") {
+      obj.signal = PeerSignal.toJSON(message.command.signal);
     }
     return obj;
   },
@@ -8096,13 +8749,19 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
         }
         break;
       }
+      case "signal": {
+        if (object.command?.signal !== undefined && object.command?.signal !== null) {
+          message.command = { $case: "signal", signal: PeerSignal.fromPartial(object.command.signal) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseShareRosterRequest(): ShareRosterRequest {
-  return { relay: "", full: false, joined: [], left: [], packs: [] };
+  return { relay: "", full: false, joined: [], left: [], packs: [], signals: [] };
 }
 
 export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
@@ -8121,6 +8780,9 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
     }
     for (const v of message.packs) {
       PackReplica.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.signals) {
+      PeerSignal.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -8178,6 +8840,14 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
             message.packs.push(PackReplica.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.signals.push(PeerSignal.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8197,6 +8867,7 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
       joined: globalThis.Array.isArray(object?.joined) ? object.joined.map((e: any) => SwarmMember.fromJSON(e)) : [],
       left: globalThis.Array.isArray(object?.left) ? object.left.map((e: any) => SwarmMember.fromJSON(e)) : [],
       packs: globalThis.Array.isArray(object?.packs) ? object.packs.map((e: any) => PackReplica.fromJSON(e)) : [],
+      signals: globalThis.Array.isArray(object?.signals) ? object.signals.map((e: any) => PeerSignal.fromJSON(e)) : [],
     };
   },
 
@@ -8217,6 +8888,9 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
     if (message.packs?.length) {
       obj.packs = message.packs.map((e) => PackReplica.toJSON(e));
     }
+    if (message.signals?.length) {
+      obj.signals = message.signals.map((e) => PeerSignal.toJSON(e));
+    }
     return obj;
   },
 
@@ -8230,6 +8904,7 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
     message.joined = object.joined?.map((e) => SwarmMember.fromPartial(e)) || [];
     message.left = object.left?.map((e) => SwarmMember.fromPartial(e)) || [];
     message.packs = object.packs?.map((e) => PackReplica.fromPartial(e)) || [];
+    message.signals = object.signals?.map((e) => PeerSignal.fromPartial(e)) || [];
     return message;
   },
 };
@@ -8320,7 +8995,7 @@ export const SwarmMember: MessageFns<SwarmMember> = {
 };
 
 function createBaseShareRosterResponse(): ShareRosterResponse {
-  return { relay: "", full: false, joined: [], left: [], packs: [] };
+  return { relay: "", full: false, joined: [], left: [], packs: [], signals: [] };
 }
 
 export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
@@ -8339,6 +9014,9 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
     }
     for (const v of message.packs) {
       PackReplica.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.signals) {
+      PeerSignal.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -8396,6 +9074,14 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
             message.packs.push(PackReplica.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.signals.push(PeerSignal.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8415,6 +9101,7 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
       joined: globalThis.Array.isArray(object?.joined) ? object.joined.map((e: any) => SwarmMember.fromJSON(e)) : [],
       left: globalThis.Array.isArray(object?.left) ? object.left.map((e: any) => SwarmMember.fromJSON(e)) : [],
       packs: globalThis.Array.isArray(object?.packs) ? object.packs.map((e: any) => PackReplica.fromJSON(e)) : [],
+      signals: globalThis.Array.isArray(object?.signals) ? object.signals.map((e: any) => PeerSignal.fromJSON(e)) : [],
     };
   },
 
@@ -8435,6 +9122,9 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
     if (message.packs?.length) {
       obj.packs = message.packs.map((e) => PackReplica.toJSON(e));
     }
+    if (message.signals?.length) {
+      obj.signals = message.signals.map((e) => PeerSignal.toJSON(e));
+    }
     return obj;
   },
 
@@ -8448,6 +9138,7 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
     message.joined = object.joined?.map((e) => SwarmMember.fromPartial(e)) || [];
     message.left = object.left?.map((e) => SwarmMember.fromPartial(e)) || [];
     message.packs = object.packs?.map((e) => PackReplica.fromPartial(e)) || [];
+    message.signals = object.signals?.map((e) => PeerSignal.fromPartial(e)) || [];
     return message;
   },
 };
