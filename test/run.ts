@@ -16,6 +16,7 @@ const FILE_TIMEOUT_MS = 5 * 60_000;
 const GROUPS: readonly { readonly name: string; readonly concurrency: number }[] = [
   { name: "tidy", concurrency: 2 },
   { name: "core", concurrency: 2 },
+  { name: "simulation", concurrency: 2 },
   { name: "contracts", concurrency: 2 },
   { name: "integration", concurrency: 1 },
   { name: "package", concurrency: 1 },

@@ -1,49 +1,147 @@
-// Turns free room in the neighbours' pipelines into requests. What to ask whom is the policy's
-// (`piece-choice.ts`); what is under way is the table's (`fetch-table.ts`).
+// The policy of how much to ask, and whom: enough that the wires are full and a few blocks queue behind,
+// each time of the neighbour that answers soonest for what it owes us already. Which piece is
+// `piece-choice.ts`; what is under way is the table's (`fetch-table.ts`).
 
+import type { Instant } from "../machine.ts";
 import type { SwarmEffect } from "./facts.ts";
 import { isAtRest, nextBlock } from "./fetch.ts";
 import type { FetchTable } from "./fetch-table.ts";
-import { OUTSTANDING_MAX } from "./limits.ts";
-import type { Block } from "./message.ts";
+import { OUTSTANDING_MAX, QUEUED_BLOCKS, QUEUED_PER_NEIGHBOUR_MAX } from "./limits.ts";
+import type { Block, PeerId } from "./message.ts";
 import { isSlow, isUsable, type Neighbour, noteSlow } from "./neighbour.ts";
-import { type ChoiceView, choosePiece, mayAsk } from "./piece-choice.ts";
+import type { Pace } from "./pace.ts";
+import { rarestPiece } from "./piece-choice.ts";
+import type { Random } from "./random.ts";
 
-/** Asks one neighbour for as much as may be asked of it; all of them when room had run out. */
-export function ask(
-  view: ChoiceView,
-  table: FetchTable,
-  neighbour: Neighbour,
-  effects: SwarmEffect[],
-): void {
-  if (table.outstanding >= OUTSTANDING_MAX - 1) {
-    askAll(view, table, effects);
-    return;
+/** Beyond what is queued, so much of what the wire seems to hold. */
+const PIPE_GAIN = 1;
+/** Fewer sources at a time could all be slow ones. */
+const SOURCES_MIN = 3;
+
+/** What the policy looks at. */
+export interface AskingView {
+  readonly random: Random;
+  readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
+  readonly table: FetchTable;
+  readonly pace: Pace;
+  /** Agents among the neighbours that have a piece. */
+  readonly agentCopies: Uint16Array;
+  /** Rows of the piece table. */
+  readonly pieceCount: () => number;
+}
+
+/** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
+export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): void {
+  const { table, neighbours, pace } = view;
+  const window = Math.min(OUTSTANDING_MAX, QUEUED_BLOCKS + Math.ceil(PIPE_GAIN * pace.pipe));
+  let sources = 0;
+  let owed = 0;
+  let offers = 0;
+  for (const one of neighbours.values()) {
+    // What a relay offers it gives to nobody else: it is taken at once, beyond what else is asked.
+    if (one.offer !== undefined && one.role === "relay") answer(view, one, now, effects);
+    if (one.fetching.length > 0) askBegun(table, one, window, now, effects);
+    if (one.requests.length > 0) sources += 1;
+    // What slow ones owe keeps nobody else from being asked.
+    if (one.requests.length > 0 && !isSlow(one, now)) owed += one.requests.length;
+    if (one.offer !== undefined) offers += 1;
   }
-  while (askOne(view, table, neighbour, effects));
+  if (table.orphans.size > 0 && owed < window) owed += adopt(view, window, now, effects);
+  while (offers > 0 && (owed < window || sources < SOURCES_MIN)) {
+    const source = soonest(neighbours, now, true);
+    if (source === undefined) break;
+    if (source.requests.length === 0) sources += 1;
+    answer(view, source, now, effects);
+    owed += askBegun(table, source, window, now, effects);
+    offers -= 1;
+  }
+  while (owed === 0) {
+    const source = soonest(neighbours, now, false);
+    if (source === undefined) break;
+    const piece = choose(view, source, now);
+    if (piece === undefined) source.isDry = true;
+    else {
+      table.assign(piece, source, effects);
+      owed += askBegun(table, source, window, now, effects);
+    }
+  }
+  if (owed < window) takeOver(view, window, now, effects);
 }
 
-/** Asks all neighbours, a block each in turn: agents, then relays for what is left, then slow ones. */
-export function askAll(view: ChoiceView, table: FetchTable, effects: SwarmEffect[]): void {
-  const rank = (one: Neighbour) =>
-    (isSlow(one, view.now) ? 2 : 0) + (one.role === "relay" ? 1 : 0) + 4 * one.timeouts;
-  let able = [...view.neighbours.values()].sort((a, b) => rank(a) - rank(b));
-  while (able.length > 0) able = able.filter((one) => askOne(view, table, one, effects));
+/** Takes the rarest of the pieces that a neighbour offers, or says that we need none of them. */
+function answer(view: AskingView, source: Neighbour, now: Instant, effects: SwarmEffect[]): void {
+  const { table, agentCopies } = view;
+  const pieces = source.offer ?? [];
+  source.offer = undefined;
+  let rarest: number | undefined;
+  let copiesLeast = Number.POSITIVE_INFINITY;
+  for (const piece of pieces) {
+    const copies = agentCopies[piece] ?? 0;
+    if (copies >= copiesLeast || !table.waiting.has(piece)) continue;
+    if (!isUsable(source, piece, now)) continue;
+    rarest = piece;
+    copiesLeast = copies;
+  }
+  if (rarest !== undefined) {
+    table.assign(rarest, source, effects);
+  } else {
+    const message = { kind: "cancel", piece: pieces[0] ?? 0 } as const;
+    effects.push({ kind: "send", to: source.peer, message });
+  }
 }
 
-function askOne(
-  view: ChoiceView,
+function mayAsk({ requests, pausedUntil }: Neighbour, now: Instant): boolean {
+  return requests.length < QUEUED_PER_NEIGHBOUR_MAX && pausedUntil <= now;
+}
+
+/** The neighbour that may be asked, and by what it took lately would answer first. */
+function soonest(
+  neighbours: ReadonlyMap<PeerId, Neighbour>,
+  now: Instant,
+  isOffering: boolean,
+): Neighbour | undefined {
+  let best: Neighbour | undefined;
+  let leastMs = Number.POSITIVE_INFINITY;
+  for (const one of neighbours.values()) {
+    if (isOffering ? one.offer === undefined : one.isDry) continue;
+    if (!mayAsk(one, now)) continue;
+    if (!isOffering && one.requests.length > 0 && isSlow(one, now)) continue;
+    const answerMs = (one.responseMs + 1) * (one.requests.length + 1) * (1 + one.timeouts);
+    if (answerMs >= leastMs) continue;
+    best = one;
+    leastMs = answerMs;
+  }
+  return best;
+}
+
+/** Asks a source for blocks of what it gives us until it owes us a window; returns how many more. */
+function askBegun(
   table: FetchTable,
-  neighbour: Neighbour,
+  source: Neighbour,
+  window: number,
+  now: Instant,
   effects: SwarmEffect[],
-): boolean {
-  if (neighbour.pausedUntil > view.now || table.outstanding >= OUTSTANDING_MAX) return false;
-  if (neighbour.requests.length >= neighbour.depth) return false;
-  const block = blockOfBegun(table, neighbour) ?? blockOfNew(view, table, neighbour, effects);
-  if (block === undefined) return false;
-  table.asked(neighbour, block, view.now);
-  effects.push({ kind: "send", to: neighbour.peer, message: { kind: "request", ...block } });
-  return true;
+): number {
+  const { length } = source.requests;
+  while (mayAsk(source, now) && source.requests.length < window) {
+    const block = blockOfBegun(table, source);
+    if (block === undefined) break;
+    table.asked(source, block, now);
+    const { piece, offset, bytes } = block;
+    const message = { kind: "request", piece, offset, bytes } as const;
+    effects.push({ kind: "send", to: source.peer, message });
+  }
+  return source.requests.length - length;
+}
+
+/** The piece to ask of a source without an offer. */
+function choose(view: AskingView, source: Neighbour, now: Instant): number | undefined {
+  const { table, agentCopies, random } = view;
+  return rarestPiece(table.waiting, source.has, agentCopies, {
+    start: Math.floor(random() * view.pieceCount()),
+    copiesMin: source.role === "agent" ? 1 : 0,
+    isLeft: source.retryAt.size === 0 ? undefined : (one) => !isUsable(source, one, now),
+  });
 }
 
 function blockOfBegun(table: FetchTable, neighbour: Neighbour): Block | undefined {
@@ -55,35 +153,48 @@ function blockOfBegun(table: FetchTable, neighbour: Neighbour): Block | undefine
   return undefined;
 }
 
-function blockOfNew(
-  view: ChoiceView,
-  table: FetchTable,
-  neighbour: Neighbour,
-  effects: SwarmEffect[],
-): Block | undefined {
-  const piece =
-    choosePiece(view, neighbour, table.orphans, table.waiting) ??
-    takeOver(view, table, neighbour, effects);
-  return piece === undefined ? undefined : nextBlock(table.assign(piece, neighbour, effects));
+/** Others go on with what lost its source: nobody offers it, as we said that it was coming. */
+function adopt(view: AskingView, window: number, now: Instant, effects: SwarmEffect[]): number {
+  const { table, neighbours } = view;
+  let asked = 0;
+  for (const piece of [...table.orphans]) {
+    if (asked >= window) break;
+    const brisk = briskWith(neighbours, piece, now);
+    if (brisk === undefined) continue;
+    table.assign(piece, brisk, effects);
+    asked += askBegun(table, brisk, window, now, effects);
+  }
+  return asked;
 }
 
-/** With nothing else to ask of a brisk neighbour, it goes on with what a slow one does not end. */
-function takeOver(
-  view: ChoiceView,
-  table: FetchTable,
-  neighbour: Neighbour,
-  effects: SwarmEffect[],
-): number | undefined {
-  if (isSlow(neighbour, view.now)) return undefined;
-  for (const fetch of table.all()) {
-    if (fetch.source === undefined || fetch.source === neighbour.peer) continue;
-    const source = view.neighbours.get(fetch.source);
-    if (source === undefined || !isSlow(source, view.now) || !isAtRest(fetch)) continue;
-    if (!isUsable(neighbour, fetch.piece, view.now)) continue;
-    if (!mayAsk(view, neighbour, fetch.piece)) continue;
-    table.orphan(fetch, effects);
-    noteSlow(source);
-    return fetch.piece;
+/** With nothing else to ask, brisk neighbours go on with what slow ones do not end. */
+function takeOver(view: AskingView, window: number, now: Instant, effects: SwarmEffect[]): void {
+  const { table, neighbours } = view;
+  for (const slow of neighbours.values()) {
+    if (slow.fetching.length === 0 || !isSlow(slow, now)) continue;
+    for (const piece of [...slow.fetching]) {
+      const fetch = table.get(piece);
+      if (fetch === undefined || !isAtRest(fetch)) continue;
+      const brisk = briskWith(neighbours, piece, now);
+      if (brisk === undefined) continue;
+      table.orphan(fetch, effects);
+      noteSlow(slow);
+      table.assign(piece, brisk, effects);
+      askBegun(table, brisk, window, now, effects);
+    }
   }
-  return undefined;
+}
+
+/** Of the neighbours that have a piece and are not slow the one that owes us least. */
+function briskWith(
+  neighbours: ReadonlyMap<PeerId, Neighbour>,
+  piece: number,
+  now: Instant,
+): Neighbour | undefined {
+  let best: Neighbour | undefined;
+  for (const one of neighbours.values()) {
+    if (!isUsable(one, piece, now) || isSlow(one, now) || !mayAsk(one, now)) continue;
+    if (best === undefined || one.requests.length < best.requests.length) best = one;
+  }
+  return best;
 }

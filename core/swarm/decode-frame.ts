@@ -23,7 +23,9 @@ export function decodeFrame(type: number, body: Uint8Array): Frame {
     case TYPES.bitfield:
       return { kind: "bitfield", bits: body.slice() };
     case TYPES.have:
-      return decodeHave(view);
+      return { kind: "have", pieces: decodePieces(view) };
+    case TYPES.offer:
+      return { kind: "offer", pieces: decodePieces(view) };
     case TYPES.request:
       return decodeRequest(view);
     case TYPES.cancel:
@@ -39,6 +41,8 @@ export function decodeFrame(type: number, body: Uint8Array): Frame {
       return { kind: "alive" };
     case TYPES.note:
       return { kind: "note", bytes: body.slice() };
+    case TYPES.got:
+      return { kind: "got" };
     default:
       throw new FrameError(`frame type ${type} has no body to decode`);
   }
@@ -60,11 +64,11 @@ function decodeHello(body: Uint8Array, view: DataView): Hello {
   return { kind: "hello", swarm, peer, role };
 }
 
-function decodeHave(view: DataView): Message {
-  if (view.byteLength % 4 !== 0) throw new FrameError("a have is not made of whole numbers");
+function decodePieces(view: DataView): number[] {
+  if (view.byteLength % 4 !== 0) throw new FrameError("pieces are not made of whole numbers");
   const pieces: number[] = [];
   for (let at = 0; at < view.byteLength; at += 4) pieces.push(pieceAt(view, at));
-  return { kind: "have", pieces };
+  return pieces;
 }
 
 function decodeRequest(view: DataView): Message {

@@ -2,12 +2,13 @@
 // lost, pieces that turn out corrupt. Who is a neighbour and who is banned is the machine's.
 
 import type { Instant } from "../machine.ts";
-import { PIECES_MAX } from "../release/limits.ts";
-import { ask, askAll } from "./asking.ts";
+import type { Alarm } from "./alarm.ts";
+import { type AskingView, ask } from "./asking.ts";
 import type { SwarmEffect } from "./facts.ts";
+import { giversOf, noteGiver } from "./fetch.ts";
 import { FetchTable } from "./fetch-table.ts";
 import { BRISK_MS_MAX, BUSY_MS, PIECE_RETRY_MS, REQUEST_MS_MAX, TIMED_OUT_MS } from "./limits.ts";
-import type { Block, PeerId, PeerRole, RefuseReason } from "./message.ts";
+import type { Block, PeerId, RefuseReason } from "./message.ts";
 import {
   type Neighbour,
   noteBlock,
@@ -16,25 +17,34 @@ import {
   takeRequest,
   waitingFrom,
 } from "./neighbour.ts";
-import type { ChoiceView } from "./piece-choice.ts";
+import { Pace } from "./pace.ts";
 import type { Random } from "./random.ts";
 
+const GOT = { kind: "got" } as const;
+
 export interface DownloadsOptions {
-  readonly role: PeerRole;
   readonly random: Random;
+  readonly alarm: Alarm;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
+  /** Agents among the neighbours that have a piece, kept here. */
+  readonly agentCopies: Uint16Array;
+  /** Hears of each change of them. */
+  readonly copied: (neighbour: PeerId, piece: number, change: 1 | -1) => void;
+  readonly pieceCount: () => number;
   readonly bytesOf: (piece: number) => number;
 }
 
 export class Downloads {
   readonly #options: DownloadsOptions;
   readonly #table: FetchTable;
-  readonly #agentCopies = new Uint16Array(PIECES_MAX);
+  readonly #pace = new Pace();
+  readonly #view: AskingView;
   #isPaused = false;
 
   constructor(options: DownloadsOptions) {
     this.#options = options;
     this.#table = new FetchTable(options);
+    this.#view = { ...options, table: this.#table, pace: this.#pace };
   }
 
   /** Makes missing pieces wait for a source. */
@@ -46,21 +56,21 @@ export class Downloads {
   noteHas(neighbour: Neighbour, piece: number): boolean {
     if (!neighbour.has.add(piece)) return false;
     this.#countCopy(neighbour, piece, 1);
+    neighbour.isDry = false;
     return true;
   }
 
-  /** Asks one neighbour for as much as may be asked of it. */
-  ask(now: Instant, neighbour: Neighbour, effects: SwarmEffect[]): void {
-    if (!this.#isPaused) ask(this.#view(now), this.#table, neighbour, effects);
-  }
-
-  /** Asks all neighbours. */
-  askAll(now: Instant, effects: SwarmEffect[]): void {
-    if (!this.#isPaused) askAll(this.#view(now), this.#table, effects);
+  /** Asks for as much as may be asked now. */
+  ask(now: Instant, effects: SwarmEffect[]): void {
+    if (this.#isPaused) return;
+    const { outstanding } = this.#table;
+    ask(this.#view, now, effects);
+    if (this.#table.outstanding > outstanding) this.#options.alarm.set(now + BRISK_MS_MAX);
   }
 
   /** Takes a block that came; false when it was never asked, or is not the next of its piece. */
   receive(now: Instant, from: Neighbour, block: Block, effects: SwarmEffect[]): boolean {
+    effects.push({ kind: "send", to: from.peer, message: GOT });
     const request = takeRequest(from, block);
     const fetch = this.#table.get(block.piece);
     if (request === undefined || fetch === undefined || fetch.arrived !== block.offset) {
@@ -70,6 +80,7 @@ export class Downloads {
     }
     this.#table.answered();
     noteBlock(from, request, now);
+    this.#pace.note(now, from.delayMs);
     from.storingSince = now;
     fetch.arrived += block.bytes;
     const { piece, offset, bytes } = block;
@@ -84,7 +95,7 @@ export class Downloads {
     const fetch = this.#table.get(block.piece);
     if (fetch === undefined || fetch.stored !== block.offset) return;
     fetch.stored += block.bytes;
-    fetch.givers.add(from);
+    noteGiver(fetch, from);
     if (fetch.stored < fetch.bytes) {
       this.#table.await(fetch);
       return;
@@ -107,6 +118,12 @@ export class Downloads {
     this.#isPaused = false;
   }
 
+  /** A neighbour would send one of these now; what we do not know yet we cannot answer. */
+  offered(from: Neighbour, pieces: readonly number[]): void {
+    for (const piece of pieces) this.noteHas(from, piece);
+    from.offer = pieces;
+  }
+
   /** Takes a refusal: the piece goes to another source. */
   refused(
     now: Instant,
@@ -119,9 +136,11 @@ export class Downloads {
     if (fetch?.source === from.peer) this.#table.orphan(fetch, effects);
     // A refusal holds until it is heard of: where nothing was left to give up, say so all the same.
     else effects.push({ kind: "send", to: from.peer, message: { kind: "cancel", piece } });
-    const jitter = 0.5 + this.#options.random();
-    if (reason === "busy") from.pausedUntil = Math.max(from.pausedUntil, now + BUSY_MS * jitter);
-    if (reason === "lent") from.retryAt.set(piece, now + PIECE_RETRY_MS);
+    if (reason === "busy") {
+      const busyMs = BUSY_MS * (0.5 + this.#options.random());
+      from.pausedUntil = Math.max(from.pausedUntil, now + busyMs);
+      this.#options.alarm.set(from.pausedUntil);
+    }
     if (reason === "absent" && from.has.remove(piece)) this.#countCopy(from, piece, -1);
   }
 
@@ -135,13 +154,16 @@ export class Downloads {
   expire(now: Instant, effects: SwarmEffect[]): Neighbour[] {
     const overdue: Neighbour[] = [];
     for (const neighbour of this.#options.neighbours.values()) {
-      for (const [piece, at] of neighbour.retryAt) if (at <= now) neighbour.retryAt.delete(piece);
+      for (const [piece, at] of neighbour.retryAt) {
+        if (at > now) continue;
+        neighbour.retryAt.delete(piece);
+        neighbour.isDry = false;
+      }
       const since = waitingFrom(neighbour);
       if (since === undefined || since + REQUEST_MS_MAX > now) continue;
       this.#table.orphanAllOf(neighbour, effects);
       neighbour.pausedUntil = now + TIMED_OUT_MS * 2 ** neighbour.timeouts;
       neighbour.timeouts += 1;
-      neighbour.depth = 1;
       overdue.push(neighbour);
     }
     return overdue;
@@ -153,43 +175,37 @@ export class Downloads {
   }
 
   /** A piece was corrupt: it is fetched again, of others first. Returns who gave it. */
-  corrupt(now: Instant, piece: number): ReadonlySet<PeerId> {
+  corrupt(now: Instant, piece: number): readonly PeerId[] {
     const fetch = this.#table.get(piece);
-    if (fetch === undefined || !fetch.isFinishing) return new Set();
+    if (fetch === undefined || !fetch.isFinishing) return [];
+    const givers = giversOf(fetch);
     this.#table.again(fetch);
-    for (const giver of fetch.givers) {
+    for (const giver of givers) {
       this.#options.neighbours.get(giver)?.retryAt.set(piece, now + PIECE_RETRY_MS);
     }
-    return fetch.givers;
+    this.#options.alarm.set(now + PIECE_RETRY_MS);
+    return givers;
   }
 
-  /** When `expire` or `askAll` could do something that no other fact would cause. */
-  deadline(now: Instant): Instant {
-    let earliest = Number.POSITIVE_INFINITY;
-    const consider = (at: Instant) => {
-      if (at > now && at < earliest) earliest = at;
-    };
-    const isHungry = this.#table.waiting.length > 0 && !this.#isPaused;
-    for (const neighbour of this.#options.neighbours.values()) {
+  /** Sets the alarm for what no other fact would cause: whoever is overdue, or may be asked again. */
+  setAlarm(now: Instant): void {
+    const { alarm, neighbours } = this.#options;
+    const isHungry = this.#table.waiting.count > 0 && !this.#isPaused;
+    for (const neighbour of neighbours.values()) {
       const since = waitingFrom(neighbour);
       if (since !== undefined) {
-        earliest = Math.min(earliest, since + REQUEST_MS_MAX);
-        consider(since + BRISK_MS_MAX);
+        const slowAt = since + BRISK_MS_MAX;
+        alarm.set(slowAt > now ? slowAt : since + REQUEST_MS_MAX);
       }
       if (!isHungry) continue;
-      consider(neighbour.pausedUntil);
-      for (const at of neighbour.retryAt.values()) consider(at);
+      if (neighbour.pausedUntil > now) alarm.set(neighbour.pausedUntil);
+      for (const at of neighbour.retryAt.values()) alarm.set(at);
     }
-    return earliest;
-  }
-
-  #view(now: Instant): ChoiceView {
-    const { role, neighbours } = this.#options;
-    return { now, role, neighbours, agentCopies: this.#agentCopies };
   }
 
   #countCopy(neighbour: Neighbour, piece: number, change: 1 | -1): void {
-    if (neighbour.role !== "agent") return;
-    this.#agentCopies[piece] = (this.#agentCopies[piece] ?? 0) + change;
+    const { agentCopies, copied } = this.#options;
+    copied(neighbour.peer, piece, change);
+    if (neighbour.role === "agent") agentCopies[piece] = (agentCopies[piece] ?? 0) + change;
   }
 }

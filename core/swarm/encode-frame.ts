@@ -23,7 +23,8 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return bytes;
     }
     case "have":
-      return words("have", frame.pieces);
+    case "offer":
+      return words(frame.kind, frame.pieces);
     case "request":
       return words("request", [frame.piece, frame.offset, frame.bytes]);
     case "cancel":
@@ -46,7 +47,8 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return bytes;
     }
     case "alive":
-      return start("alive", 0);
+    case "got":
+      return start(frame.kind, 0);
     case "note": {
       const bytes = start("note", frame.bytes.length);
       bytes.set(frame.bytes, FRAME_HEAD_BYTES);

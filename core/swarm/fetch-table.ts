@@ -1,14 +1,12 @@
 // The fetches under way and the missing pieces that wait for a source: who is the source of what, and
 // how a piece gets from one source to another. It makes no choice and knows no time.
+import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
 import { type Fetch, isAtRest, newFetch, restart } from "./fetch.ts";
 import type { Block, PeerId } from "./message.ts";
 import { giveUp, type Neighbour } from "./neighbour.ts";
-import { PieceBag } from "./piece-bag.ts";
-import type { Random } from "./random.ts";
 
 export interface FetchTableOptions {
-  readonly random: Random;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
   readonly bytesOf: (piece: number) => number;
 }
@@ -17,7 +15,7 @@ export interface FetchTableOptions {
 export class FetchTable {
   readonly #options: FetchTableOptions;
   readonly #fetches = new Map<number, Fetch>();
-  readonly #waiting: PieceBag;
+  readonly #waiting = new Bitfield();
   readonly #orphans = new Set<number>();
   /** Pieces that came corrupt from several givers. */
   readonly #suspects = new Set<number>();
@@ -25,7 +23,6 @@ export class FetchTable {
 
   constructor(options: FetchTableOptions) {
     this.#options = options;
-    this.#waiting = new PieceBag(options.random);
   }
 
   /** Blocks asked and not answered, of all neighbours. */
@@ -33,9 +30,9 @@ export class FetchTable {
     return this.#outstanding;
   }
 
-  /** Missing pieces without a source, begun or not, in random order. */
-  get waiting(): readonly number[] {
-    return this.#waiting.values();
+  /** Missing pieces without a source, begun or not. */
+  get waiting(): Bitfield {
+    return this.#waiting;
   }
 
   /** Those of the waiting that are begun. */
@@ -53,13 +50,13 @@ export class FetchTable {
 
   /** Makes missing pieces wait for a source. */
   miss(pieces: readonly number[]): void {
-    for (const piece of pieces) if (!this.#fetches.has(piece)) this.#waiting.add(piece);
+    for (const piece of pieces) if (!this.#fetches.has(piece)) this.#wait(piece);
   }
 
   /** Makes a neighbour the source of a waiting piece. */
   assign(piece: number, source: Neighbour, effects: SwarmEffect[]): Fetch {
     const fetch = this.#fetches.get(piece) ?? this.#begin(piece);
-    const isMixed = fetch.givers.size > 1 || !fetch.givers.has(source.peer);
+    const isMixed = fetch.others !== undefined || fetch.giver !== source.peer;
     if (fetch.isSuspect && fetch.stored > 0 && isMixed) {
       restart(fetch);
       effects.push({ kind: "discard", piece });
@@ -73,7 +70,8 @@ export class FetchTable {
 
   /** Notes that a block is asked. */
   asked(source: Neighbour, block: Block, now: number): void {
-    source.requests.push({ ...block, sentAt: now });
+    const { piece, offset, bytes } = block;
+    source.requests.push({ piece, offset, bytes, sentAt: now });
     this.#outstanding += 1;
   }
 
@@ -99,7 +97,7 @@ export class FetchTable {
   /** Lets a fetch without source wait for one, if nothing of it is being written or compared. */
   await(fetch: Fetch): void {
     if (fetch.source !== undefined || !isAtRest(fetch)) return;
-    this.#waiting.add(fetch.piece);
+    this.#wait(fetch.piece);
     this.#orphans.add(fetch.piece);
   }
 
@@ -111,9 +109,9 @@ export class FetchTable {
 
   /** A piece was corrupt: it waits to be fetched from its start. */
   again(fetch: Fetch): void {
-    if (fetch.givers.size > 1) this.#suspects.add(fetch.piece);
+    if (fetch.others !== undefined) this.#suspects.add(fetch.piece);
     this.#fetches.delete(fetch.piece);
-    this.#waiting.add(fetch.piece);
+    this.#wait(fetch.piece);
   }
 
   /** A piece is whole: nothing of it is needed any more. */
@@ -124,6 +122,12 @@ export class FetchTable {
     this.#waiting.remove(piece);
     this.#orphans.delete(piece);
     this.#suspects.delete(piece);
+  }
+
+  /** Whoever had nothing to be asked for may have this. */
+  #wait(piece: number): void {
+    this.#waiting.add(piece);
+    for (const neighbour of this.#options.neighbours.values()) neighbour.isDry = false;
   }
 
   #begin(piece: number): Fetch {

@@ -11,7 +11,9 @@ export interface Fetch {
   asked: number;
   arrived: number;
   stored: number;
-  readonly givers: Set<PeerId>;
+  /** Who gave the first block, and who others where there are several. */
+  giver: PeerId | undefined;
+  others: Set<PeerId> | undefined;
   /** It was corrupt once with several givers: now one must give all, so that blame is clear. */
   readonly isSuspect: boolean;
   /** All is stored, and its digest is being compared. */
@@ -26,7 +28,8 @@ export function newFetch(piece: number, bytes: number, isSuspect: boolean): Fetc
     asked: 0,
     arrived: 0,
     stored: 0,
-    givers: new Set(),
+    giver: undefined,
+    others: undefined,
     isSuspect,
     isFinishing: false,
   };
@@ -51,5 +54,19 @@ export function restart(fetch: Fetch): void {
   fetch.asked = 0;
   fetch.arrived = 0;
   fetch.stored = 0;
-  fetch.givers.clear();
+  fetch.giver = undefined;
+  fetch.others = undefined;
+}
+
+/** Notes who gave a block. */
+export function noteGiver(fetch: Fetch, giver: PeerId): void {
+  if (fetch.giver === undefined) fetch.giver = giver;
+  if (fetch.giver === giver) return;
+  fetch.others ??= new Set();
+  fetch.others.add(giver);
+}
+
+/** All who gave a block, first giver first. */
+export function giversOf(fetch: Fetch): PeerId[] {
+  return fetch.giver === undefined ? [] : [fetch.giver, ...(fetch.others ?? [])];
 }

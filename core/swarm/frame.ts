@@ -2,11 +2,11 @@
 // kinds and limits, and the head by which a reader knows what comes. `decode-frame.ts` and
 // `encode-frame.ts` do the bodies; reading a stream belongs to `runtime/peer/frame-reader.ts`.
 import { PIECE_BYTES_MAX, PIECES_MAX } from "../release/limits.ts";
-import { BLOCK_BYTES_MAX } from "./limits.ts";
+import { BLOCK_BYTES_MAX, OFFERED_PIECES } from "./limits.ts";
 import type { Message, PeerRole, RefuseReason } from "./message.ts";
 
 /** Version of this protocol; a peer of another version is refused. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 /** Bytes of an id in a hello, a pack's or a peer's. */
 export const ID_BYTES_MAX = 128;
 /** Bytes of the text of a bye. */
@@ -55,6 +55,8 @@ export const TYPES = {
   bye: 8,
   alive: 9,
   note: 10,
+  offer: 11,
+  got: 12,
 } as const satisfies Record<Frame["kind"], number>;
 
 /** The type byte of a block, whose fields are read by `blockHead`. */
@@ -65,6 +67,7 @@ const BODY_BYTES: Readonly<Record<number, readonly [number, number]>> = {
   [TYPES.hello]: [6, 6 + 2 * ID_BYTES_MAX],
   [TYPES.bitfield]: [0, PIECES_MAX / 8],
   [TYPES.have]: [4, FRAME_BODY_BYTES_MAX],
+  [TYPES.offer]: [4, 4 * OFFERED_PIECES],
   [TYPES.request]: [12, 12],
   [TYPES.cancel]: [4, 4],
   [TYPES.block]: [8 + 1, 8 + BLOCK_BYTES_MAX],
@@ -72,12 +75,13 @@ const BODY_BYTES: Readonly<Record<number, readonly [number, number]>> = {
   [TYPES.bye]: [0, BYE_BYTES_MAX],
   [TYPES.alive]: [0, 0],
   [TYPES.note]: [1, NOTE_BYTES_MAX],
+  [TYPES.got]: [0, 0],
 };
 
 /** Roles by their byte. */
 export const ROLES: readonly PeerRole[] = ["agent", "relay"];
 /** Reasons by their byte. */
-export const REASONS: readonly RefuseReason[] = ["absent", "busy", "lent"];
+export const REASONS: readonly RefuseReason[] = ["absent", "busy"];
 
 /** Reads the head of a frame: its type and the bytes that follow. Throws FrameError. */
 export function frameHead(head: Uint8Array): { readonly type: number; readonly bodyBytes: number } {

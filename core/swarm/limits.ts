@@ -3,12 +3,12 @@
 /** Bytes of a block, the unit of a request: 2 ms at 1 Gbit/s, so a piece changes hands without loss. */
 export const BLOCK_BYTES_MAX = 256 * 1024;
 
-/** Blocks asked of one neighbour at a time: 8 x 256 KiB is 2 MiB, a 100 ms round trip at 160 Mbit/s. */
-export const PIPELINE_MAX = 8;
+/** Blocks asked beyond those on the wire: one that comes, and as many as wait at senders and downlinks. */
+export const QUEUED_BLOCKS = 6;
 /** Blocks asked of all neighbours: 128 x 256 KiB is 32 MiB, a 25 ms round trip at 10 Gbit/s. */
 export const OUTSTANDING_MAX = 128;
-/** Blocks that one neighbour may have queued here: twice an honest pipeline. */
-export const QUEUED_PER_NEIGHBOUR_MAX = 2 * PIPELINE_MAX;
+/** Blocks that one neighbour may have queued here: all that an honest one asks. */
+export const QUEUED_PER_NEIGHBOUR_MAX = OUTSTANDING_MAX;
 /** Blocks queued here for all: 256 x 256 KiB is 64 MiB, 5 s at 100 Mbit/s, well under the time-out. */
 export const QUEUED_MAX = 256;
 /** Blocks being read and sent to one neighbour: one on the wire, one ready behind it. */
@@ -35,18 +35,28 @@ export const SEND_MS_MAX = 20_000;
 export const BRISK_MS_MAX = 1_000;
 /** How long a neighbour that said `busy` is left alone, before jitter of a half. */
 export const BUSY_MS = 500;
-/** How long a neighbour is not asked for a piece that it lent to someone else, or sent corrupt. */
+/** How long a neighbour is not asked for a piece that it sent corrupt. */
 export const PIECE_RETRY_MS = 1_000;
 /** How long a neighbour that timed out is left alone; doubled each time in a row. */
 export const TIMED_OUT_MS = 10_000;
 /** Time-outs in a row without one block after which a neighbour is disconnected. */
 export const TIMED_OUT_TIMES_MAX = 3;
-/** How long a relay counts on whom it gave a piece first to hand it on. */
-export const LOAN_MS = 1_000;
-/** How often one neighbour is refused a piece because it is lent: then it gets it all the same. */
-export const LENT_TIMES_MAX = 3;
-/** A block queued for so long goes before all others, well before its asker gives up on us. */
-export const QUEUED_MS_PATIENT = 5_000;
+/** A neighbour hears of our pieces at most so often, unless as many as below are new. */
+export const HAVE_MS = 100;
+/** New pieces that are told at once. */
+export const HAVE_PIECES = 8;
+/** Blocks waiting here or offered, beyond those that leave while an offer is answered. */
+export const OFFERED_BLOCKS = 5;
+/** Blocks on their way to all, beyond those that the wire holds: two on uplinks, the rest at downlinks. */
+export const FLYING_BLOCKS = 6;
+/** So few where blocks wait for longer than below: one leaves, one is next. */
+export const FLYING_BLOCKS_MIN = 2;
+/** Blocks that wait for longer on their way are too many: six take 126 ms at 100 Mbit/s. */
+export const FLYING_MS = 150;
+/** Pieces of an offer: of four that a neighbour lacked a moment ago, it mostly needs one still. */
+export const OFFERED_PIECES = 4;
+/** An offer that was not answered by then counts no more. */
+export const OFFER_MS = 2_000;
 /** How long a neighbour must have been idle before it may have to make room for another. */
 export const EVICT_IDLE_MS = 5_000;
 

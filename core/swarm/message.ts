@@ -7,11 +7,8 @@ export type PeerRole = "relay" | "agent";
 /** Text id of a peer. */
 export type PeerId = string;
 
-/**
- * Why a block is not given. `absent`: the piece is not here. `busy`: too much is queued, ask again
- * later. `lent`: another peer is getting the piece just now and will hand it on.
- */
-export type RefuseReason = "absent" | "busy" | "lent";
+/** Why a block is not given. `absent`: the piece is not here. `busy`: too much is queued, ask later. */
+export type RefuseReason = "absent" | "busy";
 
 /** A run of bytes of a piece, at most BLOCK_BYTES_MAX. */
 export interface Block {
@@ -23,7 +20,11 @@ export interface Block {
 export type Message =
   | { readonly kind: "bitfield"; readonly bits: Uint8Array }
   | { readonly kind: "have"; readonly pieces: readonly number[] }
+  /** Has these too, and would send one of them now: answered by a request, or by `cancel` of the first. */
+  | { readonly kind: "offer"; readonly pieces: readonly number[] }
   | ({ readonly kind: "request" } & Block)
   | { readonly kind: "cancel"; readonly piece: number }
   | ({ readonly kind: "block" } & Block)
+  /** A block arrived: of those sent the oldest that this was not said of. */
+  | { readonly kind: "got" }
   | { readonly kind: "refuse"; readonly piece: number; readonly reason: RefuseReason };

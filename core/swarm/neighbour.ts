@@ -3,8 +3,13 @@
 
 import type { Instant } from "../machine.ts";
 import { Bitfield } from "./bitfield.ts";
-import { BRISK_MS_MAX, CANCELLED_MAX, PIPELINE_MAX } from "./limits.ts";
+import { BRISK_MS_MAX, CANCELLED_MAX } from "./limits.ts";
 import type { Block, PeerId, PeerRole } from "./message.ts";
+
+/** Responses faster than a clock can tell count as so long. */
+const RESPONSE_MS_MIN = 0.01;
+/** The least delay rises by so much a block, so that a path that became longer is found out. */
+const DELAY_RISE = 1.01;
 
 /** A block asked and not answered. */
 export interface Request extends Block {
@@ -14,8 +19,6 @@ export interface Request extends Block {
 export interface Neighbour {
   readonly peer: PeerId;
   readonly role: PeerRole;
-  /** Of the id, for spreading pieces over relays. */
-  readonly hash: number;
   readonly has: Bitfield;
   /** Oldest first. */
   readonly requests: Request[];
@@ -27,8 +30,13 @@ export interface Neighbour {
   readonly retryAt: Map<number, Instant>;
   /** Nothing is asked of it before. */
   pausedUntil: Instant;
-  /** Blocks to ask at a time. */
-  depth: number;
+  /** Pieces of which it would send one now, until we have answered. */
+  offer: readonly number[] | undefined;
+  /** It has nothing that we could ask for, as far as we have looked since it told news. */
+  isDry: boolean;
+  /** Milliseconds from a request to its block lately, and the least of late: its delay alone. */
+  responseMs: number;
+  delayMs: number;
   /** Time-outs since its last block. */
   timeouts: number;
   /** Milliseconds that its blocks took lately, each. */
@@ -46,14 +54,16 @@ export function newNeighbour(now: Instant, peer: PeerId, role: PeerRole): Neighb
   return {
     peer,
     role,
-    hash: hashOf(peer),
     has: new Bitfield(),
     requests: [],
     cancelled: [],
     fetching: [],
     retryAt: new Map(),
     pausedUntil: now,
-    depth: PIPELINE_MAX,
+    offer: undefined,
+    isDry: true,
+    responseMs: 0,
+    delayMs: Number.POSITIVE_INFINITY,
     timeouts: 0,
     blockMs: 0,
     lastBlockAt: now,
@@ -109,15 +119,17 @@ export function giveUp(neighbour: Neighbour, piece: number): number {
   return gone.length;
 }
 
-/** Learns from a block how fast it is: the mean of the last few, and how deep to ask. */
+/** Learns from a block how fast it is. */
 export function noteBlock(neighbour: Neighbour, request: Request, now: Instant): void {
   const tookMs = now - Math.max(request.sentAt, neighbour.lastBlockAt);
+  const responseMs = Math.max(now - request.sentAt, RESPONSE_MS_MIN);
   neighbour.blockMs = (3 * neighbour.blockMs + tookMs) / 4;
+  neighbour.responseMs =
+    neighbour.responseMs === 0 ? responseMs : (3 * neighbour.responseMs + responseMs) / 4;
+  neighbour.delayMs = Math.min(responseMs, neighbour.delayMs * DELAY_RISE);
   neighbour.lastBlockAt = now;
   neighbour.usefulAt = now;
   neighbour.timeouts = 0;
-  if (tookMs <= BRISK_MS_MAX) neighbour.depth = Math.min(PIPELINE_MAX, neighbour.depth + 1);
-  else neighbour.depth = Math.max(1, neighbour.depth >> 1);
 }
 
 /** It was too slow to be left with a piece: it counts as slow until it gives a block in time. */
@@ -136,13 +148,4 @@ export function noteStored(neighbour: Neighbour, now: Instant): void {
 
 function isSame(a: Block, b: Block): boolean {
   return a.piece === b.piece && a.offset === b.offset && a.bytes === b.bytes;
-}
-
-/** FNV-1a, 32 bits. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index += 1) {
-    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  }
-  return hash >>> 0;
 }

@@ -1,68 +1,85 @@
-// The policy of what to ask whom: rarest piece first among agents; of a relay only what no brisk
-// agent has, and of several relays the one that the piece hashes to. Pure, so that it can be swapped.
-import type { Instant } from "../machine.ts";
-import type { PeerId, PeerRole } from "./message.ts";
-import { isSlow, isUsable, type Neighbour } from "./neighbour.ts";
-
-/** What the policy looks at. */
-export interface ChoiceView {
-  readonly now: Instant;
-  readonly role: PeerRole;
-  readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
-  /** Agents among the neighbours that have a piece. */
-  readonly agentCopies: Uint16Array;
-}
+// The policy of which piece to ask of a neighbour: of those that it has and that wait for a source the
+// one that fewest neighbours have. Pure, and a few words of bits at a time, as it is asked for each piece.
+import type { Bitfield } from "./bitfield.ts";
 
 /**
- * The piece to ask of `source` next: one that is `begun` and lost its source, as its end frees what
- * others wait for; else the rarest of `missing`, in whose order ties are broken. Undefined: none.
+ * The rarest of `waiting` that a source has, from `start` on round the table, so that peers with the
+ * same needs begin at different pieces. Stops at one that only `copiesMin` have. `isLeft` leaves pieces
+ * out. Undefined: there is none.
  */
-export function choosePiece(
-  view: ChoiceView,
-  source: Neighbour,
-  begun: Iterable<number>,
-  missing: readonly number[],
+export function rarestPiece(
+  waiting: Bitfield,
+  has: Bitfield,
+  copies: Uint16Array,
+  options: {
+    readonly start: number;
+    readonly copiesMin: number;
+    readonly isLeft?: ((piece: number) => boolean) | undefined;
+  },
 ): number | undefined {
-  if (source.has.count === 0) return undefined;
-  for (const piece of begun) {
-    if (isUsable(source, piece, view.now) && mayAsk(view, source, piece)) return piece;
-  }
-  const copiesMin = source.role === "agent" ? 1 : 0;
+  const wanted = waiting.words;
+  const held = has.words;
+  const words = Math.min(wanted.length, held.length);
+  const { start, copiesMin, isLeft } = options;
+  const first = (start >>> 5) % words;
+  const after = -1 << (start & 31);
   let rarest: number | undefined;
   let copiesLeast = Number.POSITIVE_INFINITY;
-  for (const piece of missing) {
-    const copies = view.agentCopies[piece] ?? 0;
-    if (copies >= copiesLeast || !isUsable(source, piece, view.now)) continue;
-    if (!mayAsk(view, source, piece)) continue;
-    rarest = piece;
-    copiesLeast = copies;
-    if (copies <= copiesMin) break;
+  // The first word comes twice: its bits from the start on, and at the end those before.
+  for (let turn = 0; turn <= words; turn += 1) {
+    const word = first + turn < words ? first + turn : first + turn - words;
+    let bits = (wanted[word] ?? 0) & (held[word] ?? 0);
+    if (turn === 0) bits &= after;
+    else if (turn === words) bits &= ~after;
+    while (bits !== 0) {
+      const piece = (word << 5) + 31 - Math.clz32(bits & -bits);
+      bits &= bits - 1;
+      const count = copies[piece] ?? 0;
+      if (count >= copiesLeast || isLeft?.(piece)) continue;
+      if (count <= copiesMin) return piece;
+      rarest = piece;
+      copiesLeast = count;
+    }
   }
   return rarest;
 }
 
-/** True when the policy lets us ask this source, which has the piece, rather than another. */
-export function mayAsk(view: ChoiceView, source: Neighbour, piece: number): boolean {
-  if (source.role === "agent" || view.role === "relay") return true;
-  if ((view.agentCopies[piece] ?? 0) > 0) {
-    for (const other of view.neighbours.values()) {
-      if (other.role !== "agent" || isSlow(other, view.now)) continue;
-      if (isUsable(other, piece, view.now)) return false;
+/**
+ * Of the pieces in `have` and not in `settled` at most `count` of the lowest rank, the lowest first;
+ * of equals those that come first from `start` on round the table.
+ */
+export function rarestPieces(
+  have: Bitfield,
+  settled: Bitfield,
+  rank: Uint16Array,
+  start: number,
+  count: number,
+): number[] {
+  const held = have.words;
+  const done = settled.words;
+  const words = held.length;
+  const first = (start >>> 5) % words;
+  const after = -1 << (start & 31);
+  const chosen: number[] = [];
+  let rankMax = Number.POSITIVE_INFINITY;
+  for (let turn = 0; turn <= words; turn += 1) {
+    const word = first + turn < words ? first + turn : first + turn - words;
+    let bits = (held[word] ?? 0) & ~(done[word] ?? 0);
+    if (turn === 0) bits &= after;
+    else if (turn === words) bits &= ~after;
+    while (bits !== 0) {
+      const piece = (word << 5) + 31 - Math.clz32(bits & -bits);
+      bits &= bits - 1;
+      const its = rank[piece] ?? 0;
+      if (its >= rankMax) continue;
+      let place = Math.min(chosen.length, count - 1);
+      while (place > 0 && (rank[chosen[place - 1] ?? 0] ?? 0) > its) {
+        chosen[place] = chosen[place - 1] ?? 0;
+        place -= 1;
+      }
+      chosen[place] = piece;
+      if (chosen.length === count) rankMax = rank[chosen[count - 1] ?? 0] ?? 0;
     }
   }
-  const weight = weightOf(source, piece);
-  for (const other of view.neighbours.values()) {
-    if (other === source || other.role !== "relay" || isSlow(other, view.now)) continue;
-    // One that lends the piece will have it handed on: asking the next relay would repeat the work.
-    if (other.pausedUntil > view.now || !other.has.has(piece)) continue;
-    if (weightOf(other, piece) > weight) return false;
-  }
-  return true;
-}
-
-/** The highest of the relays is the one to ask for the piece. */
-function weightOf(relay: Neighbour, piece: number): number {
-  let mixed = Math.imul(relay.hash ^ Math.imul(piece + 1, 0x9e3779b1), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
+  return chosen;
 }

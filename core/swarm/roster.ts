@@ -1,6 +1,7 @@
 // The peers that we know of: whom to dial when, who has given corrupt pieces, who is banned.
 // It holds no connection and knows nothing of pieces.
 import type { Instant } from "../machine.ts";
+import type { Alarm } from "./alarm.ts";
 import {
   DIAL_YIELD_MS,
   DIALS_FAILED_MAX,
@@ -32,6 +33,7 @@ export interface RosterOptions {
   readonly self: PeerId;
   readonly role: PeerRole;
   readonly random: Random;
+  readonly alarm: Alarm;
 }
 
 export class Roster {
@@ -50,7 +52,9 @@ export class Roster {
     if (known === undefined || known.isIntroduced) return;
     known.isIntroduced = true;
     known.role = role;
-    if (known.state === "idle") known.dialAt = Math.max(known.dialAt, now + this.#yieldMs(known));
+    if (known.state !== "idle") return;
+    known.dialAt = Math.max(known.dialAt, now + this.#yieldMs(known));
+    this.#options.alarm.set(known.dialAt);
   }
 
   /** A peer is not to be dialled any more. */
@@ -116,15 +120,11 @@ export class Roster {
     return "banned";
   }
 
-  /** When someone else can be dialled. */
-  deadline(now: Instant): Instant {
-    let earliest = Number.POSITIVE_INFINITY;
+  /** Sets the alarm for when someone else can be dialled. */
+  setAlarm(now: Instant): void {
     for (const known of this.#known.values()) {
-      if (known.dialAt > now && this.#isDialable(known)) {
-        earliest = Math.min(earliest, known.dialAt);
-      }
+      if (known.dialAt > now && this.#isDialable(known)) this.#options.alarm.set(known.dialAt);
     }
-    return earliest;
   }
 
   /** Agents dial relays and each other; relays dial relays. */
@@ -146,6 +146,7 @@ export class Roster {
       known.bannedUntil,
       now + delayMs * (0.5 + 0.5 * this.#options.random()),
     );
+    this.#options.alarm.set(known.dialAt);
   }
 
   #add(now: Instant, peer: PeerId, role: PeerRole): Known | undefined {

@@ -3,6 +3,8 @@
 // (`uploads.ts`), peers to dial or to ban (`roster.ts`). Bytes, sockets and hashes are outside.
 import type { Instant, Machine } from "../machine.ts";
 import { PIECES_MAX } from "../release/limits.ts";
+import { Alarm } from "./alarm.ts";
+import { Announcing } from "./announcing.ts";
 import { piecesOf } from "./bitfield.ts";
 import { Downloads } from "./downloads.ts";
 import { whomToEvict } from "./eviction.ts";
@@ -10,8 +12,10 @@ import type { DisconnectReason, SwarmEffect, SwarmInput } from "./facts.ts";
 import { NEIGHBOURS_MAX, NOISE_MAX, RELAY_NEIGHBOURS_MAX, TIMED_OUT_TIMES_MAX } from "./limits.ts";
 import type { Block, Message, PeerId, PeerRole, RefuseReason } from "./message.ts";
 import { type Neighbour, newNeighbour } from "./neighbour.ts";
+import { Offers } from "./offers.ts";
 import { OwnPieces } from "./own-pieces.ts";
 import { seededRandom } from "./random.ts";
+import { isShareOf } from "./relay-share.ts";
 import { Roster } from "./roster.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -24,28 +28,46 @@ export interface SwarmPeerOptions {
 export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   readonly #role: PeerRole;
   readonly #neighboursMax: number;
+  readonly #alarm = new Alarm();
   readonly #pieces = new OwnPieces();
   readonly #neighbours = new Map<PeerId, Neighbour>();
   readonly #downloads: Downloads;
-  readonly #uploads = new Uploads();
+  readonly #uploads: Uploads;
+  readonly #announcing = new Announcing(this.#alarm);
+  readonly #offers: Offers;
   readonly #roster: Roster;
-  #deadline: Instant = Number.POSITIVE_INFINITY;
 
   constructor(options: SwarmPeerOptions) {
     const random = seededRandom(options.seed);
+    const agentCopies = new Uint16Array(PIECES_MAX);
+    const alarm = this.#alarm;
+    const bytesOf = (piece: number) => this.#pieces.bytesOf(piece);
     this.#role = options.role;
     this.#neighboursMax = options.role === "relay" ? RELAY_NEIGHBOURS_MAX : NEIGHBOURS_MAX;
-    this.#roster = new Roster({ self: options.peer, role: options.role, random });
-    this.#downloads = new Downloads({
+    this.#roster = new Roster({ self: options.peer, role: options.role, random, alarm });
+    this.#uploads = new Uploads(alarm);
+    this.#offers = new Offers({
       role: options.role,
       random,
+      alarm,
+      have: this.#pieces.have,
+      bytesOf,
+      pieceCount: () => this.#pieces.count,
+      isOurs: (piece) => options.role === "agent" || this.#isShareOf(options.peer, piece),
+    });
+    this.#downloads = new Downloads({
+      random,
+      alarm,
       neighbours: this.#neighbours,
-      bytesOf: (piece) => this.#pieces.bytesOf(piece),
+      agentCopies,
+      copied: (agent, piece, change) => this.#offers.copied(agent, piece, change),
+      pieceCount: () => this.#pieces.count,
+      bytesOf,
     });
   }
 
   get deadline(): Instant {
-    return this.#deadline;
+    return this.#alarm.at;
   }
 
   /** Wanted pieces known and held, and their encoded bytes. */
@@ -59,21 +81,13 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   }
 
   step(now: Instant, input: SwarmInput, effects: SwarmEffect[]): void {
-    if (now >= this.#deadline) this.#expire(now, effects);
+    if (now >= this.#alarm.at || input.kind === "wake") this.#expire(now, effects);
     this.#take(now, input, effects);
+    this.#offers.make(now, this.#uploads, effects);
     for (let next = this.#uploads.next(now); next !== undefined; next = this.#uploads.next(now)) {
-      effects.push({ kind: "send-block", to: next.to, ...next.block });
+      const { piece, offset, bytes } = next.block;
+      effects.push({ kind: "send-block", to: next.to, piece, offset, bytes });
     }
-    const isHungry = this.#pieces.isIncomplete;
-    if (isHungry) {
-      const room = this.#neighboursMax - this.#neighbours.size;
-      for (const peer of this.#roster.dial(now, room)) effects.push({ kind: "dial", peer });
-    }
-    this.#deadline = Math.min(
-      this.#downloads.deadline(now),
-      this.#uploads.deadline,
-      isHungry ? this.#roster.deadline(now) : Number.POSITIVE_INFINITY,
-    );
   }
 
   #take(now: Instant, input: SwarmInput, effects: SwarmEffect[]): void {
@@ -85,49 +99,55 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#miss(now, this.#pieces.want(input.pieces), effects);
         return;
       case "piece-added":
-        this.#complete(input.piece, effects);
-        this.#downloads.askAll(now, effects);
+        this.#complete(now, input.piece, effects);
+        this.#downloads.ask(now, effects);
         return;
       case "piece-verified":
-        this.#complete(input.piece, effects);
+        this.#complete(now, input.piece, effects);
         return;
       case "piece-corrupt":
         this.#blame(now, input.piece, effects);
         return;
       case "introduced":
         for (const { peer, role } of input.peers) this.#roster.introduce(now, peer, role);
+        this.#dial(now, effects);
         return;
       case "forgotten":
         for (const peer of input.peers) this.#roster.forget(peer);
         return;
       case "connected":
         this.#welcome(now, input.peer, input.role, effects);
+        this.#dial(now, effects);
         return;
       case "dial-failed":
         this.#roster.dialFailed(now, input.peer);
+        this.#dial(now, effects);
         return;
       case "disconnected":
         this.#lose(now, input.peer, effects);
+        this.#dial(now, effects);
         return;
       case "received":
         this.#receive(now, input.from, input.message, effects);
         return;
       case "block-stored":
         this.#downloads.stored(now, input.from, input, effects);
-        this.#askAgain(now, input.from, effects);
+        this.#downloads.ask(now, effects);
         return;
       case "store-failed":
         this.#downloads.pause(now, input.from, input.piece, effects);
         return;
       case "resumed":
         this.#downloads.resume();
-        this.#downloads.askAll(now, effects);
+        this.#downloads.ask(now, effects);
         return;
       case "block-sent":
         this.#uploads.sent(now, input.to);
+        this.#offers.sent();
         return;
       case "read-failed":
         this.#uploads.sent(now, input.to);
+        this.#uploads.got(now, input.to);
         this.#uploads.refuse(input.to, input.piece);
         this.#refuse(input.to, input.piece, "busy", effects);
         return;
@@ -142,17 +162,31 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   #miss(now: Instant, pieces: readonly number[], effects: SwarmEffect[]): void {
     if (pieces.length === 0) return;
     this.#downloads.miss(pieces);
-    this.#downloads.askAll(now, effects);
+    this.#downloads.ask(now, effects);
+    this.#dial(now, effects);
   }
 
-  #complete(piece: number, effects: SwarmEffect[]): void {
+  #dial(now: Instant, effects: SwarmEffect[]): void {
+    if (!this.#pieces.isIncomplete) return;
+    const room = this.#neighboursMax - this.#neighbours.size;
+    for (const peer of this.#roster.dial(now, room)) effects.push({ kind: "dial", peer });
+  }
+
+  #complete(now: Instant, piece: number, effects: SwarmEffect[]): void {
     if (!this.#pieces.add(piece)) return;
     this.#downloads.complete(piece, effects);
-    for (const neighbour of this.#neighbours.values()) {
-      if (neighbour.has.has(piece)) continue;
-      const message = { kind: "have", pieces: [piece] } as const;
-      effects.push({ kind: "send", to: neighbour.peer, message });
-    }
+    this.#announcing.complete(now, piece, effects);
+    this.#offers.complete(piece);
+  }
+
+  /** True when of all relays among the neighbours and us the piece is ours to offer first. */
+  #isShareOf(self: PeerId, piece: number): boolean {
+    const relays = [...this.#neighbours.values()].filter(({ role }) => role === "relay");
+    return isShareOf(
+      self,
+      relays.map(({ peer }) => peer),
+      piece,
+    );
   }
 
   /** A sole giver is to blame; of several nobody is, and the piece comes from one next time. */
@@ -164,7 +198,8 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#drop(now, giver, verdict === "banned" ? "banned" : "corrupt piece", effects);
       }
     }
-    this.#downloads.askAll(now, effects);
+    this.#downloads.ask(now, effects);
+    this.#dial(now, effects);
   }
 
   #welcome(now: Instant, peer: PeerId, role: PeerRole, effects: SwarmEffect[]): void {
@@ -178,6 +213,9 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     const neighbour = newNeighbour(now, peer, role);
     this.#neighbours.set(peer, neighbour);
     this.#uploads.add(neighbour);
+    this.#offers.add(now, neighbour);
+    if (this.#role === "relay" && role === "agent") return;
+    this.#announcing.add(peer);
     if (this.#pieces.have.count === 0) return;
     const message = { kind: "bitfield", bits: this.#pieces.have.toBytes() } as const;
     effects.push({ kind: "send", to: peer, message });
@@ -204,9 +242,11 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     if (neighbour === undefined) return;
     this.#downloads.lose(neighbour);
     this.#uploads.remove(peer);
+    this.#offers.remove(peer);
+    this.#announcing.remove(peer);
     this.#neighbours.delete(peer);
     this.#roster.disconnected(now, peer);
-    this.#downloads.askAll(now, effects);
+    this.#downloads.ask(now, effects);
   }
 
   #receive(now: Instant, from: PeerId, message: Message, effects: SwarmEffect[]): void {
@@ -222,19 +262,27 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       case "have":
         this.#learn(now, neighbour, message.pieces, effects);
         return;
+      case "offer":
+        this.#downloads.offered(neighbour, message.pieces);
+        this.#downloads.ask(now, effects);
+        return;
       case "request":
         this.#requested(now, neighbour, message, effects);
         return;
+      case "got":
+        this.#uploads.got(now, from);
+        return;
       case "cancel":
         this.#uploads.cancel(from, message.piece);
+        this.#offers.declined(from, message.piece);
         return;
       case "refuse":
         this.#downloads.refused(now, neighbour, message.piece, message.reason, effects);
-        this.#downloads.askAll(now, effects);
+        this.#downloads.ask(now, effects);
         return;
       case "block": {
         const isExpected = this.#downloads.receive(now, neighbour, message, effects);
-        if (isExpected) this.#downloads.ask(now, neighbour, effects);
+        if (isExpected) this.#downloads.ask(now, effects);
         else this.#drop(now, from, "protocol violation", effects);
         return;
       }
@@ -252,10 +300,11 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   ): void {
     let news = 0;
     for (const piece of pieces) {
-      if (piece < PIECES_MAX && this.#downloads.noteHas(neighbour, piece)) news += 1;
+      if (piece >= PIECES_MAX || !this.#downloads.noteHas(neighbour, piece)) continue;
+      news += 1;
     }
     if (news === 0) this.#hearNoise(now, neighbour, effects);
-    else this.#downloads.ask(now, neighbour, effects);
+    else this.#downloads.ask(now, effects);
   }
 
   #requested(now: Instant, neighbour: Neighbour, block: Block, effects: SwarmEffect[]): void {
@@ -270,8 +319,9 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       this.#drop(now, peer, "protocol violation", effects);
       return;
     }
-    const answer = this.#uploads.request(now, peer, block, this.#role === "relay");
-    if (answer === "busy" || answer === "lent") this.#refuse(peer, block.piece, answer, effects);
+    this.#offers.asked(now, peer, block);
+    const answer = this.#uploads.request(peer, block);
+    if (answer === "busy") this.#refuse(peer, block.piece, answer, effects);
   }
 
   #refuse(to: PeerId, piece: number, reason: RefuseReason, effects: SwarmEffect[]): void {
@@ -283,13 +333,9 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     if (neighbour.noise > NOISE_MAX) this.#drop(now, neighbour.peer, "noise", effects);
   }
 
-  #askAgain(now: Instant, peer: PeerId, effects: SwarmEffect[]): void {
-    const neighbour = this.#neighbours.get(peer);
-    if (neighbour === undefined) this.#downloads.askAll(now, effects);
-    else this.#downloads.ask(now, neighbour, effects);
-  }
-
+  /** Looks at everything that time alone changes, and sets the alarm anew. */
   #expire(now: Instant, effects: SwarmEffect[]): void {
+    this.#alarm.clear();
     for (const neighbour of this.#downloads.expire(now, effects)) {
       if (neighbour.timeouts < TIMED_OUT_TIMES_MAX) continue;
       this.#drop(now, neighbour.peer, "timed out", effects);
@@ -297,6 +343,13 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     for (const peer of this.#uploads.stalled(now)) {
       this.#drop(now, peer, "stalled reader", effects);
     }
-    this.#downloads.askAll(now, effects);
+    this.#offers.expire(now);
+    this.#announcing.expire(now, effects);
+    this.#downloads.ask(now, effects);
+    this.#dial(now, effects);
+    this.#downloads.setAlarm(now);
+    this.#uploads.expire(now);
+    this.#offers.setAlarm(now);
+    if (this.#pieces.isIncomplete) this.#roster.setAlarm(now);
   }
 }

@@ -1,13 +1,13 @@
-// Blocks that others asked of us: bounded queues, a few blocks on their way out, and the order in
-// which they go. A piece that few got from us goes first, so that a seed gives each piece away once
-// before it repeats itself; a relay refuses a repeat while whoever got it first may still hand it on.
+// Blocks that others asked of us: bounded queues, a few blocks on their way out in the order in which
+// they were asked, and who takes nothing any more. What is asked of us follows from what we offer, so
+// there is little to choose here.
 import type { Instant } from "../machine.ts";
+import type { Alarm } from "./alarm.ts";
 import { Bitfield } from "./bitfield.ts";
+import { Flight } from "./flight.ts";
 import {
-  LENT_TIMES_MAX,
-  LOAN_MS,
+  BRISK_MS_MAX,
   QUEUED_MAX,
-  QUEUED_MS_PATIENT,
   QUEUED_PER_NEIGHBOUR_MAX,
   SEND_MS_MAX,
   SENDING_MAX,
@@ -17,49 +17,64 @@ import type { Block, PeerId } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
 
 interface QueuedBlock extends Block {
-  readonly queuedAt: Instant;
+  /** Place in the order of requests. */
+  readonly asked: number;
 }
 
 interface Queue {
   readonly neighbour: Neighbour;
   readonly blocks: QueuedBlock[];
-  /** Pieces of which it asked anything. */
-  readonly begun: Bitfield;
   /** Pieces refused: what it asked of them before it heard so is not answered. */
-  readonly refused: Bitfield;
-  /** How often it was told that a piece is lent. */
-  readonly spared: Map<number, number>;
+  refused: Bitfield | undefined;
   sending: number;
+  /** When the blocks left that it did not say it got, oldest first. */
+  readonly flying: Instant[];
+  /** Nothing has gone on with it for a while: what it asked for keeps nobody else waiting. */
+  isStalled: boolean;
   /** Since when no block to it has left, while some are on their way. */
   sendingSince: Instant;
-  /** Place in the order of turns. */
-  turn: number;
-}
-
-interface Loan {
-  readonly borrower: PeerId;
-  at: Instant;
 }
 
 export class Uploads {
+  readonly #alarm: Alarm;
   readonly #queues = new Map<PeerId, Queue>();
-  /** To how many neighbours each piece was begun. */
-  readonly #given = new Map<number, number>();
-  readonly #loans = new Map<number, Loan>();
+  /** Blocks queued for all; those being handed to connections and on their way to all but the stalled. */
   #queued = 0;
+  #queuedBrisk = 0;
   #sending = 0;
-  #turn = 0;
+  #flying = 0;
+  readonly #flight = new Flight();
+  #asked = 0;
+
+  constructor(alarm: Alarm) {
+    this.#alarm = alarm;
+  }
+
+  /** Blocks queued or being handed to connections, for all but the stalled. */
+  get waiting(): number {
+    return this.#queuedBrisk + this.#sending;
+  }
+
+  /** Blocks that may be on their way beyond those that are, and those that the wire holds. */
+  get room(): number {
+    return this.#flight.max - this.#queuedBrisk - this.#flying;
+  }
+
+  /** Blocks that a neighbour has asked for and did not say to have got. */
+  owedTo(peer: PeerId): number {
+    const queue = this.#queues.get(peer);
+    return queue === undefined ? 0 : queue.blocks.length + queue.flying.length;
+  }
 
   add(neighbour: Neighbour): void {
     this.#queues.set(neighbour.peer, {
       neighbour,
       blocks: [],
-      begun: new Bitfield(),
-      refused: new Bitfield(),
-      spared: new Map(),
+      refused: undefined,
       sending: 0,
+      flying: [],
+      isStalled: false,
       sendingSince: 0,
-      turn: 0,
     });
   }
 
@@ -67,7 +82,7 @@ export class Uploads {
     const queue = this.#queues.get(peer);
     if (queue === undefined) return;
     this.#queued -= queue.blocks.length;
-    this.#sending -= queue.sending;
+    this.#stall(queue);
     this.#queues.delete(peer);
   }
 
@@ -78,69 +93,54 @@ export class Uploads {
   }
 
   /**
-   * Queues a block of a piece that we have, or says why not. `mayLend`: spare repeats. A refusal is of
-   * the piece: further requests for it are `ignored` until the peer has cancelled it, and so has heard.
+   * Queues a block of a piece that we have, or says why not. A refusal is of the piece: further
+   * requests for it are `ignored` until the peer has cancelled it, and so has heard.
    */
-  request(
-    now: Instant,
-    peer: PeerId,
-    block: Block,
-    mayLend: boolean,
-  ): "queued" | "busy" | "lent" | "ignored" {
+  request(peer: PeerId, block: Block): "queued" | "busy" | "ignored" {
     const queue = this.#queues.get(peer);
-    if (queue === undefined || queue.refused.has(block.piece)) return "ignored";
+    if (queue === undefined || queue.refused?.has(block.piece)) return "ignored";
     const { piece, offset, bytes } = block;
-    const isBegun = queue.begun.has(piece);
     if (this.#queued >= QUEUED_MAX || queue.blocks.length >= QUEUED_PER_NEIGHBOUR_MAX) {
       this.refuse(peer, piece);
       return "busy";
     }
-    if (!isBegun && mayLend && this.#isLent(now, queue, piece)) {
-      this.refuse(peer, piece);
-      return "lent";
-    }
-    if (!isBegun) {
-      queue.begun.add(piece);
-      this.#given.set(piece, (this.#given.get(piece) ?? 0) + 1);
-      this.#loans.set(piece, { borrower: peer, at: now });
-    }
-    queue.blocks.push({ piece, offset, bytes, queuedAt: now });
+    queue.blocks.push({ piece, offset, bytes, asked: this.#asked++ });
     this.#queued += 1;
+    if (!queue.isStalled) this.#queuedBrisk += 1;
     return "queued";
   }
 
   /** Drops what is queued of a piece that is refused. */
   refuse(peer: PeerId, piece: number): void {
     this.#dequeue(peer, piece);
-    this.#queues.get(peer)?.refused.add(piece);
+    const queue = this.#queues.get(peer);
+    if (queue === undefined) return;
+    queue.refused ??= new Bitfield();
+    queue.refused.add(piece);
   }
 
   /** The peer gave up a piece, of itself or because it was refused. */
   cancel(peer: PeerId, piece: number): void {
     this.#dequeue(peer, piece);
-    this.#queues.get(peer)?.refused.remove(piece);
+    this.#queues.get(peer)?.refused?.remove(piece);
   }
 
   /** Takes the next block to send; undefined when there is none or enough are on their way. */
   next(now: Instant): { readonly to: PeerId; readonly block: Block } | undefined {
-    if (this.#sending >= SENDING_MAX) return undefined;
+    if (this.#queued === 0 || this.#sending >= SENDING_MAX) return undefined;
     let best: Queue | undefined;
-    let bestGiven = Number.POSITIVE_INFINITY;
+    let earliest = Number.POSITIVE_INFINITY;
     for (const queue of this.#queues.values()) {
       const head = queue.blocks[0];
       if (head === undefined || queue.sending >= SENDING_PER_NEIGHBOUR_MAX) continue;
-      const hasWaited = now - head.queuedAt >= QUEUED_MS_PATIENT;
-      const given = hasWaited ? 0 : (this.#given.get(head.piece) ?? 0);
-      if (given > bestGiven) continue;
-      if (given === bestGiven && best !== undefined && queue.turn >= best.turn) continue;
+      if (head.asked >= earliest) continue;
       best = queue;
-      bestGiven = given;
+      earliest = head.asked;
     }
     const block = best?.blocks.shift();
     if (best === undefined || block === undefined) return undefined;
-    this.#send(now, best, block.piece);
-    const { piece, offset, bytes } = block;
-    return { to: best.neighbour.peer, block: { piece, offset, bytes } };
+    this.#send(now, best);
+    return { to: best.neighbour.peer, block };
   }
 
   /** Notes that a block left, or could not be read. */
@@ -149,7 +149,17 @@ export class Uploads {
     if (queue === undefined || queue.sending === 0) return;
     queue.sending -= 1;
     queue.sendingSince = now;
-    this.#sending -= 1;
+    if (!queue.isStalled) this.#sending -= 1;
+  }
+
+  /** Notes that a neighbour got a block, or never will. */
+  got(now: Instant, peer: PeerId): void {
+    const queue = this.#queues.get(peer);
+    const leftAt = queue?.flying.shift();
+    if (queue === undefined || leftAt === undefined) return;
+    this.#flight.note(now - leftAt);
+    if (!queue.isStalled) this.#flying -= 1;
+    else if (!this.#isOverdue(queue, now)) this.#unstall(queue);
   }
 
   /** Neighbours that take nothing any more. */
@@ -161,13 +171,34 @@ export class Uploads {
     return stalled;
   }
 
-  /** When `stalled` may have someone. */
-  get deadline(): Instant {
-    let earliest = Number.POSITIVE_INFINITY;
+  /** Finds out who is stalled, and sets the alarm for when someone else may be. */
+  expire(now: Instant): void {
     for (const queue of this.#queues.values()) {
-      if (queue.sending > 0) earliest = Math.min(earliest, queue.sendingSince + SEND_MS_MAX);
+      const isOverdue = this.#isOverdue(queue, now);
+      if (isOverdue && !queue.isStalled) this.#stall(queue);
+      if (!isOverdue && queue.isStalled) this.#unstall(queue);
+      if (queue.sending > 0) this.#alarm.set(queue.sendingSince + SEND_MS_MAX);
+      if (queue.flying.length > 0 && !isOverdue) this.#alarm.set(now + BRISK_MS_MAX);
     }
-    return earliest;
+  }
+
+  #isOverdue({ flying }: Queue, now: Instant): boolean {
+    return (flying[0] ?? now) + BRISK_MS_MAX <= now;
+  }
+
+  #stall(queue: Queue): void {
+    if (queue.isStalled) return;
+    queue.isStalled = true;
+    this.#queuedBrisk -= queue.blocks.length;
+    this.#sending -= queue.sending;
+    this.#flying -= queue.flying.length;
+  }
+
+  #unstall(queue: Queue): void {
+    queue.isStalled = false;
+    this.#queuedBrisk += queue.blocks.length;
+    this.#sending += queue.sending;
+    this.#flying += queue.flying.length;
   }
 
   #dequeue(peer: PeerId, piece: number): void {
@@ -175,29 +206,23 @@ export class Uploads {
     if (queue === undefined) return;
     const kept = queue.blocks.filter((block) => block.piece !== piece);
     this.#queued -= queue.blocks.length - kept.length;
+    if (!queue.isStalled) this.#queuedBrisk -= queue.blocks.length - kept.length;
     queue.blocks.splice(0, queue.blocks.length, ...kept);
   }
 
-  #send(now: Instant, queue: Queue, piece: number): void {
-    if (queue.sending === 0) queue.sendingSince = now;
+  #send(now: Instant, queue: Queue): void {
+    if (queue.sending === 0) {
+      queue.sendingSince = now;
+      this.#alarm.set(now + SEND_MS_MAX);
+    }
     queue.sending += 1;
-    queue.turn = ++this.#turn;
+    queue.flying.push(now);
+    this.#alarm.set(now + BRISK_MS_MAX);
     queue.neighbour.usefulAt = now;
     this.#queued -= 1;
+    if (queue.isStalled) return;
+    this.#queuedBrisk -= 1;
     this.#sending += 1;
-    const loan = this.#loans.get(piece);
-    if (loan?.borrower === queue.neighbour.peer) loan.at = now;
-  }
-
-  #isLent(now: Instant, queue: Queue, piece: number): boolean {
-    if (queue.neighbour.role === "relay") return false;
-    const loan = this.#loans.get(piece);
-    if (loan === undefined || loan.borrower === queue.neighbour.peer) return false;
-    const borrower = this.#queues.get(loan.borrower);
-    if (borrower === undefined || borrower.neighbour.has.has(piece)) return false;
-    const times = queue.spared.get(piece) ?? 0;
-    if (loan.at + LOAN_MS <= now || times >= LENT_TIMES_MAX) return false;
-    queue.spared.set(piece, times + 1);
-    return true;
+    this.#flying += 1;
   }
 }

@@ -1,6 +1,6 @@
 // The part of `@roamhq/wrtc` that is used, with types of its own: the package's need those of a browser.
 // It is loaded in the process of calls alone (`call-process.ts`): 26 MB of native code that has crashed
-// in others' hands (decision 0009).
+// in others' hands (decision 0011).
 import { createRequire } from "node:module";
 
 const require = createRequire(import.meta.url);

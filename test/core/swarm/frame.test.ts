@@ -42,7 +42,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({
     kind: fc.constant("refuse" as const),
     piece,
-    reason: fc.constantFrom("absent" as const, "busy" as const, "lent" as const),
+    reason: fc.constantFrom("absent" as const, "busy" as const),
   }),
   fc.record({ kind: fc.constant("bye" as const), reason: fc.stringMatching(/^[ -~]{0,200}$/) }),
   fc.constant({ kind: "alive" as const }),

@@ -5,7 +5,6 @@ import fc from "fast-check";
 import { PIECES_MAX } from "../../../core/release/limits.ts";
 import { Bitfield, piecesOf } from "../../../core/swarm/bitfield.ts";
 import { OwnPieces } from "../../../core/swarm/own-pieces.ts";
-import { PieceBag } from "../../../core/swarm/piece-bag.ts";
 import { seededRandom } from "../../../core/swarm/random.ts";
 
 const pieceNumber = fc.nat(PIECES_MAX - 1);
@@ -35,23 +34,6 @@ test("a bitfield takes no piece beyond the limit", () => {
   assert.equal(field.add(PIECES_MAX), false);
   assert.equal(field.add(-1), false);
   assert.equal(field.has(PIECES_MAX), false);
-});
-
-test("a bag is a set, in an order that the seed decides", () => {
-  fc.assert(
-    fc.property(moves, fc.nat(), (steps, seed) => {
-      const bags = [new PieceBag(seededRandom(seed)), new PieceBag(seededRandom(seed))];
-      const model = new Set<number>();
-      for (const [isAdded, piece] of steps) {
-        for (const bag of bags) isAdded ? bag.add(piece) : bag.remove(piece);
-        isAdded ? model.add(piece) : model.delete(piece);
-      }
-      const [first, second] = bags.map((bag) => [...bag.values()]);
-      assert.deepEqual(first, second);
-      assert.deepEqual(new Set(first), model);
-      assert.equal(first?.length, model.size);
-    }),
-  );
 });
 
 test("what is wanted, held and missing adds up in any order of facts", () => {

@@ -13,18 +13,23 @@ check(
   > send r request 0 256K+256K
   > send r request 0 512K+88K
   received r block 0 0K+256K
+  > send r got
   > store-block r 0 0K+256K
   block-stored r 0 0K+256K
   > nothing
   received r block 0 256K+256K
+  > send r got
   > store-block r 0 256K+256K
   block-stored r 0 256K+256K
   received r block 0 512K+88K
+  > send r got
   > store-block r 0 512K+88K
   block-stored r 0 512K+88K
   > finish 0
   piece-verified 0
+  > send r have 0
   > send a have 0
+  > send a offer 0
 `,
 );
 
@@ -37,30 +42,37 @@ check(
   received a bitfield 0
   > send a request 0 0K+100K
   received a block 0 0K+100K
+  > send a got
   > store-block a 0 0K+100K
   block-stored a 0 0K+100K
   > finish 0
   piece-verified 0
-  > nothing
+  > send a have 0
 `,
 );
 
 check(
-  "asks the relay only for what no agent has",
+  "takes what a relay offers at once, and of an agent's offer the piece that fewest have",
   `
-  extended 100K 100K
+  extended 100K 100K 100K
   wanted all
   connected a
+  connected b
   connected r
-  received a bitfield 0
+  received a bitfield 0-1
   > send a request 0 0K+100K
-  received r bitfield 0-1
-  > send r request 1 0K+100K
+  received b bitfield 0
+  received r offer 2
+  > send r request 2 0K+100K
+  received b offer 0
+  > send b cancel 0
+  received a offer 0-1
+  > send a request 1 0K+100K
 `,
 );
 
 check(
-  "asks the relay for the rest once the agent with it is slow",
+  "goes on with a relay where an agent is slow",
   `
   extended 2048K 100K
   wanted 0
@@ -73,8 +85,6 @@ check(
   > send a request 0 768K+256K
   > send a request 0 1024K+256K
   > send a request 0 1280K+256K
-  > send a request 0 1536K+256K
-  > send a request 0 1792K+256K
   received r bitfield 0-1
   wanted 1
   > nothing
@@ -87,8 +97,6 @@ check(
   > send r request 0 512K+256K
   > send r request 0 768K+256K
   > send r request 0 1024K+256K
-  > send r request 0 1280K+256K
-  > send r request 0 1536K+256K
 `,
 );
 
@@ -104,6 +112,7 @@ check(
   > send a request 0 256K+256K
   received b bitfield 0
   received a block 0 0K+256K
+  > send a got
   > store-block a 0 0K+256K
   disconnected a
   > nothing
@@ -151,6 +160,7 @@ check(
   wake
   > send a cancel 0
   received a block 0 0K+100K
+  > send a got
   > drop-block a
 `,
 );
@@ -162,6 +172,7 @@ check(
   wanted all
   connected a
   received a block 0 0K+100K
+  > send a got
   > drop-block a
   > disconnect a: protocol violation
 `,
@@ -176,6 +187,7 @@ check(
   received a bitfield 0
   > send a request 0 0K+100K
   received a block 0 0K+100K
+  > send a got
   > store-block a 0 0K+100K
   block-stored a 0 0K+100K
   > finish 0
@@ -185,6 +197,7 @@ check(
   received a bitfield 0
   > send a request 0 0K+100K
   received a block 0 0K+100K
+  > send a got
   > store-block a 0 0K+100K
   block-stored a 0 0K+100K
   > finish 0
@@ -206,6 +219,7 @@ check(
   > send a request 0 0K+256K
   > send a request 0 256K+256K
   received a block 0 0K+256K
+  > send a got
   > store-block a 0 0K+256K
   block-stored a 0 0K+256K
   disconnected a
@@ -213,6 +227,7 @@ check(
   received b bitfield 0
   > send b request 0 256K+256K
   received b block 0 256K+256K
+  > send b got
   > store-block b 0 256K+256K
   block-stored b 0 256K+256K
   > finish 0
@@ -223,6 +238,7 @@ check(
   > send c request 0 0K+256K
   > send c request 0 256K+256K
   received c block 0 0K+256K
+  > send c got
   > store-block c 0 0K+256K
   block-stored c 0 0K+256K
   at 1s
@@ -275,6 +291,7 @@ check(
   piece-added 0
   connected a
   > send a bitfield 0
+  > send a offer 0
   received a request 0 0K+256K
   > send-block a 0 0K+256K
   received a request 0 256K+256K
@@ -293,6 +310,7 @@ check(
   piece-added 0
   connected a
   > send a bitfield 0
+  > send a offer 0
   received a request 1 0K+100K
   > send a refuse 1 absent
   received a request 7 0K+100K
@@ -303,42 +321,87 @@ check(
 );
 
 check(
-  "a relay gives a piece once, and spares the repeat while it may be handed on",
+  "a relay offers each piece once before it offers one again",
   `
-  extended 512K
+  extended 700K 700K 700K
   piece-added 0
+  piece-added 1
   connected a
-  > send a bitfield 0
+  > send a offer 0
   connected b
-  > send b bitfield 0
+  > send b offer 1
+  piece-added 2
   received a request 0 0K+256K
   > send-block a 0 0K+256K
-  received b request 0 0K+256K
-  > send b refuse 0 lent
-  received b request 0 256K+256K
-  > nothing
-  received b cancel 0
-  at 1s
-  received b request 0 0K+256K
-  > send-block b 0 0K+256K
+  received a request 0 256K+256K
+  > send-block a 0 256K+256K
+  received a request 0 512K+188K
+  received a got
+  block-sent a
+  > send-block a 0 512K+188K
+  received a got
+  block-sent a
+  > send a offer 2
+  received a got
+  block-sent a
+  received a have 0
 `,
   "relay",
 );
 
 check(
-  "an agent that hears that a piece is lent gets it from whom it was lent to",
+  "says that it needs nothing of an offer",
   `
   extended 100K 100K
   wanted 0
-  connected r
   connected a
-  received r bitfield 0-1
-  > send r request 0 0K+100K
-  received r refuse 0 lent
-  > send r cancel 0
-  received a have 0
+  received a offer 0-1
   > send a request 0 0K+100K
+  connected b
+  received b offer 0-1
+  > send b cancel 0
+  received b offer 1
+  > send b cancel 1
 `,
+);
+
+check(
+  "offers an agent the rarest of what it lacks, and nothing once it has answered for all",
+  `
+  extended 100K 100K
+  piece-added 0
+  piece-added 1
+  connected a
+  > send a bitfield 0,1
+  > send a offer 1,0
+  received a have 0
+  received a request 1 0K+100K
+  > send-block a 1 0K+100K
+  block-sent a
+  received a got
+`,
+);
+
+check(
+  "offers somebody else what was not answered",
+  `
+  extended 100K
+  piece-added 0
+  connected a
+  > send a offer 0
+  connected b
+  > send b offer 0
+  at 2s
+  wake
+  received b request 0 0K+100K
+  > send-block b 0 0K+100K
+  at 3s
+  wake
+  at 4s
+  wake
+  > send a offer 0
+`,
+  "relay",
 );
 
 check(
@@ -348,6 +411,7 @@ check(
   piece-added 0
   connected a
   > send a bitfield 0
+  > send a offer 0
   received a request 0 0K+256K
   > send-block a 0 0K+256K
   at 20s
@@ -367,6 +431,8 @@ check(
   extended 100K 100K
   > send a request 1 0K+100K
   wanted 2
+  > nothing
+  received a offer 2
   > send a request 2 0K+100K
 `,
 );
@@ -383,8 +449,11 @@ check(
   connected a
   piece-added 0
   > send r cancel 0
+  > send r have 0
   > send a have 0
+  > send a offer 0
   received r block 0 0K+256K
+  > send r got
   > drop-block r
 `,
 );
@@ -397,14 +466,17 @@ check(
   piece-added 1
   connected a
   > send a bitfield 1
+  > send a offer 1
   received a bitfield 0
   > send a request 0 0K+256K
   > send a request 0 256K+256K
   received a block 0 0K+256K
+  > send a got
   > store-block a 0 0K+256K
   store-failed a 0
   > send a cancel 0
   received a block 0 256K+256K
+  > send a got
   > drop-block a
   received a request 1 0K+100K
   > send-block a 1 0K+100K

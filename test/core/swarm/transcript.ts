@@ -87,7 +87,10 @@ function messageOf(kind: string, words: readonly string[]): Message {
       return { kind, bits: field.toBytes() };
     }
     case "have":
+    case "offer":
       return { kind, pieces: numbers(words[0] ?? "") };
+    case "got":
+      return { kind };
     case "request":
     case "block":
       return { kind, ...blockOf(words) };
@@ -127,7 +130,10 @@ function printMessage(message: Message): string {
     case "bitfield":
       return `bitfield ${piecesOf(message.bits).join(",")}`;
     case "have":
-      return `have ${message.pieces.join(",")}`;
+    case "offer":
+      return `${message.kind} ${message.pieces.join(",")}`;
+    case "got":
+      return "got";
     case "request":
     case "block":
       return `${message.kind} ${printBlock(message)}`;

@@ -129,7 +129,7 @@ export class VirtualSwarm {
     const peer = this.#peer(id);
     const effects: SwarmEffect[] = [];
     peer.machine.step(this.now, input, effects);
-    this.#note(`${id}<${input.kind}`);
+    this.#note(`${id}<${JSON.stringify(input)}`);
     for (const effect of effects) this.#perform(peer, effect);
     this.#armWake(peer);
   }

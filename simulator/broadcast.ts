@@ -1,0 +1,208 @@
+// One file from one seed to many peers in virtual time, with peers that upload slowly, die, come late or
+// misbehave, and how long it took beside the bound that no broadcast can beat. It decides nothing.
+import type { Instant } from "../core/machine.ts";
+import { type Random, seededRandom } from "../core/swarm/random.ts";
+import type { Conduct } from "./conduct.ts";
+import { introduceAll, introduceSome } from "./introductions.ts";
+import type { SimulatedPeer } from "./simulated-peer.ts";
+import { SwarmWorld } from "./swarm-world.ts";
+
+/** Bytes a millisecond of one Mbit/s. */
+const MBIT = 125;
+/** A run that takes so many times the bound has failed. */
+const RATIO_MAX = 20;
+
+export interface BroadcastPlan {
+  readonly peers: number;
+  readonly pieces: number;
+  readonly pieceBytes: number;
+  /** Of every NIC, each way. */
+  readonly mbit: number;
+  readonly runBytes: number;
+  readonly seedMbit: number;
+  /** Every how manieth peer uploads at a quarter; 0: none. */
+  readonly slowEvery: number;
+  /** Neighbours of a peer; as many as there are peers: all know all. */
+  readonly degree: number;
+  readonly roundTripMs: number;
+  /** Share of the peers that dies in a minute, and is replaced by fresh ones. */
+  readonly churn: number;
+  /** Share of the peers that is killed at the middle of the bound and replaced. */
+  readonly killed: number;
+  /** Share of the peers that misbehaves, and how, in turn. */
+  readonly hostile: number;
+  readonly conducts: readonly Conduct[];
+  readonly seed: number;
+}
+
+/** A shaped network of a few hosts, all alike, which all know each other. */
+export const SHAPED: BroadcastPlan = {
+  peers: 16,
+  pieces: 488,
+  pieceBytes: 256 * 1024,
+  mbit: 100,
+  seedMbit: 100,
+  runBytes: 64 * 1024,
+  slowEvery: 0,
+  degree: 16,
+  roundTripMs: 0.2,
+  churn: 0,
+  killed: 0,
+  hostile: 0,
+  conducts: [],
+  seed: 1,
+};
+
+/** A region: peers have a few neighbours each. */
+export const REGION: BroadcastPlan = {
+  ...SHAPED,
+  peers: 10_000,
+  pieces: 1_000,
+  degree: 16,
+  roundTripMs: 1,
+  runBytes: 256 * 1024,
+};
+
+export interface BroadcastReport {
+  /** Over the bound: the last of the peers that were there from the start; headers count as time. */
+  readonly ratio: number;
+  /** Over F/d: the slowest of those that came later, from its own start; 0: none came. */
+  readonly newcomerRatio: number;
+  readonly boundMs: number;
+  readonly lastMs: number;
+  /** Share of the time until the last that the peers' uplinks were busy, and the seed's. */
+  readonly busy: number;
+  readonly seedBusy: number;
+  /** Copies that the seed gave, and bytes that honest peers received over those they needed. */
+  readonly seedCopies: number;
+  readonly received: number;
+  /** Pieces that became whole at a peer. */
+  readonly transfers: number;
+  readonly isWhole: boolean;
+  readonly trace: string;
+}
+
+/** Milliseconds that no broadcast can beat: through the seed, into a peer, out of all uplinks. */
+export function boundMs(
+  bytes: number,
+  seedRate: number,
+  downRate: number,
+  upRates: number[],
+): number {
+  const upRate = upRates.reduce((sum, one) => sum + one, seedRate);
+  return Math.max(bytes / seedRate, bytes / downRate, (upRates.length * bytes) / upRate);
+}
+
+export class Broadcast {
+  readonly world: SwarmWorld;
+  readonly boundMs: number;
+  readonly seed: SimulatedPeer;
+  /** Those that were there from the start, and those that came later. */
+  readonly first: SimulatedPeer[] = [];
+  readonly later: SimulatedPeer[] = [];
+  readonly #plan: BroadcastPlan;
+  readonly #random: Random;
+
+  constructor(plan: BroadcastPlan) {
+    const { peers, pieces, pieceBytes, mbit, roundTripMs, seed } = plan;
+    this.#plan = plan;
+    this.#random = seededRandom(seed);
+    this.world = new SwarmWorld({
+      pieceBytes: Array(pieces).fill(pieceBytes),
+      seed,
+      roundTripMs,
+      setUpMs: 5,
+      runBytes: plan.runBytes,
+      sendBufferBytes: 256 * 1024,
+      windowBytes: 4 * 1024 * 1024,
+      bucketMs: pieceBytes / (mbit * MBIT) / peers / 4,
+    });
+    this.seed = this.world.join({
+      id: "r0",
+      role: "relay",
+      upRate: plan.seedMbit * MBIT,
+      downRate: mbit * MBIT,
+      seeds: true,
+    });
+    for (let index = 0; index < peers; index += 1) this.first.push(this.#join(`a${index}`, index));
+    const rates = this.first.map(({ host }) => host.upRate);
+    this.boundMs = boundMs(pieces * pieceBytes, plan.seedMbit * MBIT, mbit * MBIT, rates);
+    if (plan.degree >= peers) introduceAll(this.world, [this.seed, ...this.first]);
+    else introduceSome(this.world, this.seed, this.first, plan.degree, this.#random);
+    this.#planLosses();
+  }
+
+  /** Runs it to its end. */
+  run(): BroadcastReport {
+    const isWhole = this.world.run(RATIO_MAX * this.boundMs);
+    const { pieces, pieceBytes, mbit } = this.#plan;
+    const bytes = pieces * pieceBytes;
+    const survivors = this.first.filter(({ isUp, plan }) => isUp && plan.conduct === undefined);
+    const newcomers = this.later.filter(({ isUp }) => isUp);
+    const lastMs = latest(survivors.map(({ wholeAt }) => wholeAt));
+    const newcomerMs = latest(newcomers.map((one) => tookMs(one)));
+    const upMs = survivors.reduce((sum, { host }) => sum + host.busyMs, 0);
+    const needed = survivors.length * bytes;
+    return {
+      ratio: lastMs / this.boundMs,
+      newcomerRatio: newcomers.length === 0 ? 0 : newcomerMs / (bytes / (mbit * MBIT)),
+      boundMs: this.boundMs,
+      lastMs,
+      busy: upMs / survivors.length / this.world.now,
+      seedBusy: this.seed.host.busyMs / this.world.now,
+      seedCopies: this.seed.host.sentBytes / bytes,
+      received: survivors.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0) / needed,
+      transfers: this.world.transfers,
+      isWhole,
+      trace: this.world.trace.text,
+    };
+  }
+
+  #join(id: string, index: number): SimulatedPeer {
+    const { mbit, slowEvery, hostile, conducts, peers } = this.#plan;
+    const isSlow = slowEvery > 0 && index % slowEvery === 0;
+    const upRate = (isSlow ? mbit / 4 : mbit) * MBIT;
+    // The last of the peers are the hostile ones, so that every share of them adds to a smaller one.
+    const isHostile = index >= peers * (1 - hostile);
+    const conduct = isHostile ? conducts[index % conducts.length] : undefined;
+    return this.world.join({ id, role: "agent", upRate, downRate: mbit * MBIT, conduct });
+  }
+
+  #planLosses(): void {
+    const { churn, killed, peers } = this.#plan;
+    if (killed > 0)
+      this.world.at(this.boundMs / 2, () => this.#replace(Math.round(killed * peers)));
+    const everyMs = 60_000 / (churn * peers);
+    const lose = () => {
+      this.#replace(1);
+      this.world.at(this.world.now + everyMs, lose);
+    };
+    if (churn > 0) this.world.at(everyMs, lose);
+  }
+
+  /** Kills some of those that were there from the start, and has as many fresh ones join. */
+  #replace(count: number): void {
+    for (let turn = 0; turn < count; turn += 1) {
+      const victim = this.first[Math.floor(this.#random() * this.first.length)] as SimulatedPeer;
+      if (!victim.isUp) continue;
+      this.world.kill(victim);
+      const fresh = this.#join(`b${this.later.length}`, 1);
+      this.later.push(fresh);
+      const others = [...this.first, ...this.later].filter(({ isUp }) => isUp);
+      const { degree } = this.#plan;
+      if (degree >= this.#plan.peers) introduceAll(this.world, [this.seed, ...others]);
+      else {
+        const pick = () => others[Math.floor(this.#random() * others.length)] as SimulatedPeer;
+        introduceAll(this.world, [fresh, ...Array.from({ length: degree }, pick)], fresh);
+      }
+    }
+  }
+}
+
+function tookMs({ wholeAt, startedAt }: SimulatedPeer): Instant | undefined {
+  return wholeAt === undefined ? undefined : wholeAt - startedAt;
+}
+
+function latest(instants: readonly (Instant | undefined)[]): number {
+  return instants.reduce<number>((last, one) => Math.max(last, one ?? Number.POSITIVE_INFINITY), 0);
+}

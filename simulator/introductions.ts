@@ -1,0 +1,48 @@
+// Who is introduced to whom: what a relay's roster does for its region. A few random neighbours each keep
+// a swarm of any size together, and nobody needs to know all.
+import type { Random } from "../core/swarm/random.ts";
+import type { SimulatedPeer } from "./simulated-peer.ts";
+import type { SwarmWorld } from "./swarm-world.ts";
+
+/** Agents that a seed is introduced to where peers have only some neighbours. */
+const SEED_DEGREE = 32;
+
+/** Introduces all to each other, or only `one` and the others. */
+export function introduceAll(
+  world: SwarmWorld,
+  peers: readonly SimulatedPeer[],
+  one?: SimulatedPeer,
+): void {
+  for (const peer of peers) {
+    if (one === undefined || peer === one) world.introduce(peer, peers);
+    else world.introduce(peer, [one]);
+  }
+}
+
+/** A random graph in which each peer has about `degree` neighbours: the sum of random rings. */
+export function introduceSome(
+  world: SwarmWorld,
+  seed: SimulatedPeer,
+  peers: readonly SimulatedPeer[],
+  degree: number,
+  random: Random,
+): void {
+  for (let ring = 0; ring < degree / 2; ring += 1) {
+    const order = shuffled(peers, random);
+    order.forEach((peer, place) => {
+      const next = order[(place + 1) % order.length] as SimulatedPeer;
+      introduceAll(world, [peer, next]);
+    });
+  }
+  for (const peer of shuffled(peers, random).slice(0, SEED_DEGREE))
+    introduceAll(world, [seed, peer]);
+}
+
+function shuffled<T>(items: readonly T[], random: Random): T[] {
+  const order = [...items];
+  for (let last = order.length - 1; last > 0; last -= 1) {
+    const place = Math.floor(random() * (last + 1));
+    [order[last], order[place]] = [order[place] as T, order[last] as T];
+  }
+  return order;
+}

@@ -1,0 +1,215 @@
+// Hosts with an uplink and a downlink each, and TCP connections between them, in virtual time. An
+// uplink serves its connections in turn, a run of bytes each; what it sends queues at the receiver's
+// downlink, and a connection whose receiver is congested waits without holding up the others. What a
+// sender hands over waits in the connection's send buffer, behind which small messages wait too.
+import type { Instant } from "../core/machine.ts";
+import type { EventQueue } from "./event-queue.ts";
+
+/** Bytes on the wire for each of payload: 66 of headers for 1,448, and their acknowledgements. */
+export const WIRE_RATIO = 1.05;
+/** What waits before a downlink for so long makes its senders wait. */
+const BACKLOG_MS = 25;
+
+/** One NIC. Rates are bytes a millisecond; Infinity is no limit. */
+export interface Host {
+  upRate: number;
+  downRate: number;
+  /** Milliseconds from here to the middle of the network and back. */
+  readonly roundTripMs: number;
+  isUp: boolean;
+  downFreeAt: Instant;
+  /** Connections with something to send, in order of turns. */
+  readonly ready: Pipe[];
+  /** Something is leaving; else it has nothing to send, or every receiver is congested. */
+  isServing: boolean;
+  /** Of the event that ends the wait of this uplink; another one is out of date. */
+  turn: number;
+  busyMs: number;
+  sentBytes: number;
+}
+
+export function newHost(upRate: number, downRate: number, roundTripMs: number): Host {
+  return {
+    upRate,
+    downRate,
+    roundTripMs,
+    isUp: true,
+    downFreeAt: 0,
+    ready: [],
+    isServing: false,
+    turn: 0,
+    busyMs: 0,
+    sentBytes: 0,
+  };
+}
+
+/** One direction of a connection. */
+export interface Pipe {
+  readonly source: Host;
+  readonly target: Host;
+  /** Whose business what arrives is. */
+  readonly owner: unknown;
+  readonly delayMs: number;
+  isOpen: boolean;
+  /** What waits to leave, and the bytes of each; small messages have none and take no time. */
+  readonly contents: unknown[];
+  readonly sizes: number[];
+  /** Bytes of the first parcel that have left. */
+  leftBytes: number;
+  /** Bytes handed over that have not left. */
+  waiting: number;
+  /** Bytes that have left and not arrived. */
+  flying: number;
+  isReady: boolean;
+  lastArrival: Instant;
+}
+
+export interface NetworkOptions {
+  readonly queue: EventQueue;
+  /** Bytes that a connection sends in its turn. */
+  readonly runBytes: number;
+  /** Bytes that a connection takes from its sender before they leave. */
+  readonly sendBufferBytes: number;
+  /** Bytes of a connection that may be under way: what it carries in a round trip. */
+  readonly windowBytes: number;
+  /** A connection that had no room has taken all that was handed over. */
+  readonly drained: (pipe: Pipe) => void;
+  /** Kinds of the events that the network makes. */
+  readonly kinds: { readonly served: number; readonly arrived: number };
+}
+
+export class Network {
+  readonly #options: NetworkOptions;
+
+  constructor(options: NetworkOptions) {
+    this.#options = options;
+  }
+
+  /** Both directions of a new connection; `owners` hear of what arrives at the second, the first. */
+  connect(a: Host, b: Host, owners: readonly [unknown, unknown]): [Pipe, Pipe] {
+    const delayMs = (a.roundTripMs + b.roundTripMs) / 2;
+    return [newPipe(a, b, owners[0], delayMs), newPipe(b, a, owners[1], delayMs)];
+  }
+
+  /** True when a connection has taken all that was handed over; else `drained` says when. */
+  hasTaken(pipe: Pipe): boolean {
+    return pipe.waiting <= this.#options.sendBufferBytes;
+  }
+
+  /** Called for events of kind `arrived`, with the bytes of what arrived. */
+  arrived(now: Instant, pipe: Pipe, bytes: number): void {
+    const isFull = pipe.flying >= this.#options.windowBytes;
+    pipe.flying -= bytes;
+    const { source } = pipe;
+    if (isFull && pipe.isReady && !source.isServing) this.#serve(now, source);
+  }
+
+  /** Sends something of so many bytes; a small message, of none, takes no time. */
+  send(now: Instant, pipe: Pipe, bytes: number, content: unknown): void {
+    if (bytes === 0 && pipe.sizes.length === 0) {
+      this.#arrive(now, pipe, content);
+      return;
+    }
+    pipe.contents.push(content);
+    pipe.sizes.push(bytes);
+    pipe.waiting += bytes;
+    if (pipe.isReady) return;
+    pipe.isReady = true;
+    pipe.source.ready.push(pipe);
+    if (!pipe.source.isServing) this.#serve(now, pipe.source);
+  }
+
+  /** Nothing more arrives from it. */
+  close(pipe: Pipe): void {
+    pipe.isOpen = false;
+    pipe.contents.length = 0;
+    pipe.sizes.length = 0;
+    pipe.leftBytes = 0;
+    pipe.waiting = 0;
+  }
+
+  /** A run has left, or a receiver is congested no more: called for events of kind `served`. */
+  served(now: Instant, host: Host, turn: number): void {
+    if (turn !== host.turn) return;
+    host.isServing = false;
+    this.#serve(now, host);
+  }
+
+  #serve(now: Instant, host: Host): void {
+    if (!host.isUp) return;
+    const { ready } = host;
+    let earliest = Number.POSITIVE_INFINITY;
+    for (let turns = ready.length; turns > 0; turns -= 1) {
+      const pipe = ready.shift() as Pipe;
+      if (pipe.sizes.length === 0) {
+        pipe.isReady = false;
+        continue;
+      }
+      const isFull = pipe.flying >= this.#options.windowBytes;
+      const freeAt = isFull ? Number.POSITIVE_INFINITY : pipe.target.downFreeAt - BACKLOG_MS;
+      if (freeAt <= now) {
+        this.#run(now, host, pipe);
+        return;
+      }
+      ready.push(pipe);
+      earliest = Math.min(earliest, freeAt);
+    }
+    if (earliest === Number.POSITIVE_INFINITY) return;
+    host.turn += 1;
+    this.#options.queue.add(earliest, this.#options.kinds.served, host, host.turn);
+  }
+
+  #run(now: Instant, host: Host, pipe: Pipe): void {
+    const { queue, runBytes, kinds } = this.#options;
+    const { contents, sizes } = pipe;
+    const size = sizes[0] as number;
+    const bytes = Math.min(runBytes, size - pipe.leftBytes);
+    const tookMs = (bytes * WIRE_RATIO) / host.upRate;
+    const { target } = pipe;
+    target.downFreeAt = Math.max(target.downFreeAt, now) + (bytes * WIRE_RATIO) / target.downRate;
+    host.busyMs += tookMs;
+    host.sentBytes += bytes;
+    pipe.leftBytes += bytes;
+    const hadRoom = this.hasTaken(pipe);
+    pipe.waiting -= bytes;
+    pipe.flying += bytes;
+    if (pipe.leftBytes >= size) {
+      pipe.leftBytes = 0;
+      sizes.shift();
+      this.#arrive(Math.max(now + tookMs, target.downFreeAt), pipe, contents.shift());
+      while (sizes[0] === 0) {
+        sizes.shift();
+        this.#arrive(now + tookMs, pipe, contents.shift());
+      }
+    }
+    if (sizes.length > 0) host.ready.push(pipe);
+    else pipe.isReady = false;
+    host.isServing = true;
+    host.turn += 1;
+    queue.add(now + tookMs, kinds.served, host, host.turn);
+    if (!hadRoom && this.hasTaken(pipe)) this.#options.drained(pipe);
+  }
+
+  #arrive(leaves: Instant, pipe: Pipe, content: unknown): void {
+    const at = Math.max(leaves + pipe.delayMs, pipe.lastArrival);
+    pipe.lastArrival = at;
+    this.#options.queue.add(at, this.#options.kinds.arrived, pipe, content);
+  }
+}
+
+function newPipe(source: Host, target: Host, owner: unknown, delayMs: number): Pipe {
+  return {
+    source,
+    target,
+    owner,
+    delayMs,
+    isOpen: true,
+    contents: [],
+    sizes: [],
+    leftBytes: 0,
+    waiting: 0,
+    flying: 0,
+    isReady: false,
+    lastArrival: 0,
+  };
+}

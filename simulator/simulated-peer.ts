@@ -1,0 +1,84 @@
+// What the simulator knows of one peer beside its machine: its NIC, its connections, what its disk holds,
+// and what became of it. It does nothing.
+import type { Instant } from "../core/machine.ts";
+import { Bitfield } from "../core/swarm/bitfield.ts";
+import type { PeerId, PeerRole } from "../core/swarm/message.ts";
+import type { SwarmPeer } from "../core/swarm/swarm-peer.ts";
+import type { Conduct } from "./conduct.ts";
+import type { Host, Pipe } from "./network.ts";
+
+export interface PeerPlan {
+  readonly id: PeerId;
+  readonly role: PeerRole;
+  /** Bytes a millisecond. */
+  readonly upRate: number;
+  readonly downRate: number;
+  readonly conduct?: Conduct;
+  /** It starts with every piece. */
+  readonly seeds?: boolean;
+}
+
+/** One connection as one of its ends sees it. */
+interface Link {
+  readonly other: SimulatedPeer;
+  readonly out: Pipe;
+  /** Blocks handed over that found no room in the send buffer. */
+  unsent: number;
+}
+
+export interface SimulatedPeer {
+  readonly plan: PeerPlan;
+  readonly index: number;
+  readonly host: Host;
+  machine: SwarmPeer;
+  readonly links: Map<PeerId, Link>;
+  isUp: boolean;
+  wakeAt: Instant;
+  /** Whole pieces. */
+  readonly held: Bitfield;
+  /** What is stored of pieces that are not whole; of one that comes in one block nothing is kept. */
+  readonly parts: Map<number, Part>;
+  startedAt: Instant;
+  wholeAt: Instant | undefined;
+  receivedBytes: number;
+  relayBytes: number;
+  /** Corrupt pieces that it compared, by who gave them. */
+  readonly corrupt: Map<PeerId, number>;
+}
+
+/** What is stored of a piece that is not whole. */
+interface Part {
+  bytes: number;
+  readonly givers: Set<PeerId>;
+  isBad: boolean;
+}
+
+/** A peer that has nothing yet. */
+export function newSimulatedPeer(
+  plan: PeerPlan,
+  index: number,
+  host: Host,
+  machine: SwarmPeer,
+): SimulatedPeer {
+  return {
+    plan,
+    index,
+    host,
+    machine,
+    links: new Map(),
+    isUp: true,
+    wakeAt: Number.POSITIVE_INFINITY,
+    held: new Bitfield(),
+    parts: new Map(),
+    startedAt: 0,
+    wholeAt: undefined,
+    receivedBytes: 0,
+    relayBytes: 0,
+    corrupt: new Map(),
+  };
+}
+
+/** The swarm is whole when these are. */
+export function isWaited({ plan, isUp }: SimulatedPeer): boolean {
+  return isUp && (plan.conduct ?? "honest") === "honest";
+}

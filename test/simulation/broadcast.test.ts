@@ -1,0 +1,28 @@
+// Broadcasts in virtual time: how near the last peer comes to the bound, whatever hosts and losses there
+// are, and that a run is the same each time. Times are virtual, so they are exact.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Broadcast, type BroadcastPlan, REGION, SHAPED } from "../../simulator/broadcast.ts";
+
+/** Runs it; the last peer is to be within `ratioMax` of the bound, newcomers of F/d. */
+function check(name: string, change: Partial<BroadcastPlan>, ratioMax: number): void {
+  test(`${name}: within ${ratioMax} of the bound`, () => {
+    const { ratio, newcomerRatio, received } = new Broadcast({ ...SHAPED, ...change }).run();
+    assert(ratio <= ratioMax, `the last peer took ${ratio} of the bound`);
+    assert(newcomerRatio <= ratioMax, `the last newcomer took ${newcomerRatio} of its bound`);
+    assert(received <= 1.02, `${received} of the bytes that were needed`);
+  });
+}
+
+check("16 peers alike", {}, 1.15);
+check("every third peer uploads at a quarter", { slowEvery: 3 }, 1.25);
+check("the seed uploads at half", { seedMbit: 50 }, 1.15);
+check("a quarter of the peers dies half-way and is replaced", { killed: 0.25 }, 1.3);
+check("200 peers that know 16 each", { ...REGION, peers: 200, pieces: 300 }, 1.2);
+
+test("the same seed gives the same trace, another seed another", () => {
+  const run = (seed: number) =>
+    new Broadcast({ ...SHAPED, pieces: 60, killed: 0.25, slowEvery: 3, seed }).run().trace;
+  assert.equal(run(1), run(1));
+  assert.notEqual(run(1), run(2));
+});
