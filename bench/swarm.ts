@@ -12,7 +12,13 @@ import { millrace } from "./lab/millrace-contestant.ts";
 import { LabUnavailable } from "./lab/network.ts";
 import { type RaceResult, race } from "./lab/race.ts";
 import { severalSwarms } from "./lab/several-swarms.ts";
-import { planOf, SWARM_CASES, type SwarmCase, URGENT_CASE } from "./lab/swarm-cases.ts";
+import {
+  planOf,
+  SWARM_CASES,
+  type SwarmCase,
+  simulationError,
+  URGENT_CASE,
+} from "./lab/swarm-cases.ts";
 
 interface Options {
   readonly work: string;
@@ -43,7 +49,8 @@ async function runCase(
       console.error(`${one.name}: ${describe(result)}`);
     }
   }
-  return one.figures(results);
+  const error = simulationError(one, results);
+  return { ...one.figures(results), ...(error !== undefined && { sim_error: error }) };
 }
 
 /** Several swarms at once, each round after one such file alone. */
@@ -117,8 +124,10 @@ const figures: Record<string, number> = {};
 try {
   const systems = values.systems?.split(",");
   for (const name of names) {
-    const run = runners.get(name);
-    Object.assign(figures, await run?.({ work, systems, rounds: Number(values.rounds) }));
+    const found = await runners.get(name)?.({ work, systems, rounds: Number(values.rounds) });
+    // Of the cases that are simulated the worst counts.
+    const error = Math.max(figures["sim_error"] ?? 0, found?.["sim_error"] ?? 0);
+    Object.assign(figures, found, error > 0 && { sim_error: error });
   }
   printFigures("swarm", figures);
 } catch (error) {

@@ -1,4 +1,6 @@
 // The cases of the swarm benchmark: what is raced in each, against whom, and which figures come of it.
+import { pieceBytesFor } from "../../core/release/piece-table.ts";
+import { Broadcast, type BroadcastPlan, SHAPED } from "../../simulator/broadcast.ts";
 import type { Contestant } from "./contestant.ts";
 import { median } from "./figures.ts";
 import { millrace } from "./millrace-contestant.ts";
@@ -20,6 +22,8 @@ export interface SwarmCase {
   readonly churn?: number;
   readonly isGrowing?: boolean;
   readonly contestants: readonly Contestant[];
+  /** What the simulator is told of it; left out: it is not predicted. */
+  readonly simulated?: Partial<BroadcastPlan>;
   /** Figures from the results of each contestant, by its name. */
   readonly figures: (results: Results) => Readonly<Record<string, number>>;
 }
@@ -35,6 +39,7 @@ export const SWARM_CASES: readonly SwarmCase[] = [
     name: "flat",
     profile: "flat",
     contestants: [millrace, libtorrent, libtorrentSuper, aria2],
+    simulated: {},
     figures: (results) => ({
       flat_ratio: ratio(results, millrace),
       ...others(results, "flat_ratio"),
@@ -44,12 +49,14 @@ export const SWARM_CASES: readonly SwarmCase[] = [
     ...shaped,
     name: "hetero",
     profile: "hetero",
+    simulated: { slowEvery: 3 },
     figures: (results) => ({ hetero_ratio: ratio(results, millrace) }),
   },
   {
     ...shaped,
     name: "slowseed",
     profile: "slowseed",
+    simulated: { seedMbit: MBIT / 2 },
     figures: (results) => ({ slowseed_ratio: ratio(results, millrace) }),
   },
   {
@@ -145,9 +152,20 @@ function cutThroughRatio({ lastS, writtenS }: RaceResult): number {
   return lastS / (writtenS + DOUBLINGS * pieceS);
 }
 
+/** How far the simulator is off the median of our races, as a share of it; undefined: not simulated. */
+export function simulationError(one: SwarmCase, results: Results): number | undefined {
+  const { peers, mbit, fileBytes, simulated } = one;
+  if (simulated === undefined || !results.has(millrace.name)) return undefined;
+  const pieces = Math.ceil(fileBytes / pieceBytesFor(fileBytes));
+  const size = { peers, pieces, mbit, seedMbit: mbit, degree: peers };
+  const { lastMs } = new Broadcast({ ...SHAPED, ...size, ...simulated }).run();
+  const lastS = middle(results, millrace, (result) => result.lastS);
+  return Math.abs(lastMs / 1_000 - lastS) / lastS;
+}
+
 /** The plan of one race of a case. */
 export function planOf(
-  one: Omit<SwarmCase, "contestants" | "figures">,
+  one: Omit<SwarmCase, "contestants" | "figures" | "simulated">,
   contestant: Contestant,
   where: Pick<RacePlan, "source" | "folder">,
 ): RacePlan {
