@@ -14,6 +14,8 @@ import { BadWire } from "./bad-wire.ts";
 export interface PeerWay {
   /** Peers beside the relay that a test of many may start. */
   readonly crowd: number;
+  /** Of all their bytes, what such a crowd gets from each other at least. */
+  readonly ownShareMin: number;
   /** What a node is started with. */
   options(peerId: PeerId): Pick<SwarmNodeOptions, "host" | "transports">;
   introduction(peerId: PeerId, node: SwarmNode, role: PeerRole): Introduction;
@@ -33,6 +35,7 @@ const NEVER = new AbortController().signal;
 /** Peers that listen on loopback. */
 export class TcpWay implements PeerWay {
   readonly crowd = 6;
+  readonly ownShareMin = 0.5;
   readonly #wires: BadWire[] = [];
 
   options(): Pick<SwarmNodeOptions, "host"> {
@@ -65,6 +68,8 @@ export class TcpWay implements PeerWay {
 /** Peers that listen nowhere, and a relay between them that is a function. */
 export class CallWay implements PeerWay {
   readonly crowd = 3;
+  /** Three could have two thirds, but they meet the relay a while before each other. */
+  readonly ownShareMin = 0.2;
   /** Of nodes, the last that was started under an id. */
   readonly #transports = new Map<PeerId, WebRtcTransport>();
   /** Of streams by hand, which no node closes. */
