@@ -14,7 +14,7 @@ const BACKLOG_MS = 25;
 export interface Host {
   upRate: number;
   downRate: number;
-  /** Milliseconds from here to the middle of the network and back. */
+  /** Milliseconds to another such host and back. */
   readonly roundTripMs: number;
   isUp: boolean;
   downFreeAt: Instant;
@@ -87,7 +87,7 @@ export class Network {
 
   /** Both directions of a new connection; `owners` hear of what arrives at the second, the first. */
   connect(a: Host, b: Host, owners: readonly [unknown, unknown]): [Pipe, Pipe] {
-    const delayMs = (a.roundTripMs + b.roundTripMs) / 2;
+    const delayMs = (a.roundTripMs + b.roundTripMs) / 4;
     return [newPipe(a, b, owners[0], delayMs), newPipe(b, a, owners[1], delayMs)];
   }
 

@@ -14,6 +14,9 @@ import { TraceHash } from "./trace-hash.ts";
 /** Round trips until a connection has carried both hellos. */
 const SET_UP_ROUND_TRIPS = 2;
 
+/** Messages that tell what a peer has. */
+const TELLING: ReadonlySet<Message["kind"]> = new Set(["have", "bitfield", "offer"]);
+
 const KINDS = {
   served: 0,
   arrived: 1,
@@ -295,7 +298,7 @@ export class SwarmWorld {
     const link = peer.links.get(to);
     if (link === undefined) return;
     const { conduct } = peer.plan;
-    if (conduct === "leech" && (message.kind === "have" || message.kind === "bitfield")) return;
+    if (conduct === "leech" && TELLING.has(message.kind)) return;
     this.#network.send(this.now, link.out, 0, message);
   }
 

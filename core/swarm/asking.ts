@@ -6,15 +6,13 @@ import type { Instant } from "../machine.ts";
 import type { SwarmEffect } from "./facts.ts";
 import { isAtRest, nextBlock } from "./fetch.ts";
 import type { FetchTable } from "./fetch-table.ts";
-import { OUTSTANDING_MAX, QUEUED_BLOCKS, QUEUED_PER_NEIGHBOUR_MAX } from "./limits.ts";
+import { OUTSTANDING_MAX, PIPE_GAIN, QUEUED_BLOCKS, QUEUED_PER_NEIGHBOUR_MAX } from "./limits.ts";
 import type { Block, PeerId } from "./message.ts";
 import { isSlow, isUsable, type Neighbour, noteSlow } from "./neighbour.ts";
 import type { Pace } from "./pace.ts";
 import { rarestPiece } from "./piece-choice.ts";
 import type { Random } from "./random.ts";
 
-/** Beyond what is queued, so much of what the wire seems to hold. */
-const PIPE_GAIN = 1;
 /** Fewer sources at a time could all be slow ones. */
 const SOURCES_MIN = 3;
 
@@ -70,9 +68,26 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
 
 /** Takes the rarest of the pieces that a neighbour offers, or says that we need none of them. */
 function answer(view: AskingView, source: Neighbour, now: Instant, effects: SwarmEffect[]): void {
-  const { table, agentCopies } = view;
+  const { table } = view;
   const pieces = source.offer ?? [];
   source.offer = undefined;
+  let taken = 0;
+  for (; taken < source.offerCount; taken += 1) {
+    const piece = rarestOf(view, source, pieces, now);
+    if (piece === undefined) break;
+    table.assign(piece, source, effects);
+  }
+  if (taken > 0) return;
+  const message = { kind: "cancel", piece: pieces[0] ?? 0 } as const;
+  effects.push({ kind: "send", to: source.peer, message });
+}
+
+function rarestOf(
+  { table, agentCopies }: AskingView,
+  source: Neighbour,
+  pieces: readonly number[],
+  now: Instant,
+): number | undefined {
   let rarest: number | undefined;
   let copiesLeast = Number.POSITIVE_INFINITY;
   for (const piece of pieces) {
@@ -82,12 +97,7 @@ function answer(view: AskingView, source: Neighbour, now: Instant, effects: Swar
     rarest = piece;
     copiesLeast = copies;
   }
-  if (rarest !== undefined) {
-    table.assign(rarest, source, effects);
-  } else {
-    const message = { kind: "cancel", piece: pieces[0] ?? 0 } as const;
-    effects.push({ kind: "send", to: source.peer, message });
-  }
+  return rarest;
 }
 
 function mayAsk({ requests, pausedUntil }: Neighbour, now: Instant): boolean {

@@ -23,9 +23,9 @@ export function decodeFrame(type: number, body: Uint8Array): Frame {
     case TYPES.bitfield:
       return { kind: "bitfield", bits: body.slice() };
     case TYPES.have:
-      return { kind: "have", pieces: decodePieces(view) };
+      return { kind: "have", pieces: decodePieces(view, 0) };
     case TYPES.offer:
-      return { kind: "offer", pieces: decodePieces(view) };
+      return { kind: "offer", count: view.getUint32(0, true), pieces: decodePieces(view, 4) };
     case TYPES.request:
       return decodeRequest(view);
     case TYPES.cancel:
@@ -64,10 +64,10 @@ function decodeHello(body: Uint8Array, view: DataView): Hello {
   return { kind: "hello", swarm, peer, role };
 }
 
-function decodePieces(view: DataView): number[] {
+function decodePieces(view: DataView, from: number): number[] {
   if (view.byteLength % 4 !== 0) throw new FrameError("pieces are not made of whole numbers");
   const pieces: number[] = [];
-  for (let at = 0; at < view.byteLength; at += 4) pieces.push(pieceAt(view, at));
+  for (let at = from; at < view.byteLength; at += 4) pieces.push(pieceAt(view, at));
   return pieces;
 }
 

@@ -119,9 +119,10 @@ export class Downloads {
   }
 
   /** A neighbour would send one of these now; what we do not know yet we cannot answer. */
-  offered(from: Neighbour, pieces: readonly number[]): void {
+  offered(from: Neighbour, count: number, pieces: readonly number[]): void {
     for (const piece of pieces) this.noteHas(from, piece);
     from.offer = pieces;
+    from.offerCount = count;
   }
 
   /** Takes a refusal: the piece goes to another source. */

@@ -23,8 +23,9 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return bytes;
     }
     case "have":
+      return words("have", frame.pieces);
     case "offer":
-      return words(frame.kind, frame.pieces);
+      return words("offer", [frame.count, ...frame.pieces]);
     case "request":
       return words("request", [frame.piece, frame.offset, frame.bytes]);
     case "cancel":

@@ -2,7 +2,7 @@
 // kinds and limits, and the head by which a reader knows what comes. `decode-frame.ts` and
 // `encode-frame.ts` do the bodies; reading a stream belongs to `runtime/peer/frame-reader.ts`.
 import { PIECE_BYTES_MAX, PIECES_MAX } from "../release/limits.ts";
-import { BLOCK_BYTES_MAX, OFFERED_PIECES } from "./limits.ts";
+import { BLOCK_BYTES_MAX, OFFERED_PIECES_MAX } from "./limits.ts";
 import type { Message, PeerRole, RefuseReason } from "./message.ts";
 
 /** Version of this protocol; a peer of another version is refused. */
@@ -67,7 +67,7 @@ const BODY_BYTES: Readonly<Record<number, readonly [number, number]>> = {
   [TYPES.hello]: [6, 6 + 2 * ID_BYTES_MAX],
   [TYPES.bitfield]: [0, PIECES_MAX / 8],
   [TYPES.have]: [4, FRAME_BODY_BYTES_MAX],
-  [TYPES.offer]: [4, 4 * OFFERED_PIECES],
+  [TYPES.offer]: [8, 4 + 4 * OFFERED_PIECES_MAX],
   [TYPES.request]: [12, 12],
   [TYPES.cancel]: [4, 4],
   [TYPES.block]: [8 + 1, 8 + BLOCK_BYTES_MAX],

@@ -5,8 +5,10 @@ export const BLOCK_BYTES_MAX = 256 * 1024;
 
 /** Blocks asked beyond those on the wire: one that comes, and as many as wait at senders and downlinks. */
 export const QUEUED_BLOCKS = 6;
-/** Blocks asked of all neighbours: 128 x 256 KiB is 32 MiB, a 25 ms round trip at 10 Gbit/s. */
-export const OUTSTANDING_MAX = 128;
+/** Blocks asked of all neighbours: 256 x 256 KiB is 64 MiB, a 200 ms round trip at 2.5 Gbit/s. */
+export const OUTSTANDING_MAX = 256;
+/** So much of what the wire seems to hold is under way, so that it is found out when it holds more. */
+export const PIPE_GAIN = 1;
 /** Blocks that one neighbour may have queued here: all that an honest one asks. */
 export const QUEUED_PER_NEIGHBOUR_MAX = OUTSTANDING_MAX;
 /** Blocks queued here for all: 256 x 256 KiB is 64 MiB, 5 s at 100 Mbit/s, well under the time-out. */
@@ -53,8 +55,12 @@ export const FLYING_BLOCKS = 6;
 export const FLYING_BLOCKS_MIN = 2;
 /** Blocks that wait for longer on their way are too many: six take 126 ms at 100 Mbit/s. */
 export const FLYING_MS = 150;
-/** Pieces of an offer: of four that a neighbour lacked a moment ago, it mostly needs one still. */
+/** Pieces of an offer for each that it gives: of four lacked a moment ago one is mostly needed still. */
 export const OFFERED_PIECES = 4;
+/** Pieces that one offer gives: with 16 neighbours and 200 ms that is 160 MB/s in pieces of 256 KiB. */
+export const OFFERED_COUNT_MAX = 8;
+/** Pieces of the longest offer. */
+export const OFFERED_PIECES_MAX = OFFERED_PIECES * OFFERED_COUNT_MAX;
 /** An offer that was not answered by then counts no more. */
 export const OFFER_MS = 2_000;
 /** How long a neighbour must have been idle before it may have to make room for another. */

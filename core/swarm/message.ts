@@ -20,8 +20,8 @@ export interface Block {
 export type Message =
   | { readonly kind: "bitfield"; readonly bits: Uint8Array }
   | { readonly kind: "have"; readonly pieces: readonly number[] }
-  /** Has these too, and would send one of them now: answered by a request, or by `cancel` of the first. */
-  | { readonly kind: "offer"; readonly pieces: readonly number[] }
+  /** Has these too, and would send `count` of them now: answered by requests, or by `cancel` of the first. */
+  | { readonly kind: "offer"; readonly count: number; readonly pieces: readonly number[] }
   | ({ readonly kind: "request" } & Block)
   | { readonly kind: "cancel"; readonly piece: number }
   | ({ readonly kind: "block" } & Block)

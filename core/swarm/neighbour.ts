@@ -9,7 +9,7 @@ import type { Block, PeerId, PeerRole } from "./message.ts";
 /** Responses faster than a clock can tell count as so long. */
 const RESPONSE_MS_MIN = 0.01;
 /** The least delay rises by so much a block, so that a path that became longer is found out. */
-const DELAY_RISE = 1.01;
+const DELAY_RISE = 1.001;
 
 /** A block asked and not answered. */
 export interface Request extends Block {
@@ -32,6 +32,8 @@ export interface Neighbour {
   pausedUntil: Instant;
   /** Pieces of which it would send one now, until we have answered. */
   offer: readonly number[] | undefined;
+  /** How many of them. */
+  offerCount: number;
   /** It has nothing that we could ask for, as far as we have looked since it told news. */
   isDry: boolean;
   /** Milliseconds from a request to its block lately, and the least of late: its delay alone. */
@@ -61,6 +63,7 @@ export function newNeighbour(now: Instant, peer: PeerId, role: PeerRole): Neighb
     retryAt: new Map(),
     pausedUntil: now,
     offer: undefined,
+    offerCount: 0,
     isDry: true,
     responseMs: 0,
     delayMs: Number.POSITIVE_INFINITY,

@@ -12,8 +12,10 @@ import {
   BLOCK_BYTES_MAX,
   OFFER_MS,
   OFFERED_BLOCKS,
+  OFFERED_COUNT_MAX,
   OFFERED_PIECES,
   OUTSTANDING_MAX,
+  PIPE_GAIN,
 } from "./limits.ts";
 import type { Block, PeerId, PeerRole } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
@@ -21,25 +23,28 @@ import { rarestPieces } from "./piece-choice.ts";
 import type { Random } from "./random.ts";
 import type { Uploads } from "./uploads.ts";
 
-/** Offers taken up faster than a clock can tell count as so long. */
-const OFFER_DELAY_MS_MIN = 0.01;
-/** The least delay rises by so much an offer, so that a path that became longer is found out. */
-const DELAY_RISE = 1.01;
-
-/** Neighbours whose progress differs by less are served in turn. */
+/** Of offers at least so many count as taken, so that nobody can have us offer without end. */
+const TAKEN_MIN = 0.25;
+/** Neighbours whose progress differs by less than 16 pieces are served in turn. */
 const PROGRESS_SHIFT = 4;
+/** Further behind is not slow but late. */
+const LATE_PIECES = 64;
 
 interface Listener {
   readonly neighbour: Neighbour;
   /** Pieces that it has, is getting or does not need. */
   readonly settled: Bitfield;
-  /** What it is offered and has not answered, since when, and how much had been sent then. */
+  /** What it is offered and has not answered, and since when. */
   offered: readonly number[];
   offeredAt: Instant;
-  sentThen: number;
+  /** How many of them it may take. */
+  offeredCount: number;
   /** Bytes of the piece that it took and has not asked for. */
   unaskedPiece: number;
   unaskedBytes: number;
+  /** Of a relay's: pieces that it asked for, since when, and such that it had time to tell of and did not. */
+  readonly given: Map<number, Instant>;
+  readonly doubted: Bitfield;
   /** There is nothing to offer it, as far as we have looked since something became whole. */
   isServed: boolean;
   /** It left an offer alone: nothing is offered before. */
@@ -68,10 +73,8 @@ export class Offers {
   /** Blocks offered and not answered, and blocks of pieces taken and not asked for. */
   #openBlocks = 0;
   #unaskedBlocks = 0;
-  #sentBlocks = 0;
-  /** Blocks that leave between an offer and its answer, so far as delay makes them. */
-  #pipe = 0;
-  #delayMs = Number.POSITIVE_INFINITY;
+  /** Share of offers that are taken. */
+  #taken = 1;
 
   constructor(options: OffersOptions) {
     this.#options = options;
@@ -83,9 +86,11 @@ export class Offers {
       settled: new Bitfield(),
       offered: [],
       offeredAt: now,
-      sentThen: 0,
+      offeredCount: 0,
       unaskedPiece: -1,
       unaskedBytes: 0,
+      given: new Map(),
+      doubted: new Bitfield(),
       isServed: false,
       pausedUntil: now,
     };
@@ -100,7 +105,9 @@ export class Offers {
     this.#turns.splice(this.#turns.indexOf(listener), 1);
     this.#close(listener);
     this.#expect(listener, -1, 0);
-    for (const piece of listener.settled.pieces()) this.#count(piece, -2);
+    for (const piece of listener.settled.pieces()) {
+      if (!listener.doubted.has(piece)) this.#count(piece, -2);
+    }
   }
 
   /** A piece is here now. */
@@ -113,6 +120,8 @@ export class Offers {
   copied(peer: PeerId, piece: number, change: 1 | -1): void {
     const listener = this.#listeners.get(peer);
     if (listener === undefined) return;
+    listener.given.delete(piece);
+    if (listener.doubted.remove(piece)) this.#count(piece, 2);
     if (change > 0) this.#settle(listener, piece);
     else this.#unsettle(listener, piece);
   }
@@ -122,6 +131,7 @@ export class Offers {
     const listener = this.#listeners.get(peer);
     if (listener === undefined) return;
     if (listener.offered.includes(piece)) {
+      this.#learn(0);
       for (const one of listener.offered) this.#settle(listener, one);
       this.#close(listener);
     }
@@ -133,42 +143,42 @@ export class Offers {
   asked(now: Instant, peer: PeerId, { piece, bytes }: Block): void {
     const listener = this.#listeners.get(peer);
     if (listener === undefined) return;
-    if (listener.offered.length > 0) {
-      this.#learn(now - listener.offeredAt, this.#sentBlocks - listener.sentThen);
+    if (listener.offered.includes(piece)) {
+      this.#learn(1);
       this.#close(listener);
     }
     this.#settle(listener, piece);
+    if (this.#options.role === "relay") {
+      listener.given.set(piece, now);
+      this.#options.alarm.set(now + OFFER_MS);
+    }
     const all =
       listener.unaskedPiece === piece ? listener.unaskedBytes : this.#options.bytesOf(piece);
     this.#expect(listener, piece, all - bytes);
   }
 
-  sent(): void {
-    this.#sentBlocks += 1;
-  }
-
   /** Offers more while less than enough waits here to leave or is on its way. */
   make(now: Instant, uploads: Uploads, effects: SwarmEffect[]): void {
-    const enough = Math.min(OUTSTANDING_MAX, OFFERED_BLOCKS + Math.ceil(this.#pipe));
-    const pipe = Math.ceil(this.#pipe);
+    const ahead = Math.min(OUTSTANDING_MAX, (PIPE_GAIN * uploads.pipe) / this.#taken);
+    const count = Math.ceil(ahead / Math.max(1, this.#turns.length));
     while (
-      uploads.waiting + this.#openBlocks + this.#unaskedBlocks < enough &&
-      this.#openBlocks + this.#unaskedBlocks < uploads.room + pipe
+      uploads.waiting + this.#openBlocks + this.#unaskedBlocks < OFFERED_BLOCKS + ahead &&
+      this.#openBlocks + this.#unaskedBlocks < uploads.room + ahead
     ) {
       const listener = this.#next(now, uploads);
       if (listener === undefined) return;
-      const pieces = this.#choose(listener);
+      const pieces = this.#choose(listener, Math.min(OFFERED_COUNT_MAX, Math.max(1, count)));
       if (pieces.length === 0) {
         listener.isServed = true;
         continue;
       }
       listener.offered = pieces;
       listener.offeredAt = now;
-      listener.sentThen = this.#sentBlocks;
-      this.#openBlocks += this.#blocksOf(pieces[0] ?? 0);
+      listener.offeredCount = Math.min(OFFERED_COUNT_MAX, Math.max(1, count));
+      this.#openBlocks += listener.offeredCount * this.#blocksOf(pieces[0] ?? 0);
       if (this.#options.role === "relay") for (const piece of pieces) this.#settle(listener, piece);
       this.#options.alarm.set(now + OFFER_MS);
-      const message = { kind: "offer", pieces } as const;
+      const message = { kind: "offer", count: listener.offeredCount, pieces } as const;
       effects.push({ kind: "send", to: listener.neighbour.peer, message });
     }
   }
@@ -176,6 +186,7 @@ export class Offers {
   /** Ends offers that were not answered, so that others get them. */
   expire(now: Instant): void {
     for (const listener of this.#turns) {
+      this.#doubt(now, listener);
       if (listener.offered.length === 0 || listener.offeredAt + OFFER_MS > now) continue;
       for (const piece of listener.offered) {
         if (!listener.neighbour.has.has(piece)) this.#unsettle(listener, piece);
@@ -185,15 +196,28 @@ export class Offers {
     }
   }
 
+  /** What was given and is not told of may never be passed on: its piece is offered to others too. */
+  #doubt(now: Instant, { given, doubted }: Listener): void {
+    for (const [piece, at] of given) {
+      if (at + OFFER_MS > now) continue;
+      given.delete(piece);
+      if (doubted.add(piece)) this.#count(piece, -2);
+    }
+  }
+
   /** Sets the alarm for when `expire` has something to do, or somebody may be offered something again. */
   setAlarm(now: Instant): void {
-    for (const { offered, offeredAt, pausedUntil } of this.#turns) {
+    for (const { offered, offeredAt, pausedUntil, given } of this.#turns) {
+      for (const at of given.values()) this.#options.alarm.set(at + OFFER_MS);
       if (offered.length > 0) this.#options.alarm.set(offeredAt + OFFER_MS);
       if (pausedUntil > now) this.#options.alarm.set(pausedUntil);
     }
   }
 
-  /** Who owes no answer and takes least now; of such whoever is far behind, then the next in turn. */
+  /**
+   * Who owes no answer and takes least now; of such whoever is a little behind, then the next in turn.
+   * For a relay, the only source of what it gives, all are alike but for those that pass nothing on.
+   */
   #next(now: Instant, uploads: Uploads): Listener | undefined {
     const { role } = this.#options;
     let best = -1;
@@ -201,9 +225,9 @@ export class Offers {
     for (let at = 0; at < this.#turns.length; at += 1) {
       const one = this.#turns[at] as Listener;
       if (one.isServed || one.offered.length > 0 || one.pausedUntil > now) continue;
-      const owed = uploads.owedTo(one.neighbour.peer) + (one.unaskedBytes > 0 ? 1 : 0);
-      // A relay's turns go round: it is the only source of what it gives, and gives to all alike.
-      const progress = role === "relay" ? 0 : one.settled.count >> PROGRESS_SHIFT;
+      const owed =
+        uploads.owedTo(one.neighbour.peer) + (one.unaskedBytes > 0 ? 1 : 0) + one.doubted.count;
+      const progress = role === "relay" ? 0 : this.#progressOf(one);
       if (owed * PIECES_MAX + progress >= least) continue;
       best = at;
       least = owed * PIECES_MAX + progress;
@@ -215,23 +239,27 @@ export class Offers {
     return listener;
   }
 
-  #choose({ settled }: Listener): number[] {
-    const { role, have, random, pieceCount } = this.#options;
-    if (role === "relay") return rarestPieces(have, settled, this.#rank, 0, 1);
-    const start = Math.floor(random() * pieceCount());
-    return rarestPieces(have, settled, this.#rank, start, OFFERED_PIECES);
+  /** Whoever is a little behind goes first; who is far behind came late, and is served like all. */
+  #progressOf({ settled }: Listener): number {
+    const { count } = this.#options.have;
+    const isLate = settled.count < count - LATE_PIECES;
+    return (isLate ? count : settled.count) >> PROGRESS_SHIFT;
   }
 
-  /** Of what left meanwhile only so much is due to delay: the rest left while the offer waited. */
-  #learn(tookMs: number, sentBlocks: number): void {
-    const tookMsMin = Math.max(tookMs, OFFER_DELAY_MS_MIN);
-    this.#delayMs = Math.min(tookMsMin, this.#delayMs * DELAY_RISE);
-    this.#pipe = (3 * this.#pipe + (sentBlocks * this.#delayMs) / tookMsMin) / 4;
+  #choose({ settled }: Listener, count: number): number[] {
+    const { role, have, random, pieceCount } = this.#options;
+    if (role === "relay") return rarestPieces(have, settled, this.#rank, 0, count);
+    const start = Math.floor(random() * pieceCount());
+    return rarestPieces(have, settled, this.#rank, start, count * OFFERED_PIECES);
+  }
+
+  #learn(taken: 0 | 1): void {
+    this.#taken = Math.max(TAKEN_MIN, (15 * this.#taken + taken) / 16);
   }
 
   #close(listener: Listener): void {
     if (listener.offered.length === 0) return;
-    this.#openBlocks -= this.#blocksOf(listener.offered[0] ?? 0);
+    this.#openBlocks -= listener.offeredCount * this.#blocksOf(listener.offered[0] ?? 0);
     listener.offered = [];
   }
 

@@ -24,6 +24,8 @@ export class Pace {
     this.#blockMs =
       this.#blockMs === 0 ? blockMs : ((BLOCKS - 1) * this.#blockMs + blockMs) / BLOCKS;
     if (this.#blockMs <= 0) return;
-    this.#pipe = ((BLOCKS - 1) * this.#pipe + delayMs / this.#blockMs) / BLOCKS;
+    // One block is not on the wire but leaves or arrives just now.
+    const pipe = Math.max(0, delayMs / this.#blockMs - 1);
+    this.#pipe = ((BLOCKS - 1) * this.#pipe + pipe) / BLOCKS;
   }
 }

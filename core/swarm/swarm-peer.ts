@@ -143,7 +143,6 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         return;
       case "block-sent":
         this.#uploads.sent(now, input.to);
-        this.#offers.sent();
         return;
       case "read-failed":
         this.#uploads.sent(now, input.to);
@@ -263,7 +262,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#learn(now, neighbour, message.pieces, effects);
         return;
       case "offer":
-        this.#downloads.offered(neighbour, message.pieces);
+        this.#downloads.offered(neighbour, message.count, message.pieces);
         this.#downloads.ask(now, effects);
         return;
       case "request":

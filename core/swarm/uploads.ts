@@ -55,9 +55,14 @@ export class Uploads {
     return this.#queuedBrisk + this.#sending;
   }
 
-  /** Blocks that may be on their way beyond those that are, and those that the wire holds. */
+  /** Blocks that may be on their way beyond those that are. */
   get room(): number {
     return this.#flight.max - this.#queuedBrisk - this.#flying;
+  }
+
+  /** Blocks that the wire holds, there and back. */
+  get pipe(): number {
+    return this.#flight.pipe;
   }
 
   /** Blocks that a neighbour has asked for and did not say to have got. */
@@ -157,7 +162,7 @@ export class Uploads {
     const queue = this.#queues.get(peer);
     const leftAt = queue?.flying.shift();
     if (queue === undefined || leftAt === undefined) return;
-    this.#flight.note(now - leftAt);
+    this.#flight.note(now, now - leftAt);
     if (!queue.isStalled) this.#flying -= 1;
     else if (!this.#isOverdue(queue, now)) this.#unstall(queue);
   }

@@ -87,8 +87,9 @@ function messageOf(kind: string, words: readonly string[]): Message {
       return { kind, bits: field.toBytes() };
     }
     case "have":
-    case "offer":
       return { kind, pieces: numbers(words[0] ?? "") };
+    case "offer":
+      return { kind, count: 1, pieces: numbers(words[0] ?? "") };
     case "got":
       return { kind };
     case "request":
@@ -130,8 +131,9 @@ function printMessage(message: Message): string {
     case "bitfield":
       return `bitfield ${piecesOf(message.bits).join(",")}`;
     case "have":
+      return `have ${message.pieces.join(",")}`;
     case "offer":
-      return `${message.kind} ${message.pieces.join(",")}`;
+      return `offer ${message.pieces.join(",")}${message.count > 1 ? ` x${message.count}` : ""}`;
     case "got":
       return "got";
     case "request":

@@ -1,0 +1,26 @@
+// Peers that misbehave, 30 % of a swarm: honest ones finish in 1.3 of the clean time and bytes, and a peer
+// that gives wrong bytes is dropped by each after two pieces at most.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Broadcast, SHAPED } from "../../simulator/broadcast.ts";
+import type { Conduct } from "../../simulator/conduct.ts";
+
+const CONDUCTS: readonly Conduct[] = ["corrupt", "mute", "liar", "staller", "flooder", "leech"];
+// Pieces of several blocks, so that a stall in mid-piece is one.
+const PLAN = { ...SHAPED, pieces: 200, pieceBytes: 600 * 1024 };
+const clean = new Broadcast(PLAN).run();
+
+for (const conducts of [...CONDUCTS.map((one) => [one]), CONDUCTS]) {
+  const name = conducts.length === 1 ? `peers of conduct ${conducts[0]}` : "peers of every conduct";
+  test(`fault 31: 30 % ${name} cost honest ones no more than 1.3 of time and bytes`, () => {
+    const broadcast = new Broadcast({ ...PLAN, hostile: 0.3, conducts });
+    const { ratio, received } = broadcast.run();
+    assert(ratio <= 1.3 * clean.ratio, `${ratio} of the bound, ${clean.ratio} without them`);
+    assert(received <= 1.3, `${received} of the bytes that were needed`);
+    for (const { plan, corrupt } of broadcast.first) {
+      for (const [giver, count] of corrupt) {
+        assert(count <= 2, `${plan.id} compared ${count} corrupt pieces of ${giver}`);
+      }
+    }
+  });
+}
