@@ -46,8 +46,9 @@ export class Announcing {
     for (const listener of this.#listeners.values()) {
       if (listener.phase === turn || listener.toldAt + HAVE_MS <= now) {
         this.#tell(now, listener, effects);
-      } else this.#alarm.set(listener.toldAt + HAVE_MS);
+      }
     }
+    this.#alarm.set(now + HAVE_MS);
   }
 
   /** Tells those who have not heard for a while. */
@@ -55,7 +56,7 @@ export class Announcing {
     for (const listener of this.#listeners.values()) {
       if (listener.told === this.#log.length) continue;
       if (listener.toldAt + HAVE_MS <= now) this.#tell(now, listener, effects);
-      else this.#alarm.set(listener.toldAt + HAVE_MS);
+      else this.#alarm.set(now + HAVE_MS);
     }
   }
 

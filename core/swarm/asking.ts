@@ -63,7 +63,10 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
       owed += askBegun(table, source, window, now, effects);
     }
   }
-  if (owed < window) takeOver(view, window, now, effects);
+  // While pieces wait for a source there is enough to ask for besides what slow ones hold.
+  if (owed < window && (table.waiting.count === 0 || (sources > 0 && owed === 0))) {
+    takeOver(view, window, now, effects);
+  }
 }
 
 /** Takes the rarest of the pieces that a neighbour offers, or says that we need none of them. */

@@ -60,6 +60,11 @@ export class Downloads {
     return true;
   }
 
+  /** Nothing is coming, or all that is missing is: news of what neighbours have may change that. */
+  get isStarved(): boolean {
+    return this.#table.outstanding === 0 || this.#table.waiting.count === 0;
+  }
+
   /** Asks for as much as may be asked now. */
   ask(now: Instant, effects: SwarmEffect[]): void {
     if (this.#isPaused) return;

@@ -34,6 +34,8 @@ export interface Neighbour {
   offer: readonly number[] | undefined;
   /** How many of them. */
   offerCount: number;
+  /** Blocks that it has asked of us and did not say to have got. */
+  owed: number;
   /** It has nothing that we could ask for, as far as we have looked since it told news. */
   isDry: boolean;
   /** Milliseconds from a request to its block lately, and the least of late: its delay alone. */
@@ -64,6 +66,7 @@ export function newNeighbour(now: Instant, peer: PeerId, role: PeerRole): Neighb
     pausedUntil: now,
     offer: undefined,
     offerCount: 0,
+    owed: 0,
     isDry: true,
     responseMs: 0,
     delayMs: Number.POSITIVE_INFINITY,

@@ -165,7 +165,7 @@ export class Offers {
       uploads.waiting + this.#openBlocks + this.#unaskedBlocks < OFFERED_BLOCKS + ahead &&
       this.#openBlocks + this.#unaskedBlocks < uploads.room + ahead
     ) {
-      const listener = this.#next(now, uploads);
+      const listener = this.#next(now);
       if (listener === undefined) return;
       const pieces = this.#choose(listener, Math.min(OFFERED_COUNT_MAX, Math.max(1, count)));
       if (pieces.length === 0) {
@@ -218,15 +218,14 @@ export class Offers {
    * Who owes no answer and takes least now; of such whoever is a little behind, then the next in turn.
    * For a relay, the only source of what it gives, all are alike but for those that pass nothing on.
    */
-  #next(now: Instant, uploads: Uploads): Listener | undefined {
+  #next(now: Instant): Listener | undefined {
     const { role } = this.#options;
     let best = -1;
     let least = Number.POSITIVE_INFINITY;
     for (let at = 0; at < this.#turns.length; at += 1) {
       const one = this.#turns[at] as Listener;
       if (one.isServed || one.offered.length > 0 || one.pausedUntil > now) continue;
-      const owed =
-        uploads.owedTo(one.neighbour.peer) + (one.unaskedBytes > 0 ? 1 : 0) + one.doubted.count;
+      const owed = one.neighbour.owed + (one.unaskedBytes > 0 ? 1 : 0) + one.doubted.count;
       const progress = role === "relay" ? 0 : this.#progressOf(one);
       if (owed * PIECES_MAX + progress >= least) continue;
       best = at;

@@ -83,7 +83,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   step(now: Instant, input: SwarmInput, effects: SwarmEffect[]): void {
     if (now >= this.#alarm.at || input.kind === "wake") this.#expire(now, effects);
     this.#take(now, input, effects);
-    this.#offers.make(now, this.#uploads, effects);
+    if (!isQuiet(input)) this.#offers.make(now, this.#uploads, effects);
     for (let next = this.#uploads.next(now); next !== undefined; next = this.#uploads.next(now)) {
       const { piece, offset, bytes } = next.block;
       effects.push({ kind: "send-block", to: next.to, piece, offset, bytes });
@@ -303,7 +303,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       news += 1;
     }
     if (news === 0) this.#hearNoise(now, neighbour, effects);
-    else this.#downloads.ask(now, effects);
+    else if (this.#downloads.isStarved) this.#downloads.ask(now, effects);
   }
 
   #requested(now: Instant, neighbour: Neighbour, block: Block, effects: SwarmEffect[]): void {
@@ -351,4 +351,12 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#offers.setAlarm(now);
     if (this.#pieces.isIncomplete) this.#roster.setAlarm(now);
   }
+}
+
+/** True for a fact that gives nobody a reason to be offered more: most are such. */
+function isQuiet(input: SwarmInput): boolean {
+  if (input.kind === "block-stored") return true;
+  if (input.kind !== "received") return false;
+  const { kind } = input.message;
+  return kind === "have" || kind === "offer" || kind === "block";
 }

@@ -65,12 +65,6 @@ export class Uploads {
     return this.#flight.pipe;
   }
 
-  /** Blocks that a neighbour has asked for and did not say to have got. */
-  owedTo(peer: PeerId): number {
-    const queue = this.#queues.get(peer);
-    return queue === undefined ? 0 : queue.blocks.length + queue.flying.length;
-  }
-
   add(neighbour: Neighbour): void {
     this.#queues.set(neighbour.peer, {
       neighbour,
@@ -110,6 +104,7 @@ export class Uploads {
       return "busy";
     }
     queue.blocks.push({ piece, offset, bytes, asked: this.#asked++ });
+    queue.neighbour.owed += 1;
     this.#queued += 1;
     if (!queue.isStalled) this.#queuedBrisk += 1;
     return "queued";
@@ -162,6 +157,7 @@ export class Uploads {
     const queue = this.#queues.get(peer);
     const leftAt = queue?.flying.shift();
     if (queue === undefined || leftAt === undefined) return;
+    queue.neighbour.owed -= 1;
     this.#flight.note(now, now - leftAt);
     if (!queue.isStalled) this.#flying -= 1;
     else if (!this.#isOverdue(queue, now)) this.#unstall(queue);
@@ -211,6 +207,7 @@ export class Uploads {
     if (queue === undefined) return;
     const kept = queue.blocks.filter((block) => block.piece !== piece);
     this.#queued -= queue.blocks.length - kept.length;
+    queue.neighbour.owed -= queue.blocks.length - kept.length;
     if (!queue.isStalled) this.#queuedBrisk -= queue.blocks.length - kept.length;
     queue.blocks.splice(0, queue.blocks.length, ...kept);
   }
