@@ -59,6 +59,8 @@ export const REGION: BroadcastPlan = {
   peers: 10_000,
   pieces: 1_000,
   degree: 16,
+  mbit: 1000,
+  seedMbit: 1000,
   roundTripMs: 1,
   runBytes: 256 * 1024,
 };

@@ -6,7 +6,7 @@ import type { Instant } from "../machine.ts";
 import type { SwarmEffect } from "./facts.ts";
 import { isAtRest, nextBlock } from "./fetch.ts";
 import type { FetchTable } from "./fetch-table.ts";
-import { OUTSTANDING_MAX, PIPE_GAIN, QUEUED_BLOCKS, QUEUED_PER_NEIGHBOUR_MAX } from "./limits.ts";
+import { ASKED_BYTES, OUTSTANDING_MAX, PIPE_GAIN, QUEUED_PER_NEIGHBOUR_MAX } from "./limits.ts";
 import type { Block, PeerId } from "./message.ts";
 import { isSlow, isUsable, type Neighbour, noteSlow } from "./neighbour.ts";
 import type { Pace } from "./pace.ts";
@@ -31,14 +31,15 @@ export interface AskingView {
 /** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
 export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): void {
   const { table, neighbours, pace } = view;
-  const window = Math.min(OUTSTANDING_MAX, QUEUED_BLOCKS + Math.ceil(PIPE_GAIN * pace.pipe));
+  const windowBytes = ASKED_BYTES + PIPE_GAIN * pace.pipeBytes;
+  const window = Math.min(OUTSTANDING_MAX, Math.ceil(windowBytes / pace.blockBytes));
   let sources = 0;
   let owed = 0;
   let offers = 0;
   for (const one of neighbours.values()) {
     // What a relay offers it gives to nobody else: it is taken at once, beyond what else is asked.
     if (one.offer !== undefined && one.role === "relay") answer(view, one, now, effects);
-    if (one.fetching.length > 0) askBegun(table, one, window, now, effects);
+    if (one.fetching.length > 0) askBegun(view, one, window, now, effects);
     if (one.requests.length > 0) sources += 1;
     // What slow ones owe keeps nobody else from being asked.
     if (one.requests.length > 0 && !isSlow(one, now)) owed += one.requests.length;
@@ -50,7 +51,7 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
     if (source === undefined) break;
     if (source.requests.length === 0) sources += 1;
     answer(view, source, now, effects);
-    owed += askBegun(table, source, window, now, effects);
+    owed += askBegun(view, source, window, now, effects);
     offers -= 1;
   }
   while (owed === 0) {
@@ -60,7 +61,7 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
     if (piece === undefined) source.isDry = true;
     else {
       table.assign(piece, source, effects);
-      owed += askBegun(table, source, window, now, effects);
+      owed += askBegun(view, source, window, now, effects);
     }
   }
   // While pieces wait for a source there is enough to ask for besides what slow ones hold.
@@ -81,7 +82,7 @@ function answer(view: AskingView, source: Neighbour, now: Instant, effects: Swar
     table.assign(piece, source, effects);
   }
   if (taken > 0) return;
-  const message = { kind: "cancel", piece: pieces[0] ?? 0 } as const;
+  const message = { kind: "decline", piece: pieces[0] ?? 0 } as const;
   effects.push({ kind: "send", to: source.peer, message });
 }
 
@@ -129,7 +130,7 @@ function soonest(
 
 /** Asks a source for blocks of what it gives us until it owes us a window; returns how many more. */
 function askBegun(
-  table: FetchTable,
+  { table, pace }: AskingView,
   source: Neighbour,
   window: number,
   now: Instant,
@@ -137,7 +138,7 @@ function askBegun(
 ): number {
   const { length } = source.requests;
   while (mayAsk(source, now) && source.requests.length < window) {
-    const block = blockOfBegun(table, source);
+    const block = blockOfBegun(table, source, pace.blockBytes);
     if (block === undefined) break;
     table.asked(source, block, now);
     const { piece, offset, bytes } = block;
@@ -157,10 +158,14 @@ function choose(view: AskingView, source: Neighbour, now: Instant): number | und
   });
 }
 
-function blockOfBegun(table: FetchTable, neighbour: Neighbour): Block | undefined {
+function blockOfBegun(
+  table: FetchTable,
+  neighbour: Neighbour,
+  bytesMax: number,
+): Block | undefined {
   for (const piece of neighbour.fetching) {
     const fetch = table.get(piece);
-    const block = fetch === undefined ? undefined : nextBlock(fetch);
+    const block = fetch === undefined ? undefined : nextBlock(fetch, bytesMax);
     if (block !== undefined) return block;
   }
   return undefined;
@@ -175,7 +180,7 @@ function adopt(view: AskingView, window: number, now: Instant, effects: SwarmEff
     const brisk = briskWith(neighbours, piece, now);
     if (brisk === undefined) continue;
     table.assign(piece, brisk, effects);
-    asked += askBegun(table, brisk, window, now, effects);
+    asked += askBegun(view, brisk, window, now, effects);
   }
   return asked;
 }
@@ -193,7 +198,7 @@ function takeOver(view: AskingView, window: number, now: Instant, effects: Swarm
       table.orphan(fetch, effects);
       noteSlow(slow);
       table.assign(piece, brisk, effects);
-      askBegun(table, brisk, window, now, effects);
+      askBegun(view, brisk, window, now, effects);
     }
   }
 }

@@ -43,6 +43,8 @@ export function decodeFrame(type: number, body: Uint8Array): Frame {
       return { kind: "note", bytes: body.slice() };
     case TYPES.got:
       return { kind: "got" };
+    case TYPES.decline:
+      return { kind: "decline", piece: pieceAt(view, 0) };
     default:
       throw new FrameError(`frame type ${type} has no body to decode`);
   }

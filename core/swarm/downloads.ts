@@ -76,16 +76,17 @@ export class Downloads {
   /** Takes a block that came; false when it was never asked, or is not the next of its piece. */
   receive(now: Instant, from: Neighbour, block: Block, effects: SwarmEffect[]): boolean {
     effects.push({ kind: "send", to: from.peer, message: GOT });
-    const request = takeRequest(from, block);
     const fetch = this.#table.get(block.piece);
-    if (request === undefined || fetch === undefined || fetch.arrived !== block.offset) {
-      if (request !== undefined) this.#table.answered();
+    // What was given up and is asked again may come twice: what is not next now was under way before.
+    const isNext = fetch?.arrived === block.offset;
+    const request = isNext ? takeRequest(from, block) : undefined;
+    if (fetch === undefined || request === undefined) {
       effects.push({ kind: "drop-block", from: from.peer });
-      return request === undefined && takeCancelled(from, block);
+      return takeCancelled(from, block);
     }
     this.#table.answered();
     noteBlock(from, request, now);
-    this.#pace.note(now, from.delayMs);
+    this.#pace.note(now, block.bytes, from.delayMs);
     from.storingSince = now;
     fetch.arrived += block.bytes;
     const { piece, offset, bytes } = block;

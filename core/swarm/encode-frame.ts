@@ -29,7 +29,8 @@ export function encodeFrame(frame: Frame): Uint8Array {
     case "request":
       return words("request", [frame.piece, frame.offset, frame.bytes]);
     case "cancel":
-      return words("cancel", [frame.piece]);
+    case "decline":
+      return words(frame.kind, [frame.piece]);
     case "block": {
       const bytes = words("block", [frame.piece, frame.offset]);
       viewOf(bytes).setUint32(0, 1 + 8 + frame.bytes, true);

@@ -139,12 +139,14 @@ export class FetchTable {
   #release(fetch: Fetch, effects?: SwarmEffect[]): void {
     const source =
       fetch.source === undefined ? undefined : this.#options.neighbours.get(fetch.source);
+    const isAllAsked = fetch.asked === fetch.bytes;
     fetch.source = undefined;
     fetch.asked = fetch.arrived;
     if (source === undefined) return;
     const givenUp = giveUp(source, fetch.piece);
     this.#outstanding -= givenUp;
-    if (givenUp === 0) return;
+    // A source waits for what it was not asked for yet of a piece.
+    if (givenUp === 0 && isAllAsked) return;
     const message = { kind: "cancel", piece: fetch.piece } as const;
     effects?.push({ kind: "send", to: source.peer, message });
   }

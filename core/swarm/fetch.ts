@@ -1,5 +1,4 @@
 // One piece on its way here: how far it is asked, arrived and stored, and who gave its blocks.
-import { BLOCK_BYTES_MAX } from "./limits.ts";
 import type { Block, PeerId } from "./message.ts";
 
 /** asked >= arrived >= stored, all in bytes from the start of the piece. */
@@ -35,11 +34,13 @@ export function newFetch(piece: number, bytes: number, isSuspect: boolean): Fetc
   };
 }
 
-/** The block to ask next; moves on. Undefined: all is asked. */
-export function nextBlock(fetch: Fetch): Block | undefined {
+/** The block to ask next, of about `bytesMax` and not more; moves on. Undefined: all is asked. */
+export function nextBlock(fetch: Fetch, bytesMax: number): Block | undefined {
   if (fetch.asked >= fetch.bytes) return undefined;
   const offset = fetch.asked;
-  const bytes = Math.min(BLOCK_BYTES_MAX, fetch.bytes - offset);
+  const left = fetch.bytes - offset;
+  // Blocks of a piece are alike: a short last one would cost as much to handle as the others.
+  const bytes = Math.ceil(left / Math.ceil(left / bytesMax));
   fetch.asked += bytes;
   return { piece: fetch.piece, offset, bytes };
 }

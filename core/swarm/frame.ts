@@ -6,7 +6,7 @@ import { BLOCK_BYTES_MAX, OFFERED_PIECES_MAX } from "./limits.ts";
 import type { Message, PeerRole, RefuseReason } from "./message.ts";
 
 /** Version of this protocol; a peer of another version is refused. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 /** Bytes of an id in a hello, a pack's or a peer's. */
 export const ID_BYTES_MAX = 128;
 /** Bytes of the text of a bye. */
@@ -57,6 +57,7 @@ export const TYPES = {
   note: 10,
   offer: 11,
   got: 12,
+  decline: 13,
 } as const satisfies Record<Frame["kind"], number>;
 
 /** The type byte of a block, whose fields are read by `blockHead`. */
@@ -76,6 +77,7 @@ const BODY_BYTES: Readonly<Record<number, readonly [number, number]>> = {
   [TYPES.alive]: [0, 0],
   [TYPES.note]: [1, NOTE_BYTES_MAX],
   [TYPES.got]: [0, 0],
+  [TYPES.decline]: [4, 4],
 };
 
 /** Roles by their byte. */

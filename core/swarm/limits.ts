@@ -1,24 +1,38 @@
 // Every limit and time of the swarm in one place, each with its arithmetic.
 
-/** Bytes of a block, the unit of a request: 2 ms at 1 Gbit/s, so a piece changes hands without loss. */
+/** Bytes of a block, the unit of a request, that a peer takes at most. */
 export const BLOCK_BYTES_MAX = 256 * 1024;
+/** Of a block on fast wires: 2 ms at 1 Gbit/s, so a piece changes hands without loss. */
+export const BLOCK_BYTES_LONG = BLOCK_BYTES_MAX;
+/**
+ * Of a block on slow wires: 3.6 ms at 100 Mbit/s. With its head it is one packet all the way to a NIC of a
+ * host that has nothing else under way to the same peer. A shaper's bucket is often 4 ms; a longer packet
+ * would be cut into 45 small ones there, at 45 times the work.
+ */
+export const BLOCK_BYTES_SHORT = 44 * 1024;
+/** Bytes a millisecond from which blocks are long: 200 Mbit/s. */
+export const LONG_BLOCKS_RATE = 25_000;
 
-/** Blocks asked beyond those on the wire: one that comes, and as many as wait at senders and downlinks. */
-export const QUEUED_BLOCKS = 6;
+/** Bytes asked beyond those on the wire: what comes, and waits at senders and downlinks; 126 ms at 100 Mbit/s. */
+export const ASKED_BYTES = 1536 * 1024;
 /** Blocks asked of all neighbours: 256 x 256 KiB is 64 MiB, a 200 ms round trip at 2.5 Gbit/s. */
 export const OUTSTANDING_MAX = 256;
 /** So much of what the wire seems to hold is under way, so that it is found out when it holds more. */
 export const PIPE_GAIN = 1;
 /** Blocks that one neighbour may have queued here: all that an honest one asks. */
 export const QUEUED_PER_NEIGHBOUR_MAX = OUTSTANDING_MAX;
-/** Blocks queued here for all: 256 x 256 KiB is 64 MiB, 5 s at 100 Mbit/s, well under the time-out. */
-export const QUEUED_MAX = 256;
-/** Blocks being read and sent to one neighbour: one on the wire, one ready behind it. */
-export const SENDING_PER_NEIGHBOUR_MAX = 2;
+/** Bytes queued here for all: 5 s at 100 Mbit/s, well under the time-out. */
+export const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
+/** Blocks being read and sent to one neighbour: a second would not leave sooner. */
+export const SENDING_PER_NEIGHBOUR_MAX = 1;
+/** Blocks that keep a wire full where ways are short, one on each connection if there are as many. */
+export const SPREAD_BLOCKS = 32;
+/** A way is short when a block and its answer take less: there and back, and twice 3.6 ms at 100 Mbit/s. */
+export const SHORT_WAY_MS = 12;
 /** Blocks being read and sent to all neighbours: 16 x 256 KiB is 4 MiB of buffers. */
 export const SENDING_MAX = 16;
-/** Cancelled blocks remembered per neighbour, as they may still come: eight pipelines. */
-export const CANCELLED_MAX = 64;
+/** Cancelled blocks remembered per neighbour, as they may still come: all that was asked, twice. */
+export const CANCELLED_MAX = 2 * OUTSTANDING_MAX;
 
 /** Neighbours of an agent: 40 random links keep 20k peers at four hops. */
 export const NEIGHBOURS_MAX = 40;
@@ -33,8 +47,10 @@ export const DIALS_MAX = 8;
 export const REQUEST_MS_MAX = 20_000;
 /** A block that has not left by then is owed to a stalled reader, which is disconnected. */
 export const SEND_MS_MAX = 20_000;
-/** A neighbour whose block is this old, or takes this long each, is slow: others may take over from it. */
+/** A neighbour whose block is this old, or that takes this long for the bytes below, is slow: others may take over. */
 export const BRISK_MS_MAX = 1_000;
+/** 128 KiB/s are a sixteenth of 17 Mbit/s: less than what a neighbour among others gives on a slow wire. */
+export const BRISK_BYTES = 128 * 1024;
 /** How long a neighbour that said `busy` is left alone, before jitter of a half. */
 export const BUSY_MS = 500;
 /** How long a neighbour is not asked for a piece that it sent corrupt. */
@@ -47,13 +63,13 @@ export const TIMED_OUT_TIMES_MAX = 3;
 export const HAVE_MS = 100;
 /** New pieces that are told at once. */
 export const HAVE_PIECES = 8;
-/** Blocks waiting here or offered, beyond those that leave while an offer is answered. */
-export const OFFERED_BLOCKS = 5;
-/** Blocks on their way to all, beyond those that the wire holds: two on uplinks, the rest at downlinks. */
-export const FLYING_BLOCKS = 6;
-/** So few where blocks wait for longer than below: one leaves, one is next. */
-export const FLYING_BLOCKS_MIN = 2;
-/** Blocks that wait for longer on their way are too many: six take 126 ms at 100 Mbit/s. */
+/** Bytes waiting here or offered, beyond those that leave while an offer is answered: five usual pieces. */
+export const OFFERED_BYTES = 1280 * 1024;
+/** Bytes on their way to all, beyond those that the wire holds: some on the uplink, the rest at downlinks. */
+export const FLYING_BYTES = ASKED_BYTES;
+/** So few where blocks wait for longer than below: some leave, some are next. */
+export const FLYING_BYTES_MIN = 512 * 1024;
+/** Blocks that wait for longer on their way are too many: all that may fly take 126 ms at 100 Mbit/s. */
 export const FLYING_MS = 150;
 /** Pieces of an offer for each that it gives: of four lacked a moment ago one is mostly needed still. */
 export const OFFERED_PIECES = 4;

@@ -20,8 +20,10 @@ export interface Block {
 export type Message =
   | { readonly kind: "bitfield"; readonly bits: Uint8Array }
   | { readonly kind: "have"; readonly pieces: readonly number[] }
-  /** Has these too, and would send `count` of them now: answered by requests, or by `cancel` of the first. */
+  /** Has these too, and would send `count` of them now: answered by requests, or by `decline` of the first. */
   | { readonly kind: "offer"; readonly count: number; readonly pieces: readonly number[] }
+  /** Needs none of what was offered with this piece. */
+  | { readonly kind: "decline"; readonly piece: number }
   | ({ readonly kind: "request" } & Block)
   | { readonly kind: "cancel"; readonly piece: number }
   | ({ readonly kind: "block" } & Block)

@@ -3,7 +3,7 @@
 
 import type { Instant } from "../machine.ts";
 import { Bitfield } from "./bitfield.ts";
-import { BRISK_MS_MAX, CANCELLED_MAX } from "./limits.ts";
+import { BLOCK_BYTES_SHORT, BRISK_BYTES, BRISK_MS_MAX, CANCELLED_MAX } from "./limits.ts";
 import type { Block, PeerId, PeerRole } from "./message.ts";
 
 /** Responses faster than a clock can tell count as so long. */
@@ -43,8 +43,8 @@ export interface Neighbour {
   delayMs: number;
   /** Time-outs since its last block. */
   timeouts: number;
-  /** Milliseconds that its blocks took lately, each. */
-  blockMs: number;
+  /** Milliseconds that BRISK_BYTES of it took lately. */
+  briskMs: number;
   lastBlockAt: Instant;
   /** Since when one of its blocks is being written; meanwhile it waits for us, not we for it. */
   storingSince: Instant | undefined;
@@ -71,7 +71,7 @@ export function newNeighbour(now: Instant, peer: PeerId, role: PeerRole): Neighb
     responseMs: 0,
     delayMs: Number.POSITIVE_INFINITY,
     timeouts: 0,
-    blockMs: 0,
+    briskMs: 0,
     lastBlockAt: now,
     storingSince: undefined,
     usefulAt: now,
@@ -88,7 +88,7 @@ export function isUsable(neighbour: Neighbour, piece: number, now: Instant): boo
 
 /** True when its blocks are late or take long, so that someone else should be asked too. */
 export function isSlow(neighbour: Neighbour, now: Instant): boolean {
-  if (neighbour.timeouts > 0 || neighbour.blockMs > BRISK_MS_MAX) return true;
+  if (neighbour.timeouts > 0 || neighbour.briskMs > BRISK_MS_MAX) return true;
   const waitingSince = waitingFrom(neighbour);
   return waitingSince !== undefined && now - waitingSince >= BRISK_MS_MAX;
 }
@@ -129,7 +129,8 @@ export function giveUp(neighbour: Neighbour, piece: number): number {
 export function noteBlock(neighbour: Neighbour, request: Request, now: Instant): void {
   const tookMs = now - Math.max(request.sentAt, neighbour.lastBlockAt);
   const responseMs = Math.max(now - request.sentAt, RESPONSE_MS_MIN);
-  neighbour.blockMs = (3 * neighbour.blockMs + tookMs) / 4;
+  const briskMs = (tookMs * BRISK_BYTES) / Math.max(request.bytes, BLOCK_BYTES_SHORT);
+  neighbour.briskMs = (3 * neighbour.briskMs + briskMs) / 4;
   neighbour.responseMs =
     neighbour.responseMs === 0 ? responseMs : (3 * neighbour.responseMs + responseMs) / 4;
   neighbour.delayMs = Math.min(responseMs, neighbour.delayMs * DELAY_RISE);
@@ -140,7 +141,7 @@ export function noteBlock(neighbour: Neighbour, request: Request, now: Instant):
 
 /** It was too slow to be left with a piece: it counts as slow until it gives a block in time. */
 export function noteSlow(neighbour: Neighbour): void {
-  neighbour.blockMs = Math.max(neighbour.blockMs, BRISK_MS_MAX + 1);
+  neighbour.briskMs = Math.max(neighbour.briskMs, BRISK_MS_MAX + 1);
 }
 
 /** Forgives it the time that we took to write its block. */

@@ -9,9 +9,8 @@ import type { Alarm } from "./alarm.ts";
 import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
 import {
-  BLOCK_BYTES_MAX,
   OFFER_MS,
-  OFFERED_BLOCKS,
+  OFFERED_BYTES,
   OFFERED_COUNT_MAX,
   OFFERED_PIECES,
   OUTSTANDING_MAX,
@@ -39,9 +38,10 @@ interface Listener {
   offeredAt: Instant;
   /** How many of them it may take. */
   offeredCount: number;
-  /** Bytes of the piece that it took and has not asked for. */
+  /** Bytes of the piece that it took and has not asked for, and when it last asked. */
   unaskedPiece: number;
   unaskedBytes: number;
+  askedAt: Instant;
   /** Of a relay's: pieces that it asked for, since when, and such that it had time to tell of and did not. */
   readonly given: Map<number, Instant>;
   readonly doubted: Bitfield;
@@ -70,9 +70,9 @@ export class Offers {
   readonly #turns: Listener[] = [];
   /** Twice the neighbours with whom a piece is settled, and one where another relay goes first. */
   readonly #rank = new Uint16Array(PIECES_MAX);
-  /** Blocks offered and not answered, and blocks of pieces taken and not asked for. */
-  #openBlocks = 0;
-  #unaskedBlocks = 0;
+  /** Bytes offered and not answered, and bytes of pieces taken and not asked for. */
+  #openBytes = 0;
+  #unaskedBytes = 0;
   /** Share of offers that are taken. */
   #taken = 1;
 
@@ -89,6 +89,7 @@ export class Offers {
       offeredCount: 0,
       unaskedPiece: -1,
       unaskedBytes: 0,
+      askedAt: now,
       given: new Map(),
       doubted: new Bitfield(),
       isServed: false,
@@ -124,17 +125,22 @@ export class Offers {
     if (listener.doubted.remove(piece)) this.#count(piece, 2);
     if (change > 0) this.#settle(listener, piece);
     else this.#unsettle(listener, piece);
+    if (listener.unaskedPiece === piece) this.#expect(listener, -1, 0);
   }
 
-  /** A neighbour needs nothing of what it was offered, or gave up a piece that it had asked for. */
+  /** A neighbour needs nothing of what it was offered. */
   declined(peer: PeerId, piece: number): void {
     const listener = this.#listeners.get(peer);
+    if (listener?.offered.includes(piece) !== true) return;
+    this.#learn(0);
+    for (const one of listener.offered) this.#settle(listener, one);
+    this.#close(listener);
+  }
+
+  /** A neighbour gave up a piece that it had asked for. */
+  givenUp(peer: PeerId, piece: number): void {
+    const listener = this.#listeners.get(peer);
     if (listener === undefined) return;
-    if (listener.offered.includes(piece)) {
-      this.#learn(0);
-      for (const one of listener.offered) this.#settle(listener, one);
-      this.#close(listener);
-    }
     this.#settle(listener, piece);
     if (listener.unaskedPiece === piece) this.#expect(listener, -1, 0);
   }
@@ -155,27 +161,30 @@ export class Offers {
     const all =
       listener.unaskedPiece === piece ? listener.unaskedBytes : this.#options.bytesOf(piece);
     this.#expect(listener, piece, all - bytes);
+    listener.askedAt = now;
+    if (listener.unaskedBytes > 0) this.#options.alarm.set(now + OFFER_MS);
   }
 
   /** Offers more while less than enough waits here to leave or is on its way. */
   make(now: Instant, uploads: Uploads, effects: SwarmEffect[]): void {
-    const ahead = Math.min(OUTSTANDING_MAX, (PIPE_GAIN * uploads.pipe) / this.#taken);
-    const count = Math.ceil(ahead / Math.max(1, this.#turns.length));
-    while (
-      uploads.waiting + this.#openBlocks + this.#unaskedBlocks < OFFERED_BLOCKS + ahead &&
-      this.#openBlocks + this.#unaskedBlocks < uploads.room + ahead
-    ) {
+    const { waitingBytes, roomBytes, pipeBytes, blockBytes } = uploads;
+    const ahead = Math.min(OUTSTANDING_MAX * blockBytes, (PIPE_GAIN * pipeBytes) / this.#taken);
+    // Who takes a large piece asks for the rest of it little by little: one more is offered beside it.
+    const large = Math.max(0, this.#options.bytesOf(0) - OFFERED_BYTES);
+    const openMax = ahead + large + Math.min(OFFERED_BYTES - waitingBytes, roomBytes);
+    while (this.#openBytes + this.#unaskedBytes < openMax) {
       const listener = this.#next(now);
       if (listener === undefined) return;
-      const pieces = this.#choose(listener, Math.min(OFFERED_COUNT_MAX, Math.max(1, count)));
+      const count = this.#countOf(ahead / this.#turns.length);
+      const pieces = this.#choose(listener, count);
       if (pieces.length === 0) {
         listener.isServed = true;
         continue;
       }
       listener.offered = pieces;
       listener.offeredAt = now;
-      listener.offeredCount = Math.min(OFFERED_COUNT_MAX, Math.max(1, count));
-      this.#openBlocks += listener.offeredCount * this.#blocksOf(pieces[0] ?? 0);
+      listener.offeredCount = count;
+      this.#openBytes += this.#bytesOffered(listener);
       if (this.#options.role === "relay") for (const piece of pieces) this.#settle(listener, piece);
       this.#options.alarm.set(now + OFFER_MS);
       const message = { kind: "offer", count: listener.offeredCount, pieces } as const;
@@ -187,6 +196,7 @@ export class Offers {
   expire(now: Instant): void {
     for (const listener of this.#turns) {
       this.#doubt(now, listener);
+      if (this.#isForgotten(now, listener)) this.#expect(listener, -1, 0);
       if (listener.offered.length === 0 || listener.offeredAt + OFFER_MS > now) continue;
       for (const piece of listener.offered) {
         if (!listener.neighbour.has.has(piece)) this.#unsettle(listener, piece);
@@ -194,6 +204,11 @@ export class Offers {
       this.#close(listener);
       listener.pausedUntil = now + OFFER_MS;
     }
+  }
+
+  /** It took a piece, got all that it asked of it, and asked no more for a while: nothing waits for it. */
+  #isForgotten(now: Instant, { unaskedBytes, askedAt, neighbour }: Listener): boolean {
+    return unaskedBytes > 0 && neighbour.owed === 0 && askedAt + OFFER_MS <= now;
   }
 
   /** What was given and is not told of may never be passed on: its piece is offered to others too. */
@@ -207,7 +222,8 @@ export class Offers {
 
   /** Sets the alarm for when `expire` has something to do, or somebody may be offered something again. */
   setAlarm(now: Instant): void {
-    for (const { offered, offeredAt, pausedUntil, given } of this.#turns) {
+    for (const { offered, offeredAt, pausedUntil, given, unaskedBytes, askedAt } of this.#turns) {
+      if (unaskedBytes > 0) this.#options.alarm.set(Math.max(askedAt, now) + OFFER_MS);
       for (const at of given.values()) this.#options.alarm.set(at + OFFER_MS);
       if (offered.length > 0) this.#options.alarm.set(offeredAt + OFFER_MS);
       if (pausedUntil > now) this.#options.alarm.set(pausedUntil);
@@ -258,15 +274,15 @@ export class Offers {
 
   #close(listener: Listener): void {
     if (listener.offered.length === 0) return;
-    this.#openBlocks -= listener.offeredCount * this.#blocksOf(listener.offered[0] ?? 0);
+    this.#openBytes -= this.#bytesOffered(listener);
     listener.offered = [];
   }
 
   #expect(listener: Listener, piece: number, unaskedBytes: number): void {
-    this.#unaskedBlocks -= Math.ceil(listener.unaskedBytes / BLOCK_BYTES_MAX);
+    this.#unaskedBytes -= listener.unaskedBytes;
     listener.unaskedPiece = piece;
     listener.unaskedBytes = Math.max(0, unaskedBytes);
-    this.#unaskedBlocks += Math.ceil(listener.unaskedBytes / BLOCK_BYTES_MAX);
+    this.#unaskedBytes += listener.unaskedBytes;
   }
 
   #settle(listener: Listener, piece: number): void {
@@ -283,7 +299,13 @@ export class Offers {
     this.#rank[piece] = (this.#rank[piece] ?? 0) + change;
   }
 
-  #blocksOf(piece: number): number {
-    return Math.ceil(this.#options.bytesOf(piece) / BLOCK_BYTES_MAX);
+  /** Pieces that one offer gives, so that its bytes are about as many; those of a pack are alike. */
+  #countOf(bytes: number): number {
+    const count = Math.ceil(bytes / Math.max(1, this.#options.bytesOf(0)));
+    return Math.min(OFFERED_COUNT_MAX, Math.max(1, count));
+  }
+
+  #bytesOffered({ offered, offeredCount }: Listener): number {
+    return offeredCount * this.#options.bytesOf(offered[0] ?? 0);
   }
 }

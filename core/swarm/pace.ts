@@ -1,31 +1,45 @@
-// How many blocks are on the wire while a peer receives as fast as it does: rate times delay. Asking for
-// so many keeps the wire full whatever the round trip is; a few more find out whether it holds more.
+// How fast blocks come or go, and what follows: how many bytes are on the wire while it goes on like this
+// (rate times delay: so many under way keep it full whatever the round trip is), and how long a block
+// should be.
 import type { Instant } from "../machine.ts";
+import { BLOCK_BYTES_LONG, BLOCK_BYTES_SHORT, LONG_BLOCKS_RATE } from "./limits.ts";
 
 /** Blocks over which rate and delay are averaged. */
 const BLOCKS = 16;
 
 export class Pace {
   #lastAt: Instant | undefined;
+  /** Means of late: milliseconds between blocks, bytes of one, bytes on the wire. */
   #blockMs = 0;
-  #pipe = 0;
+  #blockBytes = 0;
+  #pipeBytes = 0;
 
-  /** Blocks on the wire. */
-  get pipe(): number {
-    return this.#pipe;
+  /** Bytes on the wire. */
+  get pipeBytes(): number {
+    return this.#pipeBytes;
   }
 
-  /** A block came whose sender's least delay is `delayMs`. */
-  note(now: Instant, delayMs: number): void {
+  /** Bytes of a block: long ones cost less to handle, short ones keep a slow wire in order. */
+  get blockBytes(): number {
+    const isFast = this.#blockBytes > LONG_BLOCKS_RATE * this.#blockMs;
+    return isFast ? BLOCK_BYTES_LONG : BLOCK_BYTES_SHORT;
+  }
+
+  /** A block of so many bytes came or went, with a least delay of `delayMs`. */
+  note(now: Instant, bytes: number, delayMs: number): void {
     const tookMs = now - (this.#lastAt ?? now - delayMs);
     this.#lastAt = now;
     // A pause of ours says nothing about the wire.
     const blockMs = Math.min(tookMs, delayMs + BLOCKS * this.#blockMs);
-    this.#blockMs =
-      this.#blockMs === 0 ? blockMs : ((BLOCKS - 1) * this.#blockMs + blockMs) / BLOCKS;
+    this.#blockMs = this.#blockMs === 0 ? blockMs : mean(this.#blockMs, blockMs);
+    this.#blockBytes = this.#blockBytes === 0 ? bytes : mean(this.#blockBytes, bytes);
     if (this.#blockMs <= 0) return;
     // One block is not on the wire but leaves or arrives just now.
-    const pipe = Math.max(0, delayMs / this.#blockMs - 1);
-    this.#pipe = ((BLOCKS - 1) * this.#pipe + pipe) / BLOCKS;
+    const blocks = Math.max(0, delayMs / this.#blockMs - 1);
+    this.#pipeBytes = mean(this.#pipeBytes, blocks * this.#blockBytes);
   }
+}
+
+function mean(before: number, value: number): number {
+  return ((BLOCKS - 1) * before + value) / BLOCKS;
 }

@@ -273,6 +273,9 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         return;
       case "cancel":
         this.#uploads.cancel(from, message.piece);
+        this.#offers.givenUp(from, message.piece);
+        return;
+      case "decline":
         this.#offers.declined(from, message.piece);
         return;
       case "refuse":

@@ -7,11 +7,13 @@ import { Bitfield } from "./bitfield.ts";
 import { Flight } from "./flight.ts";
 import {
   BRISK_MS_MAX,
-  QUEUED_MAX,
+  QUEUED_BYTES_MAX,
   QUEUED_PER_NEIGHBOUR_MAX,
   SEND_MS_MAX,
   SENDING_MAX,
   SENDING_PER_NEIGHBOUR_MAX,
+  SHORT_WAY_MS,
+  SPREAD_BLOCKS,
 } from "./limits.ts";
 import type { Block, PeerId } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
@@ -21,6 +23,12 @@ interface QueuedBlock extends Block {
   readonly asked: number;
 }
 
+/** A block that left. */
+interface Flying {
+  readonly at: Instant;
+  readonly bytes: number;
+}
+
 interface Queue {
   readonly neighbour: Neighbour;
   readonly blocks: QueuedBlock[];
@@ -28,7 +36,7 @@ interface Queue {
   refused: Bitfield | undefined;
   sending: number;
   /** When the blocks left that it did not say it got, oldest first. */
-  readonly flying: Instant[];
+  readonly flying: Flying[];
   /** Nothing has gone on with it for a while: what it asked for keeps nobody else waiting. */
   isStalled: boolean;
   /** Since when no block to it has left, while some are on their way. */
@@ -38,11 +46,12 @@ interface Queue {
 export class Uploads {
   readonly #alarm: Alarm;
   readonly #queues = new Map<PeerId, Queue>();
-  /** Blocks queued for all; those being handed to connections and on their way to all but the stalled. */
+  /** Blocks queued for all, and being handed to connections of all but the stalled. */
   #queued = 0;
-  #queuedBrisk = 0;
   #sending = 0;
-  #flying = 0;
+  /** Bytes queued for all but the stalled, and on their way to them. */
+  #queuedBytes = 0;
+  #flyingBytes = 0;
   readonly #flight = new Flight();
   #asked = 0;
 
@@ -50,19 +59,24 @@ export class Uploads {
     this.#alarm = alarm;
   }
 
-  /** Blocks queued or being handed to connections, for all but the stalled. */
-  get waiting(): number {
-    return this.#queuedBrisk + this.#sending;
+  /** Bytes queued or being handed to connections, for all but the stalled. */
+  get waitingBytes(): number {
+    return this.#queuedBytes + this.#sending * this.blockBytes;
   }
 
-  /** Blocks that may be on their way beyond those that are. */
-  get room(): number {
-    return this.#flight.max - this.#queuedBrisk - this.#flying;
+  /** Bytes that may be on their way beyond those that are. */
+  get roomBytes(): number {
+    return this.#flight.maxBytes - this.#queuedBytes - this.#flyingBytes;
   }
 
-  /** Blocks that the wire holds, there and back. */
-  get pipe(): number {
-    return this.#flight.pipe;
+  /** Bytes that the wire holds, there and back. */
+  get pipeBytes(): number {
+    return this.#flight.pipeBytes;
+  }
+
+  /** Bytes of a block at the rate at which they leave. */
+  get blockBytes(): number {
+    return this.#flight.blockBytes;
   }
 
   add(neighbour: Neighbour): void {
@@ -99,14 +113,14 @@ export class Uploads {
     const queue = this.#queues.get(peer);
     if (queue === undefined || queue.refused?.has(block.piece)) return "ignored";
     const { piece, offset, bytes } = block;
-    if (this.#queued >= QUEUED_MAX || queue.blocks.length >= QUEUED_PER_NEIGHBOUR_MAX) {
+    if (this.#queuedBytes >= QUEUED_BYTES_MAX || queue.blocks.length >= QUEUED_PER_NEIGHBOUR_MAX) {
       this.refuse(peer, piece);
       return "busy";
     }
     queue.blocks.push({ piece, offset, bytes, asked: this.#asked++ });
     queue.neighbour.owed += 1;
     this.#queued += 1;
-    if (!queue.isStalled) this.#queuedBrisk += 1;
+    if (!queue.isStalled) this.#queuedBytes += bytes;
     return "queued";
   }
 
@@ -130,16 +144,18 @@ export class Uploads {
     if (this.#queued === 0 || this.#sending >= SENDING_MAX) return undefined;
     let best: Queue | undefined;
     let earliest = Number.POSITIVE_INFINITY;
+    const flyingMax = this.#flyingMax;
     for (const queue of this.#queues.values()) {
       const head = queue.blocks[0];
-      if (head === undefined || queue.sending >= SENDING_PER_NEIGHBOUR_MAX) continue;
-      if (head.asked >= earliest) continue;
+      if (head === undefined || head.asked >= earliest) continue;
+      if (queue.sending >= SENDING_PER_NEIGHBOUR_MAX) continue;
+      if (queue.flying.length >= flyingMax) continue;
       best = queue;
       earliest = head.asked;
     }
     const block = best?.blocks.shift();
     if (best === undefined || block === undefined) return undefined;
-    this.#send(now, best);
+    this.#send(now, best, block.bytes);
     return { to: best.neighbour.peer, block };
   }
 
@@ -155,11 +171,11 @@ export class Uploads {
   /** Notes that a neighbour got a block, or never will. */
   got(now: Instant, peer: PeerId): void {
     const queue = this.#queues.get(peer);
-    const leftAt = queue?.flying.shift();
-    if (queue === undefined || leftAt === undefined) return;
+    const flown = queue?.flying.shift();
+    if (queue === undefined || flown === undefined) return;
     queue.neighbour.owed -= 1;
-    this.#flight.note(now, now - leftAt);
-    if (!queue.isStalled) this.#flying -= 1;
+    this.#flight.note(now, flown.bytes, now - flown.at);
+    if (!queue.isStalled) this.#flyingBytes -= flown.bytes;
     else if (!this.#isOverdue(queue, now)) this.#unstall(queue);
   }
 
@@ -184,22 +200,31 @@ export class Uploads {
   }
 
   #isOverdue({ flying }: Queue, now: Instant): boolean {
-    return (flying[0] ?? now) + BRISK_MS_MAX <= now;
+    return (flying[0]?.at ?? now) + BRISK_MS_MAX <= now;
+  }
+
+  /**
+   * Blocks that one neighbour may have on their way. Where the way is short one is enough, as others have
+   * theirs: a second on the same connection joins the first in packets that a shaper has to cut.
+   */
+  get #flyingMax(): number {
+    if (this.#flight.leastMs > SHORT_WAY_MS) return Number.POSITIVE_INFINITY;
+    return Math.max(1, Math.floor(SPREAD_BLOCKS / this.#queues.size));
   }
 
   #stall(queue: Queue): void {
     if (queue.isStalled) return;
     queue.isStalled = true;
-    this.#queuedBrisk -= queue.blocks.length;
+    this.#queuedBytes -= bytesOf(queue.blocks);
     this.#sending -= queue.sending;
-    this.#flying -= queue.flying.length;
+    this.#flyingBytes -= bytesOf(queue.flying);
   }
 
   #unstall(queue: Queue): void {
     queue.isStalled = false;
-    this.#queuedBrisk += queue.blocks.length;
+    this.#queuedBytes += bytesOf(queue.blocks);
     this.#sending += queue.sending;
-    this.#flying += queue.flying.length;
+    this.#flyingBytes += bytesOf(queue.flying);
   }
 
   #dequeue(peer: PeerId, piece: number): void {
@@ -208,23 +233,29 @@ export class Uploads {
     const kept = queue.blocks.filter((block) => block.piece !== piece);
     this.#queued -= queue.blocks.length - kept.length;
     queue.neighbour.owed -= queue.blocks.length - kept.length;
-    if (!queue.isStalled) this.#queuedBrisk -= queue.blocks.length - kept.length;
+    if (!queue.isStalled) this.#queuedBytes -= bytesOf(queue.blocks) - bytesOf(kept);
     queue.blocks.splice(0, queue.blocks.length, ...kept);
   }
 
-  #send(now: Instant, queue: Queue): void {
+  #send(now: Instant, queue: Queue, bytes: number): void {
     if (queue.sending === 0) {
       queue.sendingSince = now;
       this.#alarm.set(now + SEND_MS_MAX);
     }
     queue.sending += 1;
-    queue.flying.push(now);
+    queue.flying.push({ at: now, bytes });
     this.#alarm.set(now + BRISK_MS_MAX);
     queue.neighbour.usefulAt = now;
     this.#queued -= 1;
     if (queue.isStalled) return;
-    this.#queuedBrisk -= 1;
+    this.#queuedBytes -= bytes;
     this.#sending += 1;
-    this.#flying += 1;
+    this.#flyingBytes += bytes;
   }
+}
+
+function bytesOf(blocks: readonly { readonly bytes: number }[]): number {
+  let sum = 0;
+  for (const { bytes } of blocks) sum += bytes;
+  return sum;
 }

@@ -21,7 +21,24 @@ check("a quarter of the peers dies half-way and is replaced", { killed: 0.25 }, 
 check("a round trip of 10 ms", { roundTripMs: 10 }, 1.15);
 check("a round trip of 50 ms", { roundTripMs: 50 }, 1.2);
 check("a round trip of 200 ms and a file of 100 of them", { roundTripMs: 200, pieces: 976 }, 1.5);
-check("200 peers that know 16 each", { ...REGION, peers: 200, pieces: 300 }, 1.2);
+check("200 peers that know 16 each", { ...REGION, peers: 200, pieces: 300 }, 1.25);
+
+// Sources of large pieces are left half-way, offered again what they lost, and asked anew.
+for (const change of [
+  { slowEvery: 3 },
+  { slowEvery: 2, mbit: 1000, seedMbit: 1000 },
+  { slowEvery: 3, killed: 0.25 },
+  { roundTripMs: 50 },
+]) {
+  for (const seed of [1, 2, 3]) {
+    test(`pieces of many blocks, ${JSON.stringify(change)}, seed ${seed}: all are whole, nobody is blamed`, () => {
+      const large = { pieces: 64, pieceBytes: 4 * 1024 * 1024 };
+      const broadcast = new Broadcast({ ...SHAPED, ...large, ...change, seed });
+      assert(broadcast.run().isWhole);
+      assert.deepEqual(broadcast.world.disconnects, []);
+    });
+  }
+}
 
 test("the same seed gives the same trace, another seed another", () => {
   const run = (seed: number) =>

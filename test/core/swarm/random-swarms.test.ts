@@ -45,7 +45,7 @@ test("a clean swarm moves each byte once to each, and about once out of the rela
   const twoRelays = new VirtualSwarm(plans, Array(40).fill(700 * KIB), 1);
   twoRelays.runUntilWhole(60_000);
   assert.equal(costs(twoRelays).waste, 1);
-  assert(costs(twoRelays).fromRelays < 0.25, `${costs(twoRelays).fromRelays} of the bytes`);
+  assert(costs(twoRelays).fromRelays < 0.3, `${costs(twoRelays).fromRelays} of the bytes`);
 });
 
 test("the same seed gives the same run, another seed another", () => {

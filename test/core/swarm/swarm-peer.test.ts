@@ -4,27 +4,27 @@ import { check } from "./transcript.ts";
 check(
   "asks for the blocks of a piece in order, writes each, and announces the whole",
   `
-  extended 600K
+  extended 102K
   wanted all
   connected r
   connected a
   received r bitfield 0
-  > send r request 0 0K+256K
-  > send r request 0 256K+256K
-  > send r request 0 512K+88K
-  received r block 0 0K+256K
+  > send r request 0 0K+34K
+  > send r request 0 34K+34K
+  > send r request 0 68K+34K
+  received r block 0 0K+34K
   > send r got
-  > store-block r 0 0K+256K
-  block-stored r 0 0K+256K
+  > store-block r 0 0K+34K
+  block-stored r 0 0K+34K
   > nothing
-  received r block 0 256K+256K
+  received r block 0 34K+34K
   > send r got
-  > store-block r 0 256K+256K
-  block-stored r 0 256K+256K
-  received r block 0 512K+88K
+  > store-block r 0 34K+34K
+  block-stored r 0 34K+34K
+  received r block 0 68K+34K
   > send r got
-  > store-block r 0 512K+88K
-  block-stored r 0 512K+88K
+  > store-block r 0 68K+34K
+  block-stored r 0 68K+34K
   > finish 0
   piece-verified 0
   > send r have 0
@@ -36,15 +36,15 @@ check(
 check(
   "does not tell a neighbour of a piece that it has",
   `
-  extended 100K
+  extended 20K
   wanted all
   connected a
   received a bitfield 0
-  > send a request 0 0K+100K
-  received a block 0 0K+100K
+  > send a request 0 0K+20K
+  received a block 0 0K+20K
   > send a got
-  > store-block a 0 0K+100K
-  block-stored a 0 0K+100K
+  > store-block a 0 0K+20K
+  block-stored a 0 0K+20K
   > finish 0
   piece-verified 0
   > send a have 0
@@ -54,81 +54,82 @@ check(
 check(
   "takes what a relay offers at once, and of an agent's offer the piece that fewest have",
   `
-  extended 100K 100K 100K
+  extended 20K 20K 20K
   wanted all
   connected a
   connected b
   connected r
   received a bitfield 0-1
-  > send a request 0 0K+100K
+  > send a request 0 0K+20K
   received b bitfield 0
   received r offer 2
-  > send r request 2 0K+100K
+  > send r request 2 0K+20K
   received b offer 0
-  > send b cancel 0
+  > send b decline 0
   received a offer 0-1
-  > send a request 1 0K+100K
+  > send a request 1 0K+20K
 `,
 );
 
 check(
   "goes on with a relay where an agent is slow",
   `
-  extended 2048K 100K
+  extended 264K 20K
   wanted 0
   connected a
   connected r
   received a bitfield 0-1
-  > send a request 0 0K+256K
-  > send a request 0 256K+256K
-  > send a request 0 512K+256K
-  > send a request 0 768K+256K
-  > send a request 0 1024K+256K
-  > send a request 0 1280K+256K
+  > send a request 0 0K+44K
+  > send a request 0 44K+44K
+  > send a request 0 88K+44K
+  > send a request 0 132K+44K
+  > send a request 0 176K+44K
+  > send a request 0 220K+44K
   received r bitfield 0-1
   wanted 1
   > nothing
   at 1s
   wake
-  > send r request 1 0K+100K
+  > send r request 1 0K+20K
   > send a cancel 0
-  > send r request 0 0K+256K
-  > send r request 0 256K+256K
-  > send r request 0 512K+256K
-  > send r request 0 768K+256K
-  > send r request 0 1024K+256K
+  > send r request 0 0K+44K
+  > send r request 0 44K+44K
+  > send r request 0 88K+44K
+  > send r request 0 132K+44K
+  > send r request 0 176K+44K
+  > send r request 0 220K+44K
 `,
 );
 
 check(
   "goes on at its offset with another source when one vanishes",
   `
-  extended 512K
+  extended 88K
   wanted all
   connected a
   connected b
   received a bitfield 0
-  > send a request 0 0K+256K
-  > send a request 0 256K+256K
+  > send a request 0 0K+44K
+  > send a request 0 44K+44K
   received b bitfield 0
-  received a block 0 0K+256K
+  received a block 0 0K+44K
   > send a got
-  > store-block a 0 0K+256K
+  > store-block a 0 0K+44K
   disconnected a
   > nothing
-  block-stored a 0 0K+256K
-  > send b request 0 256K+256K
+  block-stored a 0 0K+44K
+  > send b request 0 44K+44K
 `,
 );
 
 check(
   "replaces a source that is silent for 20 s, and disconnects it after three times",
   `
-  extended 100K
+  extended 20K
   wanted all
   connected a
   received a bitfield 0
-  > send a request 0 0K+100K
+  > send a request 0 0K+20K
   at 19.9s
   wake
   > nothing
@@ -140,26 +141,26 @@ check(
   > nothing
   at 30s
   wake
-  > send a request 0 0K+100K
+  > send a request 0 0K+20K
   connected b
   received b bitfield 0
   > send a cancel 0
-  > send b request 0 0K+100K
+  > send b request 0 0K+20K
 `,
 );
 
 check(
   "drops a late block of a request that it gave up, without harm",
   `
-  extended 100K
+  extended 20K
   wanted all
   connected a
   received a bitfield 0
-  > send a request 0 0K+100K
+  > send a request 0 0K+20K
   at 20s
   wake
   > send a cancel 0
-  received a block 0 0K+100K
+  received a block 0 0K+20K
   > send a got
   > drop-block a
 `,
@@ -168,10 +169,10 @@ check(
 check(
   "disconnects who sends a block that was never asked",
   `
-  extended 100K
+  extended 20K
   wanted all
   connected a
-  received a block 0 0K+100K
+  received a block 0 0K+20K
   > send a got
   > drop-block a
   > disconnect a: protocol violation
@@ -181,25 +182,25 @@ check(
 check(
   "disconnects the sole giver of a corrupt piece, and bans it at the second",
   `
-  extended 100K 100K
+  extended 20K 20K
   wanted all
   connected a
   received a bitfield 0
-  > send a request 0 0K+100K
-  received a block 0 0K+100K
+  > send a request 0 0K+20K
+  received a block 0 0K+20K
   > send a got
-  > store-block a 0 0K+100K
-  block-stored a 0 0K+100K
+  > store-block a 0 0K+20K
+  block-stored a 0 0K+20K
   > finish 0
   piece-corrupt 0
   > disconnect a: corrupt piece
   connected a
   received a bitfield 0
-  > send a request 0 0K+100K
-  received a block 0 0K+100K
+  > send a request 0 0K+20K
+  received a block 0 0K+20K
   > send a got
-  > store-block a 0 0K+100K
-  block-stored a 0 0K+100K
+  > store-block a 0 0K+20K
+  block-stored a 0 0K+20K
   > finish 0
   piece-corrupt 0
   > disconnect a: banned
@@ -212,110 +213,109 @@ check(
 check(
   "fetches a corrupt piece of several givers whole from one, so that blame is clear",
   `
-  extended 512K
+  extended 88K
   wanted all
   connected a
   received a bitfield 0
-  > send a request 0 0K+256K
-  > send a request 0 256K+256K
-  received a block 0 0K+256K
+  > send a request 0 0K+44K
+  > send a request 0 44K+44K
+  at 10
+  received a block 0 0K+44K
   > send a got
-  > store-block a 0 0K+256K
-  block-stored a 0 0K+256K
+  > store-block a 0 0K+44K
+  block-stored a 0 0K+44K
   disconnected a
   connected b
   received b bitfield 0
-  > send b request 0 256K+256K
-  received b block 0 256K+256K
+  > send b request 0 44K+44K
+  received b block 0 44K+44K
   > send b got
-  > store-block b 0 256K+256K
-  block-stored b 0 256K+256K
+  > store-block b 0 44K+44K
+  block-stored b 0 44K+44K
   > finish 0
   piece-corrupt 0
   > nothing
   connected c
   received c bitfield 0
-  > send c request 0 0K+256K
-  > send c request 0 256K+256K
-  received c block 0 0K+256K
+  > send c request 0 0K+44K
+  > send c request 0 44K+44K
+  received c block 0 0K+44K
   > send c got
-  > store-block c 0 0K+256K
-  block-stored c 0 0K+256K
-  at 1s
+  > store-block c 0 0K+44K
+  block-stored c 0 0K+44K
+  at 2s
   disconnected c
   > send c cancel 0
   > discard 0
-  > send b request 0 0K+256K
-  > send b request 0 256K+256K
+  > send b request 0 0K+44K
+  > send b request 0 44K+44K
 `,
 );
 
 check(
   "leaves a busy neighbour alone for a moment, and asks another at once",
   `
-  extended 100K
+  extended 20K
   wanted all
   connected a
   connected b
   received a bitfield 0
-  > send a request 0 0K+100K
+  > send a request 0 0K+20K
   received b bitfield 0
   received a refuse 0 busy
   > send a cancel 0
-  > send b request 0 0K+100K
+  > send b request 0 0K+20K
 `,
 );
 
 check(
   "believes a neighbour that a piece is absent",
   `
-  extended 100K
+  extended 20K
   wanted all
   connected a
   received a bitfield 0
-  > send a request 0 0K+100K
+  > send a request 0 0K+20K
   received a refuse 0 absent
   > send a cancel 0
   at 60s
   wake
   > nothing
   received a have 0
-  > send a request 0 0K+100K
+  > send a request 0 0K+20K
 `,
 );
 
 check(
-  "serves what it has, two blocks to a neighbour at a time",
+  "serves what it has, one block to a neighbour at a time",
   `
-  extended 768K
+  extended 88K
   piece-added 0
   connected a
   > send a bitfield 0
   > send a offer 0
-  received a request 0 0K+256K
-  > send-block a 0 0K+256K
-  received a request 0 256K+256K
-  > send-block a 0 256K+256K
-  received a request 0 512K+256K
+  received a request 0 0K+44K
+  > send-block a 0 0K+44K
+  received a request 0 44K+44K
   > nothing
   block-sent a
-  > send-block a 0 512K+256K
+  > send-block a 0 44K+44K
 `,
 );
 
 check(
   "refuses what it does not have, and disconnects who asks beyond a piece",
   `
-  extended 100K 100K
+  extended 20K 20K
   piece-added 0
   connected a
   > send a bitfield 0
   > send a offer 0
-  received a request 1 0K+100K
+  received a request 1 0K+20K
   > send a refuse 1 absent
-  received a request 7 0K+100K
+  received a request 7 0K+20K
   > send a refuse 7 absent
-  received a request 0 50K+100K
+  received a request 0 50K+20K
   > disconnect a: protocol violation
 `,
 );
@@ -331,52 +331,88 @@ check(
   connected b
   > send b offer 1
   piece-added 2
-  received a request 0 0K+256K
-  > send-block a 0 0K+256K
-  received a request 0 256K+256K
-  > send-block a 0 256K+256K
-  received a request 0 512K+188K
-  received a got
-  block-sent a
-  > send-block a 0 512K+188K
-  received a got
+  received a request 0 0K+234K
+  > send-block a 0 0K+234K
+  received a request 0 234K+234K
+  received a request 0 468K+232K
   block-sent a
   > send a offer 2
+  > send-block a 0 234K+234K
   received a got
   block-sent a
+  > send-block a 0 468K+232K
+  received a got
+  block-sent a
+  received a got
   received a have 0
 `,
   "relay",
 );
 
 check(
+  "declines an offer of what it is fetching of that very neighbour, and goes on with it",
+  `
+  extended 20K
+  wanted all
+  connected a
+  received a offer 0
+  > send a request 0 0K+20K
+  received a offer 0
+  > send a decline 0
+  received a block 0 0K+20K
+  > send a got
+  > store-block a 0 0K+20K
+  block-stored a 0 0K+20K
+  > finish 0
+`,
+);
+
+check(
+  "offers another piece while a large one is asked for little by little",
+  `
+  extended 4096K 20K 20K
+  piece-added 0
+  connected a
+  > send a bitfield 0
+  > send a offer 0
+  received a request 0 0K+44K
+  > send-block a 0 0K+44K
+  block-sent a
+  received a got
+  piece-added 1
+  > send a have 1
+  > send a offer 1
+`,
+);
+
+check(
   "says that it needs nothing of an offer",
   `
-  extended 100K 100K
+  extended 20K 20K
   wanted 0
   connected a
   received a offer 0-1
-  > send a request 0 0K+100K
+  > send a request 0 0K+20K
   connected b
   received b offer 0-1
-  > send b cancel 0
+  > send b decline 0
   received b offer 1
-  > send b cancel 1
+  > send b decline 1
 `,
 );
 
 check(
   "offers an agent the rarest of what it lacks, and nothing once it has answered for all",
   `
-  extended 100K 100K
+  extended 20K 20K
   piece-added 0
   piece-added 1
   connected a
   > send a bitfield 0,1
   > send a offer 1,0
   received a have 0
-  received a request 1 0K+100K
-  > send-block a 1 0K+100K
+  received a request 1 0K+20K
+  > send-block a 1 0K+20K
   block-sent a
   received a got
 `,
@@ -385,7 +421,7 @@ check(
 check(
   "offers somebody else what was not answered",
   `
-  extended 100K
+  extended 20K
   piece-added 0
   connected a
   > send a offer 0
@@ -393,8 +429,8 @@ check(
   > send b offer 0
   at 2s
   wake
-  received b request 0 0K+100K
-  > send-block b 0 0K+100K
+  received b request 0 0K+20K
+  > send-block b 0 0K+20K
   at 3s
   wake
   at 4s
@@ -407,13 +443,13 @@ check(
 check(
   "disconnects a reader that takes nothing for 20 s",
   `
-  extended 256K
+  extended 44K
   piece-added 0
   connected a
   > send a bitfield 0
   > send a offer 0
-  received a request 0 0K+256K
-  > send-block a 0 0K+256K
+  received a request 0 0K+44K
+  > send-block a 0 0K+44K
   at 20s
   wake
   > disconnect a: stalled reader
@@ -426,33 +462,33 @@ check(
   wanted 1
   connected a
   received a bitfield 0-3
-  extended 100K
+  extended 20K
   > nothing
-  extended 100K 100K
-  > send a request 1 0K+100K
+  extended 20K 20K
+  > send a request 1 0K+20K
   wanted 2
   > nothing
   received a offer 2
-  > send a request 2 0K+100K
+  > send a request 2 0K+20K
 `,
 );
 
 check(
   "gives up a fetch when the piece came by another way, and announces it",
   `
-  extended 512K
+  extended 88K
   wanted all
   connected r
   received r bitfield 0
-  > send r request 0 0K+256K
-  > send r request 0 256K+256K
+  > send r request 0 0K+44K
+  > send r request 0 44K+44K
   connected a
   piece-added 0
   > send r cancel 0
   > send r have 0
   > send a have 0
   > send a offer 0
-  received r block 0 0K+256K
+  received r block 0 0K+44K
   > send r got
   > drop-block r
 `,
@@ -461,35 +497,36 @@ check(
 check(
   "fault 12: stops fetching when the disk is full, serves on, and resumes",
   `
-  extended 512K 100K
+  extended 88K 20K
   wanted 0
   piece-added 1
   connected a
   > send a bitfield 1
   > send a offer 1
   received a bitfield 0
-  > send a request 0 0K+256K
-  > send a request 0 256K+256K
-  received a block 0 0K+256K
+  > send a request 0 0K+44K
+  > send a request 0 44K+44K
+  at 10
+  received a block 0 0K+44K
   > send a got
-  > store-block a 0 0K+256K
+  > store-block a 0 0K+44K
   store-failed a 0
   > send a cancel 0
-  received a block 0 256K+256K
+  received a block 0 44K+44K
   > send a got
   > drop-block a
-  received a request 1 0K+100K
-  > send-block a 1 0K+100K
+  received a request 1 0K+20K
+  > send-block a 1 0K+20K
   resumed
-  > send a request 0 0K+256K
-  > send a request 0 256K+256K
+  > send a request 0 0K+44K
+  > send a request 0 44K+44K
 `,
 );
 
 check(
   "dials relays first, agents of a greater id at once and others a second later",
   `
-  extended 100K
+  extended 20K
   wanted all
   introduced z a r
   > dial r
@@ -503,7 +540,7 @@ check(
 check(
   "dials again with a back-off, and nobody when it has all",
   `
-  extended 100K
+  extended 20K
   wanted all
   introduced z
   > dial z
@@ -525,7 +562,7 @@ check(
 check(
   "a relay dials relays, not agents",
   `
-  extended 100K
+  extended 20K
   wanted all
   introduced a z r
   > dial r
@@ -536,7 +573,7 @@ check(
 check(
   "forgets an agent after eight failed dials",
   `
-  extended 100K
+  extended 20K
   wanted all
   introduced z
   > dial z

@@ -1,5 +1,5 @@
 // Tests of the swarm peer as transcripts: facts go in line by line, and lines that begin with ">" are
-// all the commands that came out since the last such lines. Times and bytes have units: 20s, 256K.
+// all the commands that came out since the last such lines. Times and bytes have units: 20s, 44K.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Bitfield, piecesOf } from "../../../core/swarm/bitfield.ts";
@@ -140,7 +140,8 @@ function printMessage(message: Message): string {
     case "block":
       return `${message.kind} ${printBlock(message)}`;
     case "cancel":
-      return `cancel ${message.piece}`;
+    case "decline":
+      return `${message.kind} ${message.piece}`;
     case "refuse":
       return `refuse ${message.piece} ${message.reason}`;
     default:
@@ -152,7 +153,7 @@ function printBlock(block: Block): string {
   return `${block.piece} ${block.offset / 1024}K+${block.bytes / 1024}K`;
 }
 
-/** "piece offset+bytes", as in "3 256K+256K". */
+/** "piece offset+bytes", as in "3 44K+44K". */
 function blockOf(words: readonly string[]): Block {
   const [offset = "", bytes = ""] = (words[1] ?? "").split("+");
   return { piece: Number(words[0]), offset: bytesOf(offset), bytes: bytesOf(bytes) };
