@@ -2,7 +2,7 @@
 // reached and asks for rows of the piece table, the desk tells rows and members. Little endian.
 import { PIECES_MAX } from "../release/limits.ts";
 import { PIECE_ROW_BYTES } from "../release/piece-table.ts";
-import { FrameError, ID_BYTES_MAX, NOTE_BYTES_MAX, viewOf } from "../swarm/frame.ts";
+import { FrameError, ID_BYTES_MAX, NOTE_BYTES_MAX, putU32, u32At } from "../swarm/frame.ts";
 import type { DeskMember } from "./introduction-desk.ts";
 
 /** Bytes of an address: a host name of 253, a colon and a port. */
@@ -138,13 +138,14 @@ class Reader {
   }
 
   row(): number {
-    const row = viewOf(this.take(4)).getUint32(0, true);
+    const row = u32At(this.take(4), 0);
     if (row > PIECES_MAX) throw new FrameError(`row ${row} of a note (limit ${PIECES_MAX})`);
     return row;
   }
 
   text(bytesMax: number): string {
-    const count = viewOf(this.take(2)).getUint16(0, true);
+    const [low = 0, high = 0] = this.take(2);
+    const count = low | (high << 8);
     if (count > bytesMax) throw new FrameError(`a text of ${count} bytes (limit ${bytesMax})`);
     return new TextDecoder().decode(this.take(count));
   }
@@ -157,13 +158,14 @@ class Reader {
 function text(value: string): Uint8Array {
   const bytes = new TextEncoder().encode(value);
   const length = new Uint8Array(2);
-  viewOf(length).setUint16(0, bytes.length, true);
+  length[0] = bytes.length;
+  length[1] = bytes.length >>> 8;
   return joined([length, bytes]);
 }
 
 function u32(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
-  viewOf(bytes).setUint32(0, value, true);
+  putU32(bytes, 0, value);
   return bytes;
 }
 

@@ -9,31 +9,30 @@ import {
   REASONS,
   ROLES,
   TYPES,
-  viewOf,
+  u32At,
 } from "./frame.ts";
 import { BLOCK_BYTES_MAX } from "./limits.ts";
 import type { Message } from "./message.ts";
 
 /** Reads the body of any frame but a block. Throws FrameError. */
 export function decodeFrame(type: number, body: Uint8Array): Frame {
-  const view = viewOf(body);
   switch (type) {
     case TYPES.hello:
-      return decodeHello(body, view);
+      return decodeHello(body);
     case TYPES.bitfield:
       return { kind: "bitfield", bits: body.slice() };
     case TYPES.have:
-      return { kind: "have", pieces: decodePieces(view, 0) };
+      return { kind: "have", pieces: decodePieces(body, 0) };
     case TYPES.offer:
-      return { kind: "offer", count: view.getUint32(0, true), pieces: decodePieces(view, 4) };
+      return { kind: "offer", count: u32At(body, 0), pieces: decodePieces(body, 4) };
     case TYPES.request:
-      return decodeRequest(view);
+      return decodeRequest(body);
     case TYPES.cancel:
-      return { kind: "cancel", piece: pieceAt(view, 0) };
+      return { kind: "cancel", piece: pieceAt(body, 0) };
     case TYPES.refuse: {
-      const reason = REASONS[view.getUint8(4)];
+      const reason = REASONS[body[4] ?? 0];
       if (reason === undefined) throw new FrameError("reason of a refusal is unknown");
-      return { kind: "refuse", piece: pieceAt(view, 0), reason };
+      return { kind: "refuse", piece: pieceAt(body, 0), reason };
     }
     case TYPES.bye:
       return { kind: "bye", reason: text(body) };
@@ -44,13 +43,14 @@ export function decodeFrame(type: number, body: Uint8Array): Frame {
     case TYPES.got:
       return { kind: "got" };
     case TYPES.decline:
-      return { kind: "decline", piece: pieceAt(view, 0) };
+      return { kind: "decline", piece: pieceAt(body, 0) };
     default:
       throw new FrameError(`frame type ${type} has no body to decode`);
   }
 }
 
-function decodeHello(body: Uint8Array, view: DataView): Hello {
+function decodeHello(body: Uint8Array): Hello {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const version = view.getUint8(0);
   if (version !== PROTOCOL_VERSION) {
     throw new FrameError(`peer speaks version ${version}, expected ${PROTOCOL_VERSION}`);
@@ -66,19 +66,19 @@ function decodeHello(body: Uint8Array, view: DataView): Hello {
   return { kind: "hello", swarm, peer, role };
 }
 
-function decodePieces(view: DataView, from: number): number[] {
-  if (view.byteLength % 4 !== 0) throw new FrameError("pieces are not made of whole numbers");
+function decodePieces(body: Uint8Array, from: number): number[] {
+  if (body.length % 4 !== 0) throw new FrameError("pieces are not made of whole numbers");
   const pieces: number[] = [];
-  for (let at = from; at < view.byteLength; at += 4) pieces.push(pieceAt(view, at));
+  for (let at = from; at < body.length; at += 4) pieces.push(pieceAt(body, at));
   return pieces;
 }
 
-function decodeRequest(view: DataView): Message {
-  const bytes = view.getUint32(8, true);
+function decodeRequest(body: Uint8Array): Message {
+  const bytes = u32At(body, 8);
   if (bytes === 0 || bytes > BLOCK_BYTES_MAX) {
     throw new FrameError(`a request asks for ${bytes} bytes (limit ${BLOCK_BYTES_MAX})`);
   }
-  return { kind: "request", piece: pieceAt(view, 0), offset: offsetAt(view, 4, bytes), bytes };
+  return { kind: "request", piece: pieceAt(body, 0), offset: offsetAt(body, 4, bytes), bytes };
 }
 
 function text(bytes: Uint8Array): string {

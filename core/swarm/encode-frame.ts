@@ -6,10 +6,10 @@ import {
   type Hello,
   ID_BYTES_MAX,
   PROTOCOL_VERSION,
+  putU32,
   REASONS,
   ROLES,
   TYPES,
-  viewOf,
 } from "./frame.ts";
 
 /** Writes a frame; of a block only what comes before its payload. */
@@ -33,12 +33,12 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return words(frame.kind, [frame.piece]);
     case "block": {
       const bytes = words("block", [frame.piece, frame.offset]);
-      viewOf(bytes).setUint32(0, 1 + 8 + frame.bytes, true);
+      putU32(bytes, 0, 1 + 8 + frame.bytes);
       return bytes;
     }
     case "refuse": {
       const bytes = start("refuse", 5);
-      viewOf(bytes).setUint32(FRAME_HEAD_BYTES, frame.piece, true);
+      putU32(bytes, FRAME_HEAD_BYTES, frame.piece);
       bytes[FRAME_HEAD_BYTES + 4] = REASONS.indexOf(frame.reason);
       return bytes;
     }
@@ -65,7 +65,7 @@ function encodeHello(hello: Hello): Uint8Array {
   const swarm = id(hello.swarm);
   const peer = id(hello.peer);
   const bytes = start("hello", 6 + swarm.length + peer.length);
-  const view = viewOf(bytes);
+  const view = new DataView(bytes.buffer);
   view.setUint8(FRAME_HEAD_BYTES, PROTOCOL_VERSION);
   view.setUint8(FRAME_HEAD_BYTES + 1, ROLES.indexOf(hello.role));
   view.setUint16(FRAME_HEAD_BYTES + 2, swarm.length, true);
@@ -77,16 +77,17 @@ function encodeHello(hello: Hello): Uint8Array {
 
 function words(kind: Frame["kind"], numbers: readonly number[]): Uint8Array {
   const bytes = start(kind, 4 * numbers.length);
-  const view = viewOf(bytes);
-  numbers.forEach((number, index) => {
-    view.setUint32(FRAME_HEAD_BYTES + 4 * index, number, true);
-  });
+  let at = FRAME_HEAD_BYTES;
+  for (const number of numbers) {
+    putU32(bytes, at, number);
+    at += 4;
+  }
   return bytes;
 }
 
 function start(kind: Frame["kind"], bodyBytes: number): Uint8Array {
   const bytes = new Uint8Array(FRAME_HEAD_BYTES + bodyBytes);
-  viewOf(bytes).setUint32(0, 1 + bodyBytes, true);
+  putU32(bytes, 0, 1 + bodyBytes);
   bytes[4] = TYPES[kind];
   return bytes;
 }

@@ -87,9 +87,8 @@ export const REASONS: readonly RefuseReason[] = ["absent", "busy"];
 
 /** Reads the head of a frame: its type and the bytes that follow. Throws FrameError. */
 export function frameHead(head: Uint8Array): { readonly type: number; readonly bodyBytes: number } {
-  const view = viewOf(head);
-  const bodyBytes = view.getUint32(0, true) - 1;
-  const type = view.getUint8(4);
+  const bodyBytes = u32At(head, 0) - 1;
+  const type = head[4] ?? 0;
   const range = BODY_BYTES[type];
   if (range === undefined) throw new FrameError(`frame type ${type} is unknown`);
   if (bodyBytes < range[0] || bodyBytes > range[1]) {
@@ -100,33 +99,41 @@ export function frameHead(head: Uint8Array): { readonly type: number; readonly b
 
 /** Reads the fields of a block whose frame has `bodyBytes` after its head. Throws FrameError. */
 export function blockHead(fields: Uint8Array, bodyBytes: number): Message & { kind: "block" } {
-  const view = viewOf(fields);
   const bytes = bodyBytes - 8;
   return {
     kind: "block",
-    piece: pieceAt(view, 0),
-    offset: offsetAt(view, 4, bytes),
+    piece: pieceAt(fields, 0),
+    offset: offsetAt(fields, 4, bytes),
     bytes,
   };
 }
 
 /** A piece's number, within the limit. Throws FrameError. */
-export function pieceAt(view: DataView, at: number): number {
-  const number = view.getUint32(at, true);
+export function pieceAt(body: Uint8Array, at: number): number {
+  const number = u32At(body, at);
   if (number >= PIECES_MAX) throw new FrameError(`piece ${number} (limit ${PIECES_MAX - 1})`);
   return number;
 }
 
 /** An offset from which so many bytes lie within a piece. Throws FrameError. */
-export function offsetAt(view: DataView, at: number, bytes: number): number {
-  const number = view.getUint32(at, true);
+export function offsetAt(body: Uint8Array, at: number, bytes: number): number {
+  const number = u32At(body, at);
   if (number + bytes > PIECE_BYTES_MAX) {
     throw new FrameError(`a block ends at ${number + bytes} (limit ${PIECE_BYTES_MAX})`);
   }
   return number;
 }
 
-/** The bytes as numbers. */
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** The number at a place, u32le. A DataView for each frame would cost more than all else of it. */
+export function u32At(bytes: Uint8Array, at: number): number {
+  const low = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16);
+  return (low | ((bytes[at + 3] ?? 0) << 24)) >>> 0;
+}
+
+/** Puts a number at a place, u32le. */
+export function putU32(bytes: Uint8Array, at: number, number: number): void {
+  bytes[at] = number;
+  bytes[at + 1] = number >>> 8;
+  bytes[at + 2] = number >>> 16;
+  bytes[at + 3] = number >>> 24;
 }

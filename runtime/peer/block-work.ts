@@ -5,6 +5,7 @@ import type { SwarmInput } from "../../core/swarm/facts.ts";
 import type { Block, PeerId } from "../../core/swarm/message.ts";
 import type { Connection } from "./connection.ts";
 import { isStoreFull, type PieceStore } from "./piece-store.ts";
+import { settle } from "./settle.ts";
 import type { SwarmFailure, SwarmLog } from "./swarm.ts";
 
 export interface BlockWorkOptions {
@@ -21,6 +22,9 @@ export interface BlockWorkOptions {
 export class BlockWork {
   readonly #options: BlockWorkOptions;
   readonly #working = new Set<Promise<void>>();
+  /** Blocks being read or handed to connections, and who waits for the last of them. */
+  #sending = 0;
+  readonly #whenSent: (() => void)[] = [];
   /** Pieces that could not be recorded as finished. */
   readonly #unfinished = new Set<number>();
   #failure: SwarmFailure | undefined;
@@ -46,59 +50,65 @@ export class BlockWork {
   send(to: PeerId, connection: Connection, block: Block, done: (fact: SwarmInput) => void): void {
     const { store, log, pack } = this.#options;
     const { piece, offset, bytes } = block;
-    const sent = async (): Promise<SwarmInput> => {
-      try {
-        await connection.sendBlock({ piece, offset, bytes }, (target) =>
-          store.read(piece, offset, target),
-        );
-        return { kind: "block-sent", to };
-      } catch (error) {
-        log.warn({ pack, piece, err: error }, "a piece could not be read");
-        return { kind: "read-failed", to, piece };
-      }
-    };
-    this.#work(sent().then(done));
+    this.#sending += 1;
+    connection.sendBlock(
+      { piece, offset, bytes },
+      (target) => store.read(piece, offset, target),
+      (error) => {
+        if (error === undefined) done({ kind: "block-sent", to });
+        else {
+          log.warn({ pack, piece, err: error }, "a piece could not be read");
+          done({ kind: "read-failed", to, piece });
+        }
+        this.#sending -= 1;
+        if (this.#sending === 0) for (const resolve of this.#whenSent.splice(0)) resolve();
+      },
+    );
   }
 
   /** Writes a block that arrived in `buffer`, which its connection gets back. */
   store(from: PeerId, connection: Connection, buffer: Buffer, block: Block): void {
     const { store, input } = this.#options;
     const { piece, offset, bytes } = block;
-    const stored = async () => {
-      try {
-        await store.write(piece, offset, buffer.subarray(0, bytes));
+    settle(() => store.write(piece, offset, buffer.subarray(0, bytes)), {
+      done: () => {
         input({ kind: "block-stored", from, piece, offset, bytes });
-      } catch (error) {
+        connection.release(buffer);
+      },
+      failed: (error) => {
         input({ kind: "store-failed", from, piece });
         this.#fail(error);
-      } finally {
         connection.release(buffer);
-      }
-    };
-    this.#work(stored());
+      },
+      waiting: this.#work,
+    });
   }
 
   /** Compares a piece. */
   finish(piece: number): void {
     const { store, input, verified, log, pack } = this.#options;
-    const finished = async () => {
-      try {
-        const verdict = await store.finish(piece);
+    settle(() => store.finish(piece), {
+      done: (verdict) => {
         input({ kind: `piece-${verdict}`, piece });
-        if (verdict === "verified") verified(piece);
+        // Whoever hears of it may look at the machine, which has the fact before this turn ends.
+        if (verdict === "verified") queueMicrotask(() => verified(piece));
         else log.warn({ pack, piece }, "a piece was corrupt and is fetched again");
-      } catch (error) {
+      },
+      failed: (error) => {
         this.#unfinished.add(piece);
         input({ kind: "store-failed", from: "", piece });
         this.#fail(error);
-      }
-    };
-    this.#work(finished());
+      },
+      waiting: this.#work,
+    });
   }
 
   /** Resolves when nothing is under way. */
   async settled(): Promise<void> {
-    while (this.#working.size > 0) await Promise.all(this.#working);
+    while (this.#working.size > 0 || this.#sending > 0) {
+      await Promise.all(this.#working);
+      if (this.#sending > 0) await new Promise<void>((sent) => this.#whenSent.push(sent));
+    }
   }
 
   #fail(error: unknown): void {
@@ -108,8 +118,8 @@ export class BlockWork {
     this.#options.failed(this.#failure);
   }
 
-  #work(promise: Promise<void>): void {
+  readonly #work = (promise: Promise<void>): void => {
     const done = promise.finally(() => this.#working.delete(done));
     this.#working.add(done);
-  }
+  };
 }

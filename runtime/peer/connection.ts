@@ -8,6 +8,7 @@ import { type Frame, FrameError } from "../../core/swarm/frame.ts";
 import type { Block } from "../../core/swarm/message.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import { FrameReader } from "./frame-reader.ts";
+import { settle } from "./settle.ts";
 
 /** From the start of a connection to the other's hello. */
 const HELLO_MS_MAX = 10_000;
@@ -55,8 +56,11 @@ export class Connection {
   #frameSince: Instant;
   #closingSince: Instant | undefined;
   #reason = "closed by peer";
-  /** Blocks are read from the store one after the other, so that they leave in order. */
-  #sending: Promise<void> = Promise.resolve();
+  /** Small frames of this turn of the event loop: together they are one packet. */
+  #unflushed: Uint8Array[] = [];
+  #unflushedBytes = 0;
+  /** Reads of blocks under way, of which none overtakes another, so that they leave in order. */
+  #reading: Promise<void> | undefined;
 
   constructor(socket: Socket, options: ConnectionOptions, events: ConnectionEvents) {
     this.#socket = socket;
@@ -96,31 +100,73 @@ export class Connection {
     this.#events = events;
   }
 
+  /** Sends a frame, at the end of this turn of the event loop or before the next block. */
   send(frame: Frame): void {
-    this.#write(encodeFrame(frame));
+    if (this.#isOver) return;
+    const bytes = encodeFrame(frame);
+    if (this.#unflushed.push(bytes) === 1) setImmediate(() => this.#flush());
+    this.#unflushedBytes += bytes.length;
+    this.#limitUnsent();
   }
 
   /**
-   * Sends a block that `read` puts into the buffer. Resolves when its bytes have left this process,
-   * or when the connection is over; rejects when `read` does.
+   * Sends a block that `read` puts into the buffer. `done` is called when its bytes have left this
+   * process, or when the connection is over; with the error when `read` fails.
    */
-  sendBlock(block: Block, read: (target: Buffer) => Promise<void>): Promise<void> {
+  sendBlock(
+    block: Block,
+    read: (target: Buffer) => void | Promise<void>,
+    done: (error?: unknown) => void,
+  ): void {
     const buffer = this.#pool.take();
     const payload = buffer.subarray(0, block.bytes);
-    const ready = this.#sending.then(() => read(payload));
-    this.#sending = ready.catch(() => {});
-    const left = ready.then(
-      () =>
-        new Promise<void>((resolve) => {
-          if (this.#socket.destroyed || this.#closingSince !== undefined) return resolve();
-          this.#socket.cork();
-          this.#write(encodeFrame({ kind: "block", ...block }));
-          this.#socket.write(payload, () => resolve());
-          this.#socket.uncork();
-          this.#limitUnsent();
-        }),
-    );
-    return left.finally(() => this.#pool.give(buffer));
+    const end = (error?: unknown) => {
+      this.#pool.give(buffer);
+      done(error);
+    };
+    const leave = () => this.#writeBlock(block, payload, end);
+    if (this.#reading === undefined) {
+      settle(() => read(payload), { done: leave, failed: end, waiting: this.#track });
+    } else this.#track(this.#reading.then(() => read(payload)).then(leave, end));
+  }
+
+  readonly #track = (reading: Promise<void>): void => {
+    this.#reading = reading;
+    void reading.then(() => {
+      if (this.#reading === reading) this.#reading = undefined;
+    });
+  };
+
+  #writeBlock(block: Block, payload: Buffer, left: () => void): void {
+    if (this.#isOver) {
+      left();
+      return;
+    }
+    this.#sentAt = this.#now();
+    this.#unflushed.push(encodeFrame({ kind: "block", ...block }));
+    this.#socket.cork();
+    this.#socket.write(this.#takeUnflushed());
+    this.#socket.write(payload, () => left());
+    this.#socket.uncork();
+    this.#limitUnsent();
+  }
+
+  #flush(): void {
+    if (this.#unflushed.length === 0 || this.#isOver) return;
+    this.#sentAt = this.#now();
+    this.#socket.write(this.#takeUnflushed());
+    this.#limitUnsent();
+  }
+
+  #takeUnflushed(): Uint8Array {
+    const frames = this.#unflushed;
+    this.#unflushed = [];
+    this.#unflushedBytes = 0;
+    return frames.length === 1 ? (frames[0] as Uint8Array) : Buffer.concat(frames);
+  }
+
+  get #isOver(): boolean {
+    return this.#socket.destroyed || this.#closingSince !== undefined;
   }
 
   /** What was to be done with the last block is done: its buffer is free, the next may come. */
@@ -135,6 +181,7 @@ export class Connection {
   /** Says goodbye and closes; nothing is heard of it any more. */
   close(reason: string): void {
     if (this.#closingSince !== undefined) return;
+    this.#flush();
     this.#closingSince = this.#now();
     this.#reason = reason;
     this.#events = undefined;
@@ -181,15 +228,9 @@ export class Connection {
     if (this.#reader.isFull) this.#socket.pause();
   }
 
-  #write(bytes: Uint8Array): void {
-    if (this.#socket.destroyed || this.#closingSince !== undefined) return;
-    this.#sentAt = this.#now();
-    this.#socket.write(bytes);
-    this.#limitUnsent();
-  }
-
   #limitUnsent(): void {
-    if (this.#socket.writableLength > UNSENT_BYTES_MAX) this.#destroy("peer reads nothing");
+    const bytes = this.#socket.writableLength + this.#unflushedBytes;
+    if (bytes > UNSENT_BYTES_MAX) this.#destroy("peer reads nothing");
   }
 
   #feed(read: () => void): void {

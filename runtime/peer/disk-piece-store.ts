@@ -10,7 +10,7 @@ import { Blake3Hasher } from "@napi-rs/blake-hash";
 import { PieceTable } from "../../core/release/piece-table.ts";
 import { Bitfield } from "../../core/swarm/bitfield.ts";
 import { JournalFile, TableFile } from "./piece-files.ts";
-import { isStoreFull, type PieceStore, PieceStoreFull } from "./piece-store.ts";
+import { isStoreFull, type PieceStore, PieceStoreFull, type Verdict } from "./piece-store.ts";
 
 const DATA_FILE = "pieces";
 
@@ -58,8 +58,6 @@ export class DiskPieceStore implements PieceStore {
   #lent: Lent | undefined;
   readonly #have = new Bitfield();
   readonly #unfinished = new Map<number, Unfinished>();
-  /** Reads and writes under way. */
-  readonly #working = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
   /** Opens the store in a directory, made if need be; hashes the pieces noted there. */
@@ -124,7 +122,7 @@ export class DiskPieceStore implements PieceStore {
     return this.#unfinished.get(piece)?.received ?? 0;
   }
 
-  async write(piece: number, offset: number, bytes: Uint8Array): Promise<void> {
+  write(piece: number, offset: number, bytes: Uint8Array): void {
     if (this.has(piece)) return;
     const unfinished = this.#unfinished.get(piece) ?? { hasher: new Blake3Hasher(), received: 0 };
     if (offset !== unfinished.received || offset + bytes.length > this.pieceBytes(piece)) {
@@ -132,12 +130,12 @@ export class DiskPieceStore implements PieceStore {
       throw new RangeError(`bytes ${range} of piece ${piece} after ${unfinished.received}`);
     }
     this.#unfinished.set(piece, unfinished);
-    await this.#work(this.#writeAt(this.#placeOf(piece), offset, bytes));
+    this.#writeAt(this.#placeOf(piece), offset, bytes);
     unfinished.hasher.update(bytes);
     unfinished.received += bytes.length;
   }
 
-  async finish(piece: number): Promise<"verified" | "corrupt"> {
+  finish(piece: number): Verdict {
     if (this.has(piece)) return "verified";
     const unfinished = this.#unfinished.get(piece);
     if (unfinished?.received !== this.pieceBytes(piece)) {
@@ -159,7 +157,7 @@ export class DiskPieceStore implements PieceStore {
     this.#unfinished.delete(piece);
   }
 
-  async read(piece: number, offset: number, target: Uint8Array): Promise<void> {
+  read(piece: number, offset: number, target: Uint8Array): void {
     if (!this.has(piece)) throw new RangeError(`piece ${piece} is not here`);
     if (offset + target.length > this.pieceBytes(piece)) {
       throw new RangeError(`piece ${piece} ends before ${offset + target.length}`);
@@ -168,7 +166,7 @@ export class DiskPieceStore implements PieceStore {
     if (place.isData && this.#isChanged()) {
       throw new PiecesChangedError(this.#directory);
     }
-    await this.#work(this.#readAt(place, offset, target));
+    this.#readAt(place, offset, target);
   }
 
   /**
@@ -177,7 +175,6 @@ export class DiskPieceStore implements PieceStore {
    * where they change it, pieces of it are not read any more, so that no peer gets wrong ones from us.
    */
   async lend(path: string): Promise<void> {
-    await Promise.allSettled(this.#working);
     await this.#data.truncate(this.#dataBytes);
     await link(join(this.#directory, DATA_FILE), path);
     await this.#noteLent();
@@ -189,7 +186,6 @@ export class DiskPieceStore implements PieceStore {
   }
 
   async #close(): Promise<void> {
-    await Promise.allSettled(this.#working);
     this.#tableFile.close();
     this.#journal.close();
     await this.#data.close();
@@ -246,7 +242,7 @@ export class DiskPieceStore implements PieceStore {
     return fstatSync(this.#lent.fd).mtimeMs !== this.#lent.changedAtMs;
   }
 
-  async #writeAt(place: Place, offset: number, bytes: Uint8Array): Promise<void> {
+  #writeAt(place: Place, offset: number, bytes: Uint8Array): void {
     let written = 0;
     while (written < bytes.length) {
       const left = bytes.length - written;
@@ -259,7 +255,7 @@ export class DiskPieceStore implements PieceStore {
     }
   }
 
-  async #readAt(place: Place, offset: number, target: Uint8Array): Promise<void> {
+  #readAt(place: Place, offset: number, target: Uint8Array): void {
     let filled = 0;
     while (filled < target.length) {
       const left = target.length - filled;
@@ -292,13 +288,6 @@ export class DiskPieceStore implements PieceStore {
         this.#metaBytes += bytes;
       }
     }
-  }
-
-  #work<T>(promise: Promise<T>): Promise<T> {
-    this.#working.add(promise);
-    const done = () => this.#working.delete(promise);
-    promise.then(done, done);
-    return promise;
   }
 
   #guard(write: () => void): void {

@@ -3,6 +3,8 @@
 // It does not decide what is fetched and knows no peers.
 import { BlobFullError } from "../blobs/blob-store.ts";
 
+export type Verdict = "verified" | "corrupt";
+
 /** The pieces of one pack; every piece is addressed by its number in the pack's piece table. */
 export interface PieceStore {
   /** Rows of the piece table known so far. */
@@ -15,22 +17,22 @@ export interface PieceStore {
   has(piece: number): boolean;
   /**
    * Stores one block of an unfinished piece; `offset` must equal `received(piece)`. One write per piece
-   * at a time; `bytes` may be reused when the promise settles. Does nothing for a piece that it has by
+   * at a time; `bytes` may be reused when it has returned, or its promise is settled. Does nothing for a piece that it has by
    * now. Throws `PieceStoreFull` on a full disk, after which the same block can be written again.
    */
-  write(piece: number, offset: number, bytes: Uint8Array): Promise<void>;
+  write(piece: number, offset: number, bytes: Uint8Array): void | Promise<void>;
   /**
    * Compares the digest of a piece whose bytes are all there. Verified: it is recorded durably enough
    * that a restart finds it or drops it. Corrupt: its bytes are forgotten. May be called again when it
    * threw, and gives "verified" for a piece that it has.
    */
-  finish(piece: number): Promise<"verified" | "corrupt">;
+  finish(piece: number): Verdict | Promise<Verdict>;
   /** Bytes so far of an unfinished piece. */
   received(piece: number): number;
   /** Forgets the bytes of an unfinished piece; nothing for a piece that it has. */
   discard(piece: number): void;
   /** Fills `target` from a piece it has, from `offset` on; throws when the bytes cannot be read. */
-  read(piece: number, offset: number, target: Uint8Array): Promise<void>;
+  read(piece: number, offset: number, target: Uint8Array): void | Promise<void>;
   /** A peer says that it got wrong bytes from here: a store that can get them anew compares what it has. */
   doubt?(): void;
   /** Ends the use of it, after the writes that are under way. */

@@ -7,7 +7,7 @@ import type { BlobStore } from "../blobs/blob-store.ts";
 import { segmentKey } from "../release/pack-keys.ts";
 import type { SegmentFooter } from "../release/segment-reader.ts";
 import { PieceAudit } from "./piece-audit.ts";
-import type { PieceStore } from "./piece-store.ts";
+import type { PieceStore, Verdict } from "./piece-store.ts";
 import { bodyOffsets, SegmentSpool } from "./segment-spool.ts";
 
 /** Bytes of the buffer that a piece is compared through. */
@@ -136,7 +136,7 @@ export class SegmentPieceStore implements PieceStore {
     await known.spool.write(index, offset, bytes);
   }
 
-  async finish(piece: number): Promise<"verified" | "corrupt"> {
+  finish(piece: number): Verdict {
     const { known, index, segment } = this.#place(piece);
     if (this.has(piece)) return "verified";
     const outcome = known.spool?.finish(index) ?? "corrupt";

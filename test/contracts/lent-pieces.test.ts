@@ -47,7 +47,7 @@ test("a lent file runs and is served, also by a store that was opened again", as
     assert.equal(spawnSync(program).status, 7);
     await checkServes(store);
     appendFileSync(program, "# changed\n");
-    await assert.rejects(store.read(0, 0, Buffer.alloc(1)), PiecesChangedError);
+    await assert.rejects(async () => store.read(0, 0, Buffer.alloc(1)), PiecesChangedError);
   } finally {
     await store.close();
     rmSync(folder, { recursive: true });

@@ -56,7 +56,7 @@ export function pieceStoreContract(name: string, make: () => Promise<StorePlace>
       assert.equal(await put(store, 0, bad), "corrupt");
       assert.equal(store.has(0), false);
       assert.equal(store.received(0), 0);
-      await assert.rejects(store.read(0, 0, Buffer.alloc(1)));
+      await assert.rejects(async () => store.read(0, 0, Buffer.alloc(1)));
       assert.equal(await put(store, 0, pieces[0] as Buffer), "verified");
       return store;
     },
@@ -64,8 +64,8 @@ export function pieceStoreContract(name: string, make: () => Promise<StorePlace>
       store.extend(rows);
       const content = pieces[0] as Buffer;
       await store.write(0, 0, content.subarray(0, 1000));
-      await assert.rejects(store.write(0, 5000, content.subarray(5000, 6000)));
-      await assert.rejects(store.write(1, 0, Buffer.alloc(2)));
+      await assert.rejects(async () => store.write(0, 5000, content.subarray(5000, 6000)));
+      await assert.rejects(async () => store.write(1, 0, Buffer.alloc(2)));
       assert.equal(store.received(0), 1000);
       await store.write(0, 1000, content.subarray(1000));
       assert.equal(await store.finish(0), "verified");
