@@ -119,6 +119,11 @@ export class Network {
     if (!pipe.source.isServing) this.#serve(now, pipe.source);
   }
 
+  /** Nothing that leaves from now on arrives before. */
+  clog(pipe: Pipe, until: Instant): void {
+    pipe.lastArrival = Math.max(pipe.lastArrival, until);
+  }
+
   /** Nothing more arrives from it. */
   close(pipe: Pipe): void {
     pipe.isOpen = false;

@@ -169,6 +169,13 @@ export class SwarmWorld {
     this.#tell(b, { kind: "disconnected", peer: a.plan.id });
   }
 
+  /** Nothing gets through a connection, either way, before an instant. */
+  clog(a: SimulatedPeer, b: SimulatedPeer, until: Instant): void {
+    for (const link of [a.links.get(b.plan.id), b.links.get(a.plan.id)]) {
+      if (link !== undefined) this.#network.clog(link.out, until);
+    }
+  }
+
   /** A peer gets a piece by another way. */
   mirror(peer: SimulatedPeer, piece: number): void {
     this.#hold(peer, piece);

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { Blake3Hasher } from "@napi-rs/blake-hash";
 import { PieceTable } from "../../core/release/piece-table.ts";
 import { Bitfield } from "../../core/swarm/bitfield.ts";
+import { PieceAudit } from "./piece-audit.ts";
 import { JournalFile, TableFile } from "./piece-files.ts";
 import { isStoreFull, type PieceStore, PieceStoreFull, type Verdict } from "./piece-store.ts";
 
@@ -58,6 +59,12 @@ export class DiskPieceStore implements PieceStore {
   #lent: Lent | undefined;
   readonly #have = new Bitfield();
   readonly #unfinished = new Map<number, Unfinished>();
+  readonly #audit = new PieceAudit((piece) =>
+    this.#isIntact(
+      piece,
+      Buffer.allocUnsafeSlow(Math.min(HASH_READ_BYTES, this.pieceBytes(piece))),
+    ),
+  );
   #closing: Promise<void> | undefined;
 
   /** Opens the store in a directory, made if need be; hashes the pieces noted there. */
@@ -157,7 +164,7 @@ export class DiskPieceStore implements PieceStore {
     this.#unfinished.delete(piece);
   }
 
-  read(piece: number, offset: number, target: Uint8Array): void {
+  read(piece: number, offset: number, target: Uint8Array): void | Promise<void> {
     if (!this.has(piece)) throw new RangeError(`piece ${piece} is not here`);
     if (offset + target.length > this.pieceBytes(piece)) {
       throw new RangeError(`piece ${piece} ends before ${offset + target.length}`);
@@ -166,7 +173,20 @@ export class DiskPieceStore implements PieceStore {
     if (place.isData && this.#isChanged()) {
       throw new PiecesChangedError(this.#directory);
     }
+    if (this.#audit.isDoubted) return this.#readAudited(piece, offset, target);
     this.#readAt(place, offset, target);
+  }
+
+  doubt(): void {
+    this.#audit.doubt();
+  }
+
+  /** A piece that rotted is not given out; when the store is opened again it is fetched anew. */
+  async #readAudited(piece: number, offset: number, target: Uint8Array): Promise<void> {
+    if (!(await this.#audit.passes(piece))) {
+      throw new Error(`${this.#directory} has rotted in piece ${piece}`);
+    }
+    this.#readAt(this.#placeOf(piece), offset, target);
   }
 
   /**

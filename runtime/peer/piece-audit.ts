@@ -24,6 +24,11 @@ export class PieceAudit {
     this.#results = new Map();
   }
 
+  /** Somebody has got wrong bytes since the start. */
+  get isDoubted(): boolean {
+    return this.#results !== undefined;
+  }
+
   /** Whether a piece may be given out; rejects where it cannot be read. */
   async passes(piece: number): Promise<boolean> {
     const results = this.#results;

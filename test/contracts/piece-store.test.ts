@@ -55,6 +55,26 @@ test("fault 13: disk: a byte that rotted on disk costs its piece at open, no oth
     await again.close();
   }));
 
+test("faults 14 and 15: disk: what rotted or is old is not given out once a peer complained, the rest is", () =>
+  withDirectory(async (directory) => {
+    await filled(directory);
+    const store = await DiskPieceStore.open(directory);
+    const file = await open(join(directory, "pieces"), "r+");
+    await file.write(Buffer.from([(pieces[1]?.[5] ?? 0) ^ 1]), 0, 1, 100_005);
+    await file.close();
+    const read = async (piece: number) => {
+      const target = Buffer.alloc(1_000);
+      await store.read(piece, 0, target);
+      return target.equals((pieces[piece] as Buffer).subarray(0, 1_000));
+    };
+    assert.equal(await read(1), false, "nobody knows yet");
+    store.doubt();
+    await assert.rejects(read(1), /has rotted in piece 1/);
+    await assert.rejects(read(1), /has rotted in piece 1/);
+    assert.deepEqual(await Promise.all([read(0), read(2)]), [true, true]);
+    await store.close();
+  }));
+
 test("fault 13: disk: pieces cut off by a crash are dropped at open", () =>
   withDirectory(async (directory) => {
     await filled(directory);

@@ -107,7 +107,7 @@ test("a release of a single file", async (t) => {
   assert.equal(statSync(path).mode & 0o777, 0o755);
 });
 
-test("an installed chunk that has rotted is fetched again", async (t) => {
+test("fault 14: an installed chunk that has rotted is fetched again", async (t) => {
   const world = await AgentWorld.start();
   t.after(() => world.stop());
   const big = randomBytes(4 * 1024 * 1024);

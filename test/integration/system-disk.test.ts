@@ -77,7 +77,7 @@ test("fault 12: a disk is full: the old version runs on, and the rest comes when
     assert.equal((await machine.ask("growing"))?.version, "big");
 });
 
-test("bytes rot everywhere but at the origin: who comes late gets the right ones", async () => {
+test("fault 14: bytes rot everywhere but at the origin: who comes late gets the right ones", async () => {
   const store = join(lab.root, "regions", REGION, "store");
   const segments = filesBelow(store).filter((path) => path.includes("s-"));
   const packs = lab.machines().flatMap(({ path }) => filesBelow(join(path, ".packs")));

@@ -40,7 +40,7 @@ for (const change of [
   }
 }
 
-test("the same seed gives the same trace, another seed another", () => {
+test("fault 34: the same seed gives the same trace, another seed another", () => {
   const run = (seed: number) =>
     new Broadcast({ ...SHAPED, pieces: 60, killed: 0.25, slowEvery: 3, seed }).run().trace;
   assert.equal(run(1), run(1));
