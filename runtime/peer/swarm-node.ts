@@ -198,7 +198,7 @@ export class SwarmNode {
       },
       failed: () => {},
     });
-    if (this.#strangers() > STRANGERS_MAX) connection.destroy();
+    this.#limitStrangers();
   }
 
   async #dial(swarm: JoinedSwarm, peer: Introduction): Promise<void> {
@@ -290,10 +290,16 @@ export class SwarmNode {
     return { kind: "hello", swarm, peer: this.#options.peerId, role: this.#options.role };
   }
 
-  #strangers(): number {
+  /** The one that has said nothing for longest has to go: an honest one says hello at once. */
+  #limitStrangers(): void {
+    let oldest: Connection | undefined;
     let count = 0;
-    for (const connection of this.#connections) if (connection.isStranger) count += 1;
-    return count;
+    for (const connection of this.#connections) {
+      if (!connection.isStranger || connection.isOutgoing) continue;
+      oldest ??= connection;
+      count += 1;
+    }
+    if (count > STRANGERS_MAX) oldest?.destroy();
   }
 
   #tick(): void {

@@ -55,6 +55,22 @@ test("fault 13: disk: a byte that rotted on disk costs its piece at open, no oth
     await again.close();
   }));
 
+test("threat 7: disk: of 10,000 pieces with one bit turned around none is taken", () =>
+  withDirectory(async (directory) => {
+    const store = await DiskPieceStore.open(directory);
+    store.extend(rows);
+    const content = Buffer.from(pieces[2] as Buffer);
+    for (let turn = 0; turn < 10_000; turn += 1) {
+      const bit = (turn * 7_919) % (8 * content.length);
+      content[bit >> 3] = (content[bit >> 3] as number) ^ (1 << (bit & 7));
+      assert.equal(await put(store, 2, content), "corrupt");
+      assert.equal(store.has(2), false);
+      content[bit >> 3] = (content[bit >> 3] as number) ^ (1 << (bit & 7));
+    }
+    assert.equal(await put(store, 2, content), "verified");
+    await store.close();
+  }));
+
 test("faults 14 and 15: disk: what rotted or is old is not given out once a peer complained, the rest is", () =>
   withDirectory(async (directory) => {
     await filled(directory);

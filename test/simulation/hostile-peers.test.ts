@@ -24,3 +24,9 @@ for (const conducts of [...CONDUCTS.map((one) => [one]), CONDUCTS]) {
     }
   });
 }
+
+test("threat 8: two thirds of the peers lie, are mute, stall or only take: the others finish all the same", () => {
+  const conducts: readonly Conduct[] = ["liar", "mute", "staller", "leech"];
+  const broadcast = new Broadcast({ ...PLAN, pieces: 60, hostile: 0.67, conducts });
+  assert(broadcast.run().isWhole);
+});

@@ -130,7 +130,7 @@ test("mute peers, and such that claim what they lack, delay but do not stop it",
   assert(costs(swarm).waste <= 1.05, `${costs(swarm).waste} times the bytes`);
 });
 
-test("a slow source is replaced within 20 s, its bytes kept", () => {
+test("threat 6: a slow source is replaced within 20 s, its bytes kept", () => {
   const slow = agents(1, { seeds: true, uploadBytesPerMs: SLOW }, "s");
   const swarm = new VirtualSwarm([relay("r0"), ...slow, ...agents(2)], [16384 * KIB], 7);
   swarm.runUntilWhole(25_000);

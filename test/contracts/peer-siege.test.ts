@@ -1,0 +1,103 @@
+// Enemies before a peer's port: connections that say nothing or a byte at a time, ids made up to fill what
+// is remembered, bytes that are none of the pack's. Honest peers go on beside them.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { encodeFrame } from "../../core/swarm/encode-frame.ts";
+import { monotonicNow } from "../../runtime/driver.ts";
+import { parsePeerAddress } from "../../runtime/peer/peer-address.ts";
+import { until } from "../lab/until.ts";
+import { type FleetPeer, PACK, PeerFleet } from "./peer-fleet.ts";
+import { TcpWay } from "./peer-way.ts";
+import { samplePieces } from "./sample-pieces.ts";
+
+const HALF_OPEN = 10_000;
+
+const sample = samplePieces(Array.from({ length: 24 }, (_, piece) => 400_000 + piece * 10_000));
+
+async function withFleet(run: (fleet: PeerFleet) => Promise<void>): Promise<void> {
+  const fleet = new PeerFleet(sample, new TcpWay());
+  try {
+    await run(fleet);
+  } finally {
+    await fleet.close();
+  }
+}
+
+function introduceAll(peers: readonly FleetPeer[]): void {
+  for (const peer of peers) peer.swarm.introduce(peers.map((one) => one.introduction));
+}
+
+/** A connection to a peer's port on which nothing is said. */
+async function silent({ introduction }: FleetPeer): Promise<Socket> {
+  const socket = connect(parsePeerAddress(introduction.address) as { host: string; port: number });
+  socket.on("error", () => {});
+  await Promise.race([once(socket, "connect"), once(socket, "close")]);
+  return socket;
+}
+
+test("threat 11: 10,000 connections that say nothing: few are kept, and honest peers come in and are served", () =>
+  withFleet(async (fleet) => {
+    const relay = await fleet.start("relay-1", { role: "relay", seeds: true });
+    const open = new Set<Socket>();
+    let most = 0;
+    let whole: Promise<unknown> | undefined;
+    for (let done = 0; done < HALF_OPEN; done += 1) {
+      const socket = await silent(relay);
+      open.add(socket);
+      socket.once("close", () => open.delete(socket));
+      // One is accepted in each turn of the event loop; what waits for it is bounded by the kernel.
+      await setImmediate();
+      most = Math.max(most, relay.node.connections);
+      if (done !== HALF_OPEN / 10) continue;
+      // They come while the port is full of strangers.
+      const agents = await Promise.all([fleet.start("agent-1"), fleet.start("agent-2")]);
+      introduceAll([relay, ...agents]);
+      whole = Promise.all(agents.map((agent) => fleet.whole(agent)));
+    }
+    await whole;
+    assert(most <= 160, `${most} connections at the relay at one time`);
+    for (const socket of open) socket.destroy();
+  }));
+
+test("threat 6: a peer that sends a byte now and then is cut off, however long it goes on", () =>
+  withFleet(async (fleet) => {
+    let aheadMs = 0;
+    const peer = await fleet.start("agent-1", { seeds: true, now: () => monotonicNow() + aheadMs });
+    const slow = await silent(peer);
+    const hello = { kind: "hello", swarm: PACK, peer: "slow", role: "agent" } as const;
+    slow.write(encodeFrame(hello));
+    await until("it is connected", () => peer.swarm.peers() === 1);
+    // The frame would be whole after two hours.
+    const frame = encodeFrame({ kind: "note", bytes: new Uint8Array(8_000) });
+    const closing = new Promise((resolve) => slow.once("close", resolve));
+    let sent = 0;
+    const trickle = setInterval(() => {
+      slow.write(frame.subarray(sent, sent + 1));
+      sent += 1;
+      aheadMs += 1_000;
+    }, 20);
+    await closing;
+    clearInterval(trickle);
+    await until("it is forgotten", () => peer.swarm.peers() === 0);
+  }));
+
+test("threat 9: 100,000 ids made up to collide or to hit what objects have: few are kept, none does harm", () =>
+  withFleet(async (fleet) => {
+    const relay = await fleet.start("relay-1", { role: "relay", seeds: true });
+    const agent = await fleet.start("agent-1");
+    const evil = ["__proto__", "constructor", "toString", "hasOwnProperty", "valueOf"];
+    const ids = Array.from({ length: 100_000 }, (_, at) => `${evil[at % evil.length]}-${at}`);
+    const nowhere = (peerId: string) =>
+      ({ peerId, address: "127.0.0.1:1", role: "agent" }) as const;
+    agent.swarm.introduce([...evil, ...ids].map(nowhere));
+    introduceAll([relay, agent]);
+    for (const name of evil) {
+      const socket = await silent(agent);
+      socket.write(encodeFrame({ kind: "hello", swarm: PACK, peer: name, role: "agent" }));
+    }
+    await fleet.whole(agent);
+    assert.equal(Object.prototype.toString.call({}), "[object Object]");
+  }));
