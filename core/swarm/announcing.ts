@@ -7,20 +7,16 @@ import type { SwarmEffect } from "./facts.ts";
 import { HAVE_MS, HAVE_PIECES } from "./limits.ts";
 import type { PeerId } from "./message.ts";
 
-interface Listener {
-  readonly peer: PeerId;
-  /** Pieces of the log that it was told of. */
-  told: number;
-  toldAt: Instant;
-  /** It is its turn when the log is so much longer than a multiple of HAVE_PIECES. */
-  readonly phase: number;
-}
-
 export class Announcing {
   readonly #alarm: Alarm;
   /** Pieces in the order in which they became whole. */
   readonly #log: number[] = [];
-  readonly #listeners = new Map<PeerId, Listener>();
+  readonly #peers: PeerId[] = [];
+  /** Of each of the peers: how much of the log it was told of, and when. */
+  readonly #told: number[] = [];
+  readonly #toldAt: Instant[] = [];
+  /** It is its turn when the log is so much longer than a multiple of HAVE_PIECES. */
+  readonly #phases: number[] = [];
   #joined = 0;
 
   constructor(alarm: Alarm) {
@@ -29,41 +25,45 @@ export class Announcing {
 
   /** A neighbour hears of what becomes whole from now on. */
   add(peer: PeerId): void {
-    const phase = this.#joined++ % HAVE_PIECES;
-    const told = this.#log.length;
-    const toldAt = Number.NEGATIVE_INFINITY;
-    this.#listeners.set(peer, { peer, told, toldAt, phase });
+    this.#peers.push(peer);
+    this.#told.push(this.#log.length);
+    this.#toldAt.push(Number.NEGATIVE_INFINITY);
+    this.#phases.push(this.#joined++ % HAVE_PIECES);
   }
 
   remove(peer: PeerId): void {
-    this.#listeners.delete(peer);
+    const at = this.#peers.indexOf(peer);
+    if (at < 0) return;
+    for (const column of [this.#peers, this.#told, this.#toldAt, this.#phases]) {
+      column.splice(at, 1);
+    }
   }
 
   /** A piece became whole: tells those whose turn it is, or who have not heard for a while. */
   complete(now: Instant, piece: number, effects: SwarmEffect[]): void {
     this.#log.push(piece);
     const turn = this.#log.length % HAVE_PIECES;
-    for (const listener of this.#listeners.values()) {
-      if (listener.phase === turn || listener.toldAt + HAVE_MS <= now) {
-        this.#tell(now, listener, effects);
-      }
+    for (let at = 0; at < this.#peers.length; at += 1) {
+      const isOverdue = (this.#toldAt[at] as number) + HAVE_MS <= now;
+      if (this.#phases[at] === turn || isOverdue) this.#tell(now, at, effects);
     }
     this.#alarm.set(now + HAVE_MS);
   }
 
   /** Tells those who have not heard for a while. */
   expire(now: Instant, effects: SwarmEffect[]): void {
-    for (const listener of this.#listeners.values()) {
-      if (listener.told === this.#log.length) continue;
-      if (listener.toldAt + HAVE_MS <= now) this.#tell(now, listener, effects);
+    for (let at = 0; at < this.#peers.length; at += 1) {
+      if (this.#told[at] === this.#log.length) continue;
+      if ((this.#toldAt[at] as number) + HAVE_MS <= now) this.#tell(now, at, effects);
       else this.#alarm.set(now + HAVE_MS);
     }
   }
 
-  #tell(now: Instant, listener: Listener, effects: SwarmEffect[]): void {
-    const pieces = this.#log.slice(listener.told);
-    listener.told = this.#log.length;
-    listener.toldAt = now;
-    effects.push({ kind: "send", to: listener.peer, message: { kind: "have", pieces } });
+  #tell(now: Instant, at: number, effects: SwarmEffect[]): void {
+    const pieces = this.#log.slice(this.#told[at]);
+    this.#told[at] = this.#log.length;
+    this.#toldAt[at] = now;
+    const to = this.#peers[at] as PeerId;
+    effects.push({ kind: "send", to, message: { kind: "have", pieces } });
   }
 }

@@ -4,10 +4,10 @@
 
 import type { Instant } from "../machine.ts";
 import type { SwarmEffect } from "./facts.ts";
-import { isAtRest, nextBlock } from "./fetch.ts";
+import { isAtRest } from "./fetch.ts";
 import type { FetchTable } from "./fetch-table.ts";
 import { ASKED_BYTES, OUTSTANDING_MAX, PIPE_GAIN, QUEUED_PER_NEIGHBOUR_MAX } from "./limits.ts";
-import type { Block, PeerId } from "./message.ts";
+import type { PeerId } from "./message.ts";
 import { isSlow, isUsable, type Neighbour, noteSlow } from "./neighbour.ts";
 import type { Pace } from "./pace.ts";
 import { rarestPiece } from "./piece-choice.ts";
@@ -20,6 +20,8 @@ const SOURCES_MIN = 3;
 export interface AskingView {
   readonly random: Random;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
+  /** Those of them with an offer that is not answered. */
+  readonly offering: Neighbour[];
   readonly table: FetchTable;
   readonly pace: Pace;
   /** Agents among the neighbours that have a piece. */
@@ -30,32 +32,33 @@ export interface AskingView {
 
 /** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
 export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): void {
-  const { table, neighbours, pace } = view;
+  const { table, neighbours, offering, pace } = view;
   const windowBytes = ASKED_BYTES + PIPE_GAIN * pace.pipeBytes;
   const window = Math.min(OUTSTANDING_MAX, Math.ceil(windowBytes / pace.blockBytes));
+  // What a relay offers it gives to nobody else: it is taken at once, beyond what else is asked.
+  for (let at = offering.length - 1; at >= 0; at -= 1) {
+    const one = offering[at] as Neighbour;
+    if (one.role === "relay") answer(view, one, now, effects);
+  }
   let sources = 0;
   let owed = 0;
-  let offers = 0;
-  for (const one of neighbours.values()) {
-    // What a relay offers it gives to nobody else: it is taken at once, beyond what else is asked.
-    if (one.offer !== undefined && one.role === "relay") answer(view, one, now, effects);
-    if (one.fetching.length > 0) askBegun(view, one, window, now, effects);
-    if (one.requests.length > 0) sources += 1;
+  for (const one of table.sources) {
+    askBegun(view, one, window, now, effects);
+    if (one.requests.length === 0) continue;
+    sources += 1;
     // What slow ones owe keeps nobody else from being asked.
-    if (one.requests.length > 0 && !isSlow(one, now)) owed += one.requests.length;
-    if (one.offer !== undefined) offers += 1;
+    if (!isSlow(one, now)) owed += one.requests.length;
   }
   if (table.orphans.size > 0 && owed < window) owed += adopt(view, window, now, effects);
-  while (offers > 0 && (owed < window || sources < SOURCES_MIN)) {
-    const source = soonest(neighbours, now, true);
+  while (offering.length > 0 && (owed < window || sources < SOURCES_MIN)) {
+    const source = soonest(offering, now, true);
     if (source === undefined) break;
     if (source.requests.length === 0) sources += 1;
     answer(view, source, now, effects);
     owed += askBegun(view, source, window, now, effects);
-    offers -= 1;
   }
   while (owed === 0) {
-    const source = soonest(neighbours, now, false);
+    const source = soonest(neighbours.values(), now, false);
     if (source === undefined) break;
     const piece = choose(view, source, now);
     if (piece === undefined) source.isDry = true;
@@ -72,9 +75,10 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
 
 /** Takes the rarest of the pieces that a neighbour offers, or says that we need none of them. */
 function answer(view: AskingView, source: Neighbour, now: Instant, effects: SwarmEffect[]): void {
-  const { table } = view;
+  const { table, offering } = view;
   const pieces = source.offer ?? [];
   source.offer = undefined;
+  offering.splice(offering.indexOf(source), 1);
   let taken = 0;
   for (; taken < source.offerCount; taken += 1) {
     const piece = rarestOf(view, source, pieces, now);
@@ -110,14 +114,14 @@ function mayAsk({ requests, pausedUntil }: Neighbour, now: Instant): boolean {
 
 /** The neighbour that may be asked, and by what it took lately would answer first. */
 function soonest(
-  neighbours: ReadonlyMap<PeerId, Neighbour>,
+  neighbours: Iterable<Neighbour>,
   now: Instant,
   isOffering: boolean,
 ): Neighbour | undefined {
   let best: Neighbour | undefined;
   let leastMs = Number.POSITIVE_INFINITY;
-  for (const one of neighbours.values()) {
-    if (isOffering ? one.offer === undefined : one.isDry) continue;
+  for (const one of neighbours) {
+    if (!isOffering && one.isDry) continue;
     if (!mayAsk(one, now)) continue;
     if (!isOffering && one.requests.length > 0 && isSlow(one, now)) continue;
     const answerMs = (one.responseMs + 1) * (one.requests.length + 1) * (1 + one.timeouts);
@@ -136,11 +140,11 @@ function askBegun(
   now: Instant,
   effects: SwarmEffect[],
 ): number {
+  if (source.unasked === 0) return 0;
   const { length } = source.requests;
   while (mayAsk(source, now) && source.requests.length < window) {
-    const block = blockOfBegun(table, source, pace.blockBytes);
+    const block = table.ask(source, pace.blockBytes, now);
     if (block === undefined) break;
-    table.asked(source, block, now);
     const { piece, offset, bytes } = block;
     const message = { kind: "request", piece, offset, bytes } as const;
     effects.push({ kind: "send", to: source.peer, message });
@@ -156,19 +160,6 @@ function choose(view: AskingView, source: Neighbour, now: Instant): number | und
     copiesMin: source.role === "agent" ? 1 : 0,
     isLeft: source.retryAt.size === 0 ? undefined : (one) => !isUsable(source, one, now),
   });
-}
-
-function blockOfBegun(
-  table: FetchTable,
-  neighbour: Neighbour,
-  bytesMax: number,
-): Block | undefined {
-  for (const piece of neighbour.fetching) {
-    const fetch = table.get(piece);
-    const block = fetch === undefined ? undefined : nextBlock(fetch, bytesMax);
-    if (block !== undefined) return block;
-  }
-  return undefined;
 }
 
 /** Others go on with what lost its source: nobody offers it, as we said that it was coming. */
@@ -188,11 +179,11 @@ function adopt(view: AskingView, window: number, now: Instant, effects: SwarmEff
 /** With nothing else to ask, brisk neighbours go on with what slow ones do not end. */
 function takeOver(view: AskingView, window: number, now: Instant, effects: SwarmEffect[]): void {
   const { table, neighbours } = view;
-  for (const slow of neighbours.values()) {
-    if (slow.fetching.length === 0 || !isSlow(slow, now)) continue;
-    for (const piece of [...slow.fetching]) {
-      const fetch = table.get(piece);
-      if (fetch === undefined || !isAtRest(fetch)) continue;
+  for (const slow of [...table.sources]) {
+    if (!isSlow(slow, now)) continue;
+    for (const fetch of [...slow.fetching]) {
+      const { piece } = fetch;
+      if (!isAtRest(fetch)) continue;
       const brisk = briskWith(neighbours, piece, now);
       if (brisk === undefined) continue;
       table.orphan(fetch, effects);

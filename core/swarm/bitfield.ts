@@ -2,15 +2,19 @@
 import { PIECES_MAX, PIECES_TARGET } from "../release/limits.ts";
 
 /** Words that a usual pack fills: 1,024 pieces are 128 bytes. */
-const WORDS_USUAL = PIECES_TARGET / 32;
+export const WORDS_USUAL = PIECES_TARGET / 32;
 
-/** Holds pieces below PIECES_MAX (512 bytes); piece p is bit p%32, lowest first, of word p/32. */
+/** Holds pieces below PIECES_MAX (512 bytes); piece p is bit p%32, lowest first, of its word p/32. */
 export class Bitfield {
   #words: Uint32Array;
+  #first: number;
+  #width = WORDS_USUAL;
   #count = 0;
 
-  constructor() {
-    this.#words = new Uint32Array(WORDS_USUAL);
+  /** Its words are zeros in an array that it may share with others (`bit-rows.ts`), from `first` on. */
+  constructor(words = new Uint32Array(WORDS_USUAL), first = 0) {
+    this.#words = words;
+    this.#first = first;
   }
 
   /** Pieces in the set. */
@@ -18,24 +22,34 @@ export class Bitfield {
     return this.#count;
   }
 
-  /** The bits, to be read only; replaced when the set grows beyond them. */
+  /** The array that its bits are in, to be read only; another one when the set grows. */
   get words(): Uint32Array {
     return this.#words;
   }
 
+  /** Place of its first word in that array. */
+  get first(): number {
+    return this.#first;
+  }
+
+  /** How many words it has. */
+  get width(): number {
+    return this.#width;
+  }
+
   has(piece: number): boolean {
     const word = piece >>> 5;
-    if (word >= this.#words.length) return false;
-    return (((this.#words[word] ?? 0) >>> (piece & 31)) & 1) === 1;
+    if (word >= this.#width) return false;
+    return (((this.#words[this.#first + word] as number) >>> (piece & 31)) & 1) === 1;
   }
 
   /** Adds a piece; false when it was there, or is beyond PIECES_MAX. */
   add(piece: number): boolean {
     if (piece < 0 || piece >= PIECES_MAX) return false;
-    const word = piece >>> 5;
-    if (word >= this.#words.length) this.#grow();
+    if (piece >>> 5 >= this.#width) this.#grow();
+    const word = this.#first + (piece >>> 5);
     const bit = 1 << (piece & 31);
-    const bits = this.#words[word] ?? 0;
+    const bits = this.#words[word] as number;
     if ((bits & bit) !== 0) return false;
     this.#words[word] = bits | bit;
     this.#count += 1;
@@ -45,28 +59,34 @@ export class Bitfield {
   /** Takes a piece out; false when it was not there. */
   remove(piece: number): boolean {
     if (!this.has(piece)) return false;
-    const word = piece >>> 5;
-    this.#words[word] = (this.#words[word] ?? 0) & ~(1 << (piece & 31));
+    const word = this.#first + (piece >>> 5);
+    this.#words[word] = (this.#words[word] as number) & ~(1 << (piece & 31));
     this.#count -= 1;
     return true;
+  }
+
+  /** Takes all pieces out. */
+  clear(): void {
+    this.#words.fill(0, this.#first, this.#first + this.#width);
+    this.#count = 0;
   }
 
   /** The pieces in ascending order. */
   pieces(): number[] {
     const pieces: number[] = [];
-    this.#words.forEach((word, index) => {
-      for (let bits = word; bits !== 0; bits &= bits - 1) {
-        pieces.push(index * 32 + 31 - Math.clz32(bits & -bits));
+    for (let word = 0; word < this.#width; word += 1) {
+      for (let bits = this.#words[this.#first + word] as number; bits !== 0; bits &= bits - 1) {
+        pieces.push(word * 32 + 31 - Math.clz32(bits & -bits));
       }
-    });
+    }
     return pieces;
   }
 
   /** A copy of the bits, without zeros at the end: piece p is bit p%8, lowest first, of byte p/8. */
   toBytes(): Uint8Array {
-    const bytes = new Uint8Array(this.#words.length * 4);
+    const bytes = new Uint8Array(this.#width * 4);
     for (let at = 0; at < bytes.length; at += 1) {
-      bytes[at] = (this.#words[at >> 2] ?? 0) >>> (8 * (at & 3));
+      bytes[at] = (this.#words[this.#first + (at >> 2)] as number) >>> (8 * (at & 3));
     }
     let end = bytes.length;
     while (end > 0 && bytes[end - 1] === 0) end -= 1;
@@ -75,8 +95,10 @@ export class Bitfield {
 
   #grow(): void {
     const words = new Uint32Array(PIECES_MAX / 32);
-    words.set(this.#words);
+    words.set(this.#words.subarray(this.#first, this.#first + this.#width));
     this.#words = words;
+    this.#first = 0;
+    this.#width = words.length;
   }
 }
 

@@ -29,7 +29,7 @@ export interface DownloadsOptions {
   /** Agents among the neighbours that have a piece, kept here. */
   readonly agentCopies: Uint16Array;
   /** Hears of each change of them. */
-  readonly copied: (neighbour: PeerId, piece: number, change: 1 | -1) => void;
+  readonly copied: (neighbour: Neighbour, piece: number, change: 1 | -1) => void;
   readonly pieceCount: () => number;
   readonly bytesOf: (piece: number) => number;
 }
@@ -38,13 +38,15 @@ export class Downloads {
   readonly #options: DownloadsOptions;
   readonly #table: FetchTable;
   readonly #pace = new Pace();
+  readonly #offering: Neighbour[] = [];
   readonly #view: AskingView;
   #isPaused = false;
 
   constructor(options: DownloadsOptions) {
     this.#options = options;
     this.#table = new FetchTable(options);
-    this.#view = { ...options, table: this.#table, pace: this.#pace };
+    const offering = this.#offering;
+    this.#view = { ...options, offering, table: this.#table, pace: this.#pace };
   }
 
   /** Makes missing pieces wait for a source. */
@@ -127,6 +129,7 @@ export class Downloads {
   /** A neighbour would send one of these now; what we do not know yet we cannot answer. */
   offered(from: Neighbour, count: number, pieces: readonly number[]): void {
     for (const piece of pieces) this.noteHas(from, piece);
+    if (from.offer === undefined) this.#offering.push(from);
     from.offer = pieces;
     from.offerCount = count;
   }
@@ -154,6 +157,9 @@ export class Downloads {
   /** A neighbour is gone: its pieces go to other sources. */
   lose(neighbour: Neighbour): void {
     this.#table.orphanAllOf(neighbour);
+    if (neighbour.offer !== undefined) {
+      this.#offering.splice(this.#offering.indexOf(neighbour), 1);
+    }
     for (const piece of neighbour.has.pieces()) this.#countCopy(neighbour, piece, -1);
   }
 
@@ -212,7 +218,7 @@ export class Downloads {
 
   #countCopy(neighbour: Neighbour, piece: number, change: 1 | -1): void {
     const { agentCopies, copied } = this.#options;
-    copied(neighbour.peer, piece, change);
+    copied(neighbour, piece, change);
     if (neighbour.role === "agent") agentCopies[piece] = (agentCopies[piece] ?? 0) + change;
   }
 }

@@ -1,7 +1,7 @@
 // The policy of who makes room for a newcomer when all places for neighbours are taken. Pure.
 import type { Instant } from "../machine.ts";
 import { EVICT_IDLE_MS } from "./limits.ts";
-import type { PeerId, PeerRole } from "./message.ts";
+import type { PeerRole } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
 
 /**
@@ -12,12 +12,12 @@ export function whomToEvict(
   now: Instant,
   newcomer: PeerRole,
   neighbours: Iterable<Neighbour>,
-  owesNothingTo: (peer: PeerId) => boolean,
+  owesNothingTo: (neighbour: Neighbour) => boolean,
 ): Neighbour | undefined {
   let victim: Neighbour | undefined;
   for (const one of neighbours) {
     if (one.role === "relay") continue;
-    const isIdle = one.requests.length === 0 && owesNothingTo(one.peer);
+    const isIdle = one.requests.length === 0 && owesNothingTo(one);
     if (newcomer === "agent" && (!isIdle || now - one.usefulAt < EVICT_IDLE_MS)) continue;
     if (victim === undefined || one.usefulAt < victim.usefulAt) victim = one;
   }

@@ -1,8 +1,9 @@
 // The fetches under way and the missing pieces that wait for a source: who is the source of what, and
 // how a piece gets from one source to another. It makes no choice and knows no time.
+import type { Instant } from "../machine.ts";
 import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
-import { type Fetch, isAtRest, newFetch, restart } from "./fetch.ts";
+import { type Fetch, isAsked, isAtRest, newFetch, nextBlock, restart } from "./fetch.ts";
 import type { Block, PeerId } from "./message.ts";
 import { giveUp, type Neighbour } from "./neighbour.ts";
 
@@ -19,6 +20,7 @@ export class FetchTable {
   readonly #orphans = new Set<number>();
   /** Pieces that came corrupt from several givers. */
   readonly #suspects = new Set<number>();
+  readonly #sources: Neighbour[] = [];
   #outstanding = 0;
 
   constructor(options: FetchTableOptions) {
@@ -28,6 +30,11 @@ export class FetchTable {
   /** Blocks asked and not answered, of all neighbours. */
   get outstanding(): number {
     return this.#outstanding;
+  }
+
+  /** Neighbours that are the source of something. */
+  get sources(): readonly Neighbour[] {
+    return this.#sources;
   }
 
   /** Missing pieces without a source, begun or not. */
@@ -62,17 +69,25 @@ export class FetchTable {
       effects.push({ kind: "discard", piece });
     }
     fetch.source = source.peer;
-    source.fetching.push(piece);
+    if (source.fetching.length === 0) this.#sources.push(source);
+    source.fetching.push(fetch);
+    if (!isAsked(fetch)) source.unasked += 1;
     this.#waiting.remove(piece);
     this.#orphans.delete(piece);
     return fetch;
   }
 
-  /** Notes that a block is asked. */
-  asked(source: Neighbour, block: Block, now: number): void {
-    const { piece, offset, bytes } = block;
-    source.requests.push({ piece, offset, bytes, sentAt: now });
+  /** Takes the next block to ask a source for; undefined when all that it gives is asked. */
+  ask(source: Neighbour, bytesMax: number, now: Instant): Block | undefined {
+    if (source.unasked === 0) return undefined;
+    const fetch = source.fetching.find((one) => !isAsked(one));
+    if (fetch === undefined) return undefined;
+    const { piece, offset, bytes } = nextBlock(fetch, bytesMax);
+    if (isAsked(fetch)) source.unasked -= 1;
+    const request = { piece, offset, bytes, sentAt: now };
+    source.requests.push(request);
     this.#outstanding += 1;
+    return request;
   }
 
   /** Notes that a request was answered. */
@@ -88,10 +103,7 @@ export class FetchTable {
 
   /** Takes all fetches from a neighbour; without `effects` it is gone, and is told nothing. */
   orphanAllOf(neighbour: Neighbour, effects?: SwarmEffect[]): void {
-    for (const piece of [...neighbour.fetching]) {
-      const fetch = this.#fetches.get(piece);
-      if (fetch !== undefined) this.orphan(fetch, effects);
-    }
+    for (const fetch of [...neighbour.fetching]) this.orphan(fetch, effects);
   }
 
   /** Lets a fetch without source wait for one, if nothing of it is being written or compared. */
@@ -139,10 +151,13 @@ export class FetchTable {
   #release(fetch: Fetch, effects?: SwarmEffect[]): void {
     const source =
       fetch.source === undefined ? undefined : this.#options.neighbours.get(fetch.source);
-    const isAllAsked = fetch.asked === fetch.bytes;
+    const isAllAsked = isAsked(fetch);
     fetch.source = undefined;
     fetch.asked = fetch.arrived;
     if (source === undefined) return;
+    source.fetching.splice(source.fetching.indexOf(fetch), 1);
+    if (!isAllAsked) source.unasked -= 1;
+    if (source.fetching.length === 0) this.#sources.splice(this.#sources.indexOf(source), 1);
     const givenUp = giveUp(source, fetch.piece);
     this.#outstanding -= givenUp;
     // A source waits for what it was not asked for yet of a piece.

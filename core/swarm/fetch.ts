@@ -34,9 +34,13 @@ export function newFetch(piece: number, bytes: number, isSuspect: boolean): Fetc
   };
 }
 
-/** The block to ask next, of about `bytesMax` and not more; moves on. Undefined: all is asked. */
-export function nextBlock(fetch: Fetch, bytesMax: number): Block | undefined {
-  if (fetch.asked >= fetch.bytes) return undefined;
+/** True when all of it is asked of its source. */
+export function isAsked(fetch: Fetch): boolean {
+  return fetch.asked >= fetch.bytes;
+}
+
+/** The block to ask next of what is not all asked, of about `bytesMax` and not more; moves on. */
+export function nextBlock(fetch: Fetch, bytesMax: number): Block {
   const offset = fetch.asked;
   const left = fetch.bytes - offset;
   // Blocks of a piece are alike: a short last one would cost as much to handle as the others.

@@ -2,7 +2,8 @@
 // What it asks of us is kept in `uploads.ts`.
 
 import type { Instant } from "../machine.ts";
-import { Bitfield } from "./bitfield.ts";
+import type { Bitfield } from "./bitfield.ts";
+import type { Fetch } from "./fetch.ts";
 import { BLOCK_BYTES_SHORT, BRISK_BYTES, BRISK_MS_MAX, CANCELLED_MAX } from "./limits.ts";
 import type { Block, PeerId, PeerRole } from "./message.ts";
 
@@ -17,6 +18,8 @@ export interface Request extends Block {
 }
 
 export interface Neighbour {
+  /** A small number that no other neighbour has while it is one; what others keep of it, they keep by this. */
+  readonly place: number;
   readonly peer: PeerId;
   readonly role: PeerRole;
   readonly has: Bitfield;
@@ -24,8 +27,9 @@ export interface Neighbour {
   readonly requests: Request[];
   /** Blocks that we no longer want, but that may be under way. */
   readonly cancelled: Block[];
-  /** Pieces that it is the source of, in the order they were begun. */
-  readonly fetching: number[];
+  /** What it is the source of, in the order it was begun, and how much of that is not asked to its end. */
+  readonly fetching: Fetch[];
+  unasked: number;
   /** Pieces not to be asked of it before an instant. */
   readonly retryAt: Map<number, Instant>;
   /** Nothing is asked of it before. */
@@ -54,14 +58,20 @@ export interface Neighbour {
 }
 
 /** A neighbour as it is when it has just connected. */
-export function newNeighbour(now: Instant, peer: PeerId, role: PeerRole): Neighbour {
+export function newNeighbour(
+  now: Instant,
+  place: number,
+  { peer, role, has }: Pick<Neighbour, "peer" | "role" | "has">,
+): Neighbour {
   return {
+    place,
     peer,
     role,
-    has: new Bitfield(),
+    has,
     requests: [],
     cancelled: [],
     fetching: [],
+    unasked: 0,
     retryAt: new Map(),
     pausedUntil: now,
     offer: undefined,
@@ -102,8 +112,11 @@ export function waitingFrom(neighbour: Neighbour): Instant | undefined {
 
 /** Takes the request that a block answers out of the list; undefined when there is none. */
 export function takeRequest(neighbour: Neighbour, block: Block): Request | undefined {
-  const index = neighbour.requests.findIndex((request) => isSame(request, block));
-  return index < 0 ? undefined : neighbour.requests.splice(index, 1)[0];
+  const { requests } = neighbour;
+  const oldest = requests[0];
+  if (oldest !== undefined && isSame(oldest, block)) return requests.shift();
+  const index = requests.findIndex((request) => isSame(request, block));
+  return index < 0 ? undefined : requests.splice(index, 1)[0];
 }
 
 /** Takes a block that we gave up out of the list; false when it never was asked. */
@@ -115,8 +128,7 @@ export function takeCancelled(neighbour: Neighbour, block: Block): boolean {
 
 /** Gives up what was asked of a piece; returns how many requests that were. */
 export function giveUp(neighbour: Neighbour, piece: number): number {
-  const place = neighbour.fetching.indexOf(piece);
-  if (place >= 0) neighbour.fetching.splice(place, 1);
+  if (!neighbour.requests.some((request) => request.piece === piece)) return 0;
   const kept = neighbour.requests.filter((request) => request.piece !== piece);
   const gone = neighbour.requests.filter((request) => request.piece === piece);
   neighbour.requests.splice(0, neighbour.requests.length, ...kept);

@@ -6,56 +6,35 @@
 import type { Instant } from "../machine.ts";
 import { PIECES_MAX } from "../release/limits.ts";
 import type { Alarm } from "./alarm.ts";
+import type { BitRows } from "./bit-rows.ts";
 import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
 import {
+  NEIGHBOURS_MAX,
   OFFER_MS,
   OFFERED_BYTES,
   OFFERED_COUNT_MAX,
   OFFERED_PIECES,
   OUTSTANDING_MAX,
   PIPE_GAIN,
+  RELAY_NEIGHBOURS_MAX,
 } from "./limits.ts";
-import type { Block, PeerId, PeerRole } from "./message.ts";
+import { type Listener, newListener } from "./listener.ts";
+import type { Block, PeerRole } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
 import { rarestPieces } from "./piece-choice.ts";
 import type { Random } from "./random.ts";
+import { Turns } from "./turns.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** Of offers at least so many count as taken, so that nobody can have us offer without end. */
 const TAKEN_MIN = 0.25;
-/** Neighbours whose progress differs by less than 16 pieces are served in turn. */
-const PROGRESS_SHIFT = 4;
-/** Further behind is not slow but late. */
-const LATE_PIECES = 64;
-
-interface Listener {
-  readonly neighbour: Neighbour;
-  /** Pieces that it has, is getting or does not need. */
-  readonly settled: Bitfield;
-  /** What it is offered and has not answered, and since when. */
-  offered: readonly number[];
-  offeredAt: Instant;
-  /** How many of them it may take. */
-  offeredCount: number;
-  /** Bytes of the piece that it took and has not asked for, and when it last asked. */
-  unaskedPiece: number;
-  unaskedBytes: number;
-  askedAt: Instant;
-  /** Of a relay's: pieces that it asked for, since when, and such that it had time to tell of and did not. */
-  readonly given: Map<number, Instant>;
-  readonly doubted: Bitfield;
-  /** There is nothing to offer it, as far as we have looked since something became whole. */
-  isServed: boolean;
-  /** It left an offer alone: nothing is offered before. */
-  pausedUntil: Instant;
-}
-
 export interface OffersOptions {
   readonly role: PeerRole;
   readonly random: Random;
   readonly alarm: Alarm;
   readonly have: Bitfield;
+  readonly rows: BitRows;
   readonly bytesOf: (piece: number) => number;
   /** Rows of the piece table. */
   readonly pieceCount: () => number;
@@ -65,9 +44,11 @@ export interface OffersOptions {
 
 export class Offers {
   readonly #options: OffersOptions;
-  readonly #listeners = new Map<PeerId, Listener>();
-  /** In the order of turns. */
-  readonly #turns: Listener[] = [];
+  readonly #turns: Turns;
+  /** By the neighbour's place. */
+  readonly #listeners: (Listener | undefined)[] = [];
+  /** Those that there was nothing to offer to when their turn came. */
+  #served: Listener[] = [];
   /** Twice the neighbours with whom a piece is settled, and one where another relay goes first. */
   readonly #rank = new Uint16Array(PIECES_MAX);
   /** Bytes offered and not answered, and bytes of pieces taken and not asked for. */
@@ -78,76 +59,74 @@ export class Offers {
 
   constructor(options: OffersOptions) {
     this.#options = options;
+    this.#turns = new Turns(options.role === "relay" ? RELAY_NEIGHBOURS_MAX : NEIGHBOURS_MAX);
   }
 
   add(now: Instant, neighbour: Neighbour): void {
-    const listener: Listener = {
-      neighbour,
-      settled: new Bitfield(),
-      offered: [],
-      offeredAt: now,
-      offeredCount: 0,
-      unaskedPiece: -1,
-      unaskedBytes: 0,
-      askedAt: now,
-      given: new Map(),
-      doubted: new Bitfield(),
-      isServed: false,
-      pausedUntil: now,
-    };
-    this.#listeners.set(neighbour.peer, listener);
-    this.#turns.push(listener);
+    const listener = newListener(now, neighbour, this.#options.rows.take());
+    this.#listeners[neighbour.place] = listener;
+    this.#turns.add(neighbour.place);
+    this.#turn(listener);
   }
 
-  remove(peer: PeerId): void {
-    const listener = this.#listeners.get(peer);
+  remove({ place }: Neighbour): void {
+    const listener = this.#listeners[place];
     if (listener === undefined) return;
-    this.#listeners.delete(peer);
-    this.#turns.splice(this.#turns.indexOf(listener), 1);
+    this.#listeners[place] = undefined;
+    this.#turns.remove(place);
     this.#close(listener);
     this.#expect(listener, -1, 0);
     for (const piece of listener.settled.pieces()) {
-      if (!listener.doubted.has(piece)) this.#count(piece, -2);
+      if (listener.doubted?.has(piece) !== true) this.#count(piece, -2);
     }
+    this.#options.rows.give(listener.settled);
+    this.#served = this.#served.filter((one) => one !== listener);
   }
 
   /** A piece is here now. */
   complete(piece: number): void {
     if (!this.#options.isOurs(piece)) this.#count(piece, 1);
-    for (const listener of this.#turns) listener.isServed = false;
+    for (const listener of this.#served) {
+      listener.isServed = false;
+      this.#turn(listener);
+    }
+    this.#served.length = 0;
   }
 
   /** A neighbour has a piece now, from here or elsewhere, or has it no more. */
-  copied(peer: PeerId, piece: number, change: 1 | -1): void {
-    const listener = this.#listeners.get(peer);
+  copied({ place }: Neighbour, piece: number, change: 1 | -1): void {
+    const listener = this.#listeners[place];
     if (listener === undefined) return;
-    listener.given.delete(piece);
-    if (listener.doubted.remove(piece)) this.#count(piece, 2);
+    listener.given?.delete(piece);
+    if (listener.doubted?.remove(piece)) this.#count(piece, 2);
     if (change > 0) this.#settle(listener, piece);
     else this.#unsettle(listener, piece);
     if (listener.unaskedPiece === piece) this.#expect(listener, -1, 0);
+    this.#turn(listener);
   }
 
   /** A neighbour needs nothing of what it was offered. */
-  declined(peer: PeerId, piece: number): void {
-    const listener = this.#listeners.get(peer);
+  declined({ place }: Neighbour, piece: number): void {
+    const listener = this.#listeners[place];
     if (listener?.offered.includes(piece) !== true) return;
     this.#learn(0);
     for (const one of listener.offered) this.#settle(listener, one);
     this.#close(listener);
+    this.#turn(listener);
   }
 
   /** A neighbour gave up a piece that it had asked for. */
-  givenUp(peer: PeerId, piece: number): void {
-    const listener = this.#listeners.get(peer);
+  givenUp({ place }: Neighbour, piece: number): void {
+    const listener = this.#listeners[place];
     if (listener === undefined) return;
     this.#settle(listener, piece);
     if (listener.unaskedPiece === piece) this.#expect(listener, -1, 0);
+    this.#turn(listener);
   }
 
   /** A neighbour asked for a block of a piece. */
-  asked(now: Instant, peer: PeerId, { piece, bytes }: Block): void {
-    const listener = this.#listeners.get(peer);
+  asked(now: Instant, { place }: Neighbour, { piece, bytes }: Block): void {
+    const listener = this.#listeners[place];
     if (listener === undefined) return;
     if (listener.offered.includes(piece)) {
       this.#learn(1);
@@ -155,6 +134,7 @@ export class Offers {
     }
     this.#settle(listener, piece);
     if (this.#options.role === "relay") {
+      listener.given ??= new Map();
       listener.given.set(piece, now);
       this.#options.alarm.set(now + OFFER_MS);
     }
@@ -163,6 +143,13 @@ export class Offers {
     this.#expect(listener, piece, all - bytes);
     listener.askedAt = now;
     if (listener.unaskedBytes > 0) this.#options.alarm.set(now + OFFER_MS);
+    this.#turn(listener);
+  }
+
+  /** What a neighbour is owed has changed. */
+  owed({ place }: Neighbour): void {
+    const listener = this.#listeners[place];
+    if (listener !== undefined) this.#turn(listener);
   }
 
   /** Offers more while less than enough waits here to leave or is on its way. */
@@ -173,12 +160,15 @@ export class Offers {
     const large = Math.max(0, this.#options.bytesOf(0) - OFFERED_BYTES);
     const openMax = ahead + large + Math.min(OFFERED_BYTES - waitingBytes, roomBytes);
     while (this.#openBytes + this.#unaskedBytes < openMax) {
-      const listener = this.#next(now);
-      if (listener === undefined) return;
-      const count = this.#countOf(ahead / this.#turns.length);
+      const place = this.#turns.next(this.#options.have.count);
+      if (place === undefined) return;
+      const listener = this.#listeners[place] as Listener;
+      const count = this.#countOf(ahead / this.#turns.count);
       const pieces = this.#choose(listener, count);
+      this.#turns.close(place);
       if (pieces.length === 0) {
         listener.isServed = true;
+        this.#served.push(listener);
         continue;
       }
       listener.offered = pieces;
@@ -194,15 +184,20 @@ export class Offers {
 
   /** Ends offers that were not answered, so that others get them. */
   expire(now: Instant): void {
-    for (const listener of this.#turns) {
+    for (const listener of this.#listeners) {
+      if (listener === undefined) continue;
       this.#doubt(now, listener);
       if (this.#isForgotten(now, listener)) this.#expect(listener, -1, 0);
-      if (listener.offered.length === 0 || listener.offeredAt + OFFER_MS > now) continue;
-      for (const piece of listener.offered) {
-        if (!listener.neighbour.has.has(piece)) this.#unsettle(listener, piece);
+      if (listener.offered.length > 0 && listener.offeredAt + OFFER_MS <= now) {
+        for (const piece of listener.offered) {
+          if (!listener.neighbour.has.has(piece)) this.#unsettle(listener, piece);
+        }
+        this.#close(listener);
+        listener.pausedUntil = now + OFFER_MS;
+      } else if (listener.pausedUntil !== undefined && listener.pausedUntil <= now) {
+        listener.pausedUntil = undefined;
       }
-      this.#close(listener);
-      listener.pausedUntil = now + OFFER_MS;
+      this.#turn(listener);
     }
   }
 
@@ -212,53 +207,40 @@ export class Offers {
   }
 
   /** What was given and is not told of may never be passed on: its piece is offered to others too. */
-  #doubt(now: Instant, { given, doubted }: Listener): void {
+  #doubt(now: Instant, listener: Listener): void {
+    const { given } = listener;
+    if (given === undefined) return;
     for (const [piece, at] of given) {
       if (at + OFFER_MS > now) continue;
       given.delete(piece);
-      if (doubted.add(piece)) this.#count(piece, -2);
+      listener.doubted ??= new Bitfield();
+      if (listener.doubted.add(piece)) this.#count(piece, -2);
     }
   }
 
   /** Sets the alarm for when `expire` has something to do, or somebody may be offered something again. */
   setAlarm(now: Instant): void {
-    for (const { offered, offeredAt, pausedUntil, given, unaskedBytes, askedAt } of this.#turns) {
-      if (unaskedBytes > 0) this.#options.alarm.set(Math.max(askedAt, now) + OFFER_MS);
-      for (const at of given.values()) this.#options.alarm.set(at + OFFER_MS);
-      if (offered.length > 0) this.#options.alarm.set(offeredAt + OFFER_MS);
-      if (pausedUntil > now) this.#options.alarm.set(pausedUntil);
+    const { alarm } = this.#options;
+    for (const listener of this.#listeners) {
+      if (listener === undefined) continue;
+      const { offered, offeredAt, pausedUntil, given, unaskedBytes, askedAt } = listener;
+      if (unaskedBytes > 0) alarm.set(Math.max(askedAt, now) + OFFER_MS);
+      if (given !== undefined) for (const at of given.values()) alarm.set(at + OFFER_MS);
+      if (offered.length > 0) alarm.set(offeredAt + OFFER_MS);
+      if (pausedUntil !== undefined) alarm.set(pausedUntil);
     }
   }
 
-  /**
-   * Who owes no answer and takes least now; of such whoever is a little behind, then the next in turn.
-   * For a relay, the only source of what it gives, all are alike but for those that pass nothing on.
-   */
-  #next(now: Instant): Listener | undefined {
-    const { role } = this.#options;
-    let best = -1;
-    let least = Number.POSITIVE_INFINITY;
-    for (let at = 0; at < this.#turns.length; at += 1) {
-      const one = this.#turns[at] as Listener;
-      if (one.isServed || one.offered.length > 0 || one.pausedUntil > now) continue;
-      const owed = one.neighbour.owed + (one.unaskedBytes > 0 ? 1 : 0) + one.doubted.count;
-      const progress = role === "relay" ? 0 : this.#progressOf(one);
-      if (owed * PIECES_MAX + progress >= least) continue;
-      best = at;
-      least = owed * PIECES_MAX + progress;
-      if (least === 0) break;
+  /** Tells the turns what a listener takes now; each change of one ends with this. */
+  #turn(listener: Listener): void {
+    const { neighbour, settled, offered, unaskedBytes, doubted, isServed, pausedUntil } = listener;
+    if (isServed || offered.length > 0 || pausedUntil !== undefined) {
+      this.#turns.close(neighbour.place);
+      return;
     }
-    if (best < 0) return undefined;
-    const [listener] = this.#turns.splice(best, 1);
-    if (listener !== undefined) this.#turns.push(listener);
-    return listener;
-  }
-
-  /** Whoever is a little behind goes first; who is far behind came late, and is served like all. */
-  #progressOf({ settled }: Listener): number {
-    const { count } = this.#options.have;
-    const isLate = settled.count < count - LATE_PIECES;
-    return (isLate ? count : settled.count) >> PROGRESS_SHIFT;
+    const load = neighbour.owed + (unaskedBytes > 0 ? 1 : 0) + (doubted?.count ?? 0);
+    // To a relay, the only source of what it gives, all are alike but for those that pass nothing on.
+    this.#turns.open(neighbour.place, load, this.#options.role === "relay" ? 0 : settled.count);
   }
 
   #choose({ settled }: Listener, count: number): number[] {
@@ -292,7 +274,9 @@ export class Offers {
   #unsettle(listener: Listener, piece: number): void {
     if (!listener.settled.remove(piece)) return;
     this.#count(piece, -2);
+    if (!listener.isServed) return;
     listener.isServed = false;
+    this.#served = this.#served.filter((one) => one !== listener);
   }
 
   #count(piece: number, change: number): void {

@@ -19,7 +19,7 @@ export function rarestPiece(
 ): number | undefined {
   const wanted = waiting.words;
   const held = has.words;
-  const words = Math.min(wanted.length, held.length);
+  const words = Math.min(waiting.width, has.width);
   const { start, copiesMin, isLeft } = options;
   const first = (start >>> 5) % words;
   const after = -1 << (start & 31);
@@ -28,7 +28,7 @@ export function rarestPiece(
   // The first word comes twice: its bits from the start on, and at the end those before.
   for (let turn = 0; turn <= words; turn += 1) {
     const word = first + turn < words ? first + turn : first + turn - words;
-    let bits = (wanted[word] ?? 0) & (held[word] ?? 0);
+    let bits = (wanted[waiting.first + word] as number) & (held[has.first + word] as number);
     if (turn === 0) bits &= after;
     else if (turn === words) bits &= ~after;
     while (bits !== 0) {
@@ -57,14 +57,15 @@ export function rarestPieces(
 ): number[] {
   const held = have.words;
   const done = settled.words;
-  const words = held.length;
+  const words = have.width;
   const first = (start >>> 5) % words;
   const after = -1 << (start & 31);
   const chosen: number[] = [];
   let rankMax = Number.POSITIVE_INFINITY;
   for (let turn = 0; turn <= words; turn += 1) {
     const word = first + turn < words ? first + turn : first + turn - words;
-    let bits = (held[word] ?? 0) & ~(done[word] ?? 0);
+    const left = word < settled.width ? ~(done[settled.first + word] as number) : -1;
+    let bits = (held[have.first + word] as number) & left;
     if (turn === 0) bits &= after;
     else if (turn === words) bits &= ~after;
     while (bits !== 0) {

@@ -5,6 +5,7 @@ import type { Instant, Machine } from "../machine.ts";
 import { PIECES_MAX } from "../release/limits.ts";
 import { Alarm } from "./alarm.ts";
 import { Announcing } from "./announcing.ts";
+import { BitRows } from "./bit-rows.ts";
 import { piecesOf } from "./bitfield.ts";
 import { Downloads } from "./downloads.ts";
 import { whomToEvict } from "./eviction.ts";
@@ -31,6 +32,8 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   readonly #alarm = new Alarm();
   readonly #pieces = new OwnPieces();
   readonly #neighbours = new Map<PeerId, Neighbour>();
+  readonly #places: (Neighbour | undefined)[] = [];
+  readonly #rows = new BitRows();
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
   readonly #announcing = new Announcing(this.#alarm);
@@ -51,6 +54,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       random,
       alarm,
       have: this.#pieces.have,
+      rows: this.#rows,
       bytesOf,
       pieceCount: () => this.#pieces.count,
       isOurs: (piece) => options.role === "agent" || this.#isShareOf(options.peer, piece),
@@ -60,7 +64,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       alarm,
       neighbours: this.#neighbours,
       agentCopies,
-      copied: (agent, piece, change) => this.#offers.copied(agent, piece, change),
+      copied: (neighbour, piece, change) => this.#offers.copied(neighbour, piece, change),
       pieceCount: () => this.#pieces.count,
       bytesOf,
     });
@@ -86,7 +90,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     if (!isQuiet(input)) this.#offers.make(now, this.#uploads, effects);
     for (let next = this.#uploads.next(now); next !== undefined; next = this.#uploads.next(now)) {
       const { piece, offset, bytes } = next.block;
-      effects.push({ kind: "send-block", to: next.to, piece, offset, bytes });
+      effects.push({ kind: "send-block", to: next.to.peer, piece, offset, bytes });
     }
   }
 
@@ -141,14 +145,13 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#downloads.resume();
         this.#downloads.ask(now, effects);
         return;
-      case "block-sent":
-        this.#uploads.sent(now, input.to);
+      case "block-sent": {
+        const to = this.#neighbours.get(input.to);
+        if (to !== undefined) this.#uploads.sent(now, to);
         return;
+      }
       case "read-failed":
-        this.#uploads.sent(now, input.to);
-        this.#uploads.got(now, input.to);
-        this.#uploads.refuse(input.to, input.piece);
-        this.#refuse(input.to, input.piece, "busy", effects);
+        this.#unread(now, input.to, input.piece, effects);
         return;
       case "wake":
         return;
@@ -209,7 +212,10 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       effects.push({ kind: "disconnect", peer, reason });
       return;
     }
-    const neighbour = newNeighbour(now, peer, role);
+    let place = 0;
+    while (this.#places[place] !== undefined) place += 1;
+    const neighbour = newNeighbour(now, place, { peer, role, has: this.#rows.take() });
+    this.#places[place] = neighbour;
     this.#neighbours.set(peer, neighbour);
     this.#uploads.add(neighbour);
     this.#offers.add(now, neighbour);
@@ -223,8 +229,8 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   /** True when there is room, or some was made by dropping somebody. */
   #hasRoom(now: Instant, role: PeerRole, effects: SwarmEffect[]): boolean {
     if (this.#neighbours.size < this.#neighboursMax) return true;
-    const victim = whomToEvict(now, role, this.#neighbours.values(), (peer) =>
-      this.#uploads.isIdle(peer),
+    const victim = whomToEvict(now, role, this.#neighbours.values(), (neighbour) =>
+      this.#uploads.isIdle(neighbour),
     );
     if (victim === undefined) return false;
     this.#drop(now, victim.peer, "evicted for another peer", effects);
@@ -240,10 +246,12 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     const neighbour = this.#neighbours.get(peer);
     if (neighbour === undefined) return;
     this.#downloads.lose(neighbour);
-    this.#uploads.remove(peer);
-    this.#offers.remove(peer);
+    this.#uploads.remove(neighbour);
+    this.#offers.remove(neighbour);
     this.#announcing.remove(peer);
     this.#neighbours.delete(peer);
+    this.#places[neighbour.place] = undefined;
+    this.#rows.give(neighbour.has);
     this.#roster.disconnected(now, peer);
     this.#downloads.ask(now, effects);
   }
@@ -269,14 +277,15 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#requested(now, neighbour, message, effects);
         return;
       case "got":
-        this.#uploads.got(now, from);
+        this.#uploads.got(now, neighbour);
+        this.#offers.owed(neighbour);
         return;
       case "cancel":
-        this.#uploads.cancel(from, message.piece);
-        this.#offers.givenUp(from, message.piece);
+        this.#uploads.cancel(neighbour, message.piece);
+        this.#offers.givenUp(neighbour, message.piece);
         return;
       case "decline":
-        this.#offers.declined(from, message.piece);
+        this.#offers.declined(neighbour, message.piece);
         return;
       case "refuse":
         this.#downloads.refused(now, neighbour, message.piece, message.reason, effects);
@@ -321,9 +330,20 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       this.#drop(now, peer, "protocol violation", effects);
       return;
     }
-    this.#offers.asked(now, peer, block);
-    const answer = this.#uploads.request(peer, block);
+    const answer = this.#uploads.request(neighbour, block);
+    this.#offers.asked(now, neighbour, block);
     if (answer === "busy") this.#refuse(peer, block.piece, answer, effects);
+  }
+
+  /** A block that was to be sent could not be read. */
+  #unread(now: Instant, peer: PeerId, piece: number, effects: SwarmEffect[]): void {
+    const neighbour = this.#neighbours.get(peer);
+    if (neighbour === undefined) return;
+    this.#uploads.sent(now, neighbour);
+    this.#uploads.got(now, neighbour);
+    this.#uploads.refuse(neighbour, piece);
+    this.#offers.owed(neighbour);
+    this.#refuse(peer, piece, "busy", effects);
   }
 
   #refuse(to: PeerId, piece: number, reason: RefuseReason, effects: SwarmEffect[]): void {
@@ -342,7 +362,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       if (neighbour.timeouts < TIMED_OUT_TIMES_MAX) continue;
       this.#drop(now, neighbour.peer, "timed out", effects);
     }
-    for (const peer of this.#uploads.stalled(now)) {
+    for (const { peer } of this.#uploads.stalled(now)) {
       this.#drop(now, peer, "stalled reader", effects);
     }
     this.#offers.expire(now);

@@ -15,7 +15,7 @@ import {
   SHORT_WAY_MS,
   SPREAD_BLOCKS,
 } from "./limits.ts";
-import type { Block, PeerId } from "./message.ts";
+import type { Block } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
 
 interface QueuedBlock extends Block {
@@ -45,7 +45,11 @@ interface Queue {
 
 export class Uploads {
   readonly #alarm: Alarm;
-  readonly #queues = new Map<PeerId, Queue>();
+  /** By the neighbour's place. */
+  readonly #queues: (Queue | undefined)[] = [];
+  /** Those with blocks queued. */
+  readonly #pending: Queue[] = [];
+  #neighbours = 0;
   /** Blocks queued for all, and being handed to connections of all but the stalled. */
   #queued = 0;
   #sending = 0;
@@ -80,7 +84,8 @@ export class Uploads {
   }
 
   add(neighbour: Neighbour): void {
-    this.#queues.set(neighbour.peer, {
+    this.#neighbours += 1;
+    this.#queues[neighbour.place] = {
       neighbour,
       blocks: [],
       refused: undefined,
@@ -88,20 +93,22 @@ export class Uploads {
       flying: [],
       isStalled: false,
       sendingSince: 0,
-    });
+    };
   }
 
-  remove(peer: PeerId): void {
-    const queue = this.#queues.get(peer);
+  remove({ place }: Neighbour): void {
+    const queue = this.#queues[place];
     if (queue === undefined) return;
+    this.#neighbours -= 1;
     this.#queued -= queue.blocks.length;
     this.#stall(queue);
-    this.#queues.delete(peer);
+    this.#unlist(queue);
+    this.#queues[place] = undefined;
   }
 
   /** True when nothing is queued for or on its way to a neighbour. */
-  isIdle(peer: PeerId): boolean {
-    const queue = this.#queues.get(peer);
+  isIdle({ place }: Neighbour): boolean {
+    const queue = this.#queues[place];
     return queue === undefined || (queue.blocks.length === 0 && queue.sending === 0);
   }
 
@@ -109,43 +116,46 @@ export class Uploads {
    * Queues a block of a piece that we have, or says why not. A refusal is of the piece: further
    * requests for it are `ignored` until the peer has cancelled it, and so has heard.
    */
-  request(peer: PeerId, block: Block): "queued" | "busy" | "ignored" {
-    const queue = this.#queues.get(peer);
+  request(neighbour: Neighbour, block: Block): "queued" | "busy" | "ignored" {
+    const queue = this.#queues[neighbour.place];
     if (queue === undefined || queue.refused?.has(block.piece)) return "ignored";
     const { piece, offset, bytes } = block;
     if (this.#queuedBytes >= QUEUED_BYTES_MAX || queue.blocks.length >= QUEUED_PER_NEIGHBOUR_MAX) {
-      this.refuse(peer, piece);
+      this.refuse(neighbour, piece);
       return "busy";
     }
+    if (queue.blocks.length === 0) this.#pending.push(queue);
     queue.blocks.push({ piece, offset, bytes, asked: this.#asked++ });
-    queue.neighbour.owed += 1;
+    neighbour.owed += 1;
     this.#queued += 1;
     if (!queue.isStalled) this.#queuedBytes += bytes;
     return "queued";
   }
 
   /** Drops what is queued of a piece that is refused. */
-  refuse(peer: PeerId, piece: number): void {
-    this.#dequeue(peer, piece);
-    const queue = this.#queues.get(peer);
+  refuse({ place }: Neighbour, piece: number): void {
+    const queue = this.#queues[place];
     if (queue === undefined) return;
+    this.#dequeue(queue, piece);
     queue.refused ??= new Bitfield();
     queue.refused.add(piece);
   }
 
   /** The peer gave up a piece, of itself or because it was refused. */
-  cancel(peer: PeerId, piece: number): void {
-    this.#dequeue(peer, piece);
-    this.#queues.get(peer)?.refused?.remove(piece);
+  cancel({ place }: Neighbour, piece: number): void {
+    const queue = this.#queues[place];
+    if (queue === undefined) return;
+    this.#dequeue(queue, piece);
+    queue.refused?.remove(piece);
   }
 
   /** Takes the next block to send; undefined when there is none or enough are on their way. */
-  next(now: Instant): { readonly to: PeerId; readonly block: Block } | undefined {
+  next(now: Instant): { readonly to: Neighbour; readonly block: Block } | undefined {
     if (this.#queued === 0 || this.#sending >= SENDING_MAX) return undefined;
     let best: Queue | undefined;
     let earliest = Number.POSITIVE_INFINITY;
     const flyingMax = this.#flyingMax;
-    for (const queue of this.#queues.values()) {
+    for (const queue of this.#pending) {
       const head = queue.blocks[0];
       if (head === undefined || head.asked >= earliest) continue;
       if (queue.sending >= SENDING_PER_NEIGHBOUR_MAX) continue;
@@ -155,13 +165,14 @@ export class Uploads {
     }
     const block = best?.blocks.shift();
     if (best === undefined || block === undefined) return undefined;
+    if (best.blocks.length === 0) this.#unlist(best);
     this.#send(now, best, block.bytes);
-    return { to: best.neighbour.peer, block };
+    return { to: best.neighbour, block };
   }
 
   /** Notes that a block left, or could not be read. */
-  sent(now: Instant, peer: PeerId): void {
-    const queue = this.#queues.get(peer);
+  sent(now: Instant, { place }: Neighbour): void {
+    const queue = this.#queues[place];
     if (queue === undefined || queue.sending === 0) return;
     queue.sending -= 1;
     queue.sendingSince = now;
@@ -169,8 +180,8 @@ export class Uploads {
   }
 
   /** Notes that a neighbour got a block, or never will. */
-  got(now: Instant, peer: PeerId): void {
-    const queue = this.#queues.get(peer);
+  got(now: Instant, { place }: Neighbour): void {
+    const queue = this.#queues[place];
     const flown = queue?.flying.shift();
     if (queue === undefined || flown === undefined) return;
     queue.neighbour.owed -= 1;
@@ -180,17 +191,19 @@ export class Uploads {
   }
 
   /** Neighbours that take nothing any more. */
-  stalled(now: Instant): PeerId[] {
-    const stalled: PeerId[] = [];
-    for (const [peer, queue] of this.#queues) {
-      if (queue.sending > 0 && queue.sendingSince + SEND_MS_MAX <= now) stalled.push(peer);
+  stalled(now: Instant): Neighbour[] {
+    const stalled: Neighbour[] = [];
+    for (const queue of this.#queues) {
+      if (queue === undefined || queue.sending === 0) continue;
+      if (queue.sendingSince + SEND_MS_MAX <= now) stalled.push(queue.neighbour);
     }
     return stalled;
   }
 
   /** Finds out who is stalled, and sets the alarm for when someone else may be. */
   expire(now: Instant): void {
-    for (const queue of this.#queues.values()) {
+    for (const queue of this.#queues) {
+      if (queue === undefined) continue;
       const isOverdue = this.#isOverdue(queue, now);
       if (isOverdue && !queue.isStalled) this.#stall(queue);
       if (!isOverdue && queue.isStalled) this.#unstall(queue);
@@ -209,7 +222,7 @@ export class Uploads {
    */
   get #flyingMax(): number {
     if (this.#flight.leastMs > SHORT_WAY_MS) return Number.POSITIVE_INFINITY;
-    return Math.max(1, Math.floor(SPREAD_BLOCKS / this.#queues.size));
+    return Math.max(1, Math.floor(SPREAD_BLOCKS / this.#neighbours));
   }
 
   #stall(queue: Queue): void {
@@ -227,14 +240,20 @@ export class Uploads {
     this.#flyingBytes += bytesOf(queue.flying);
   }
 
-  #dequeue(peer: PeerId, piece: number): void {
-    const queue = this.#queues.get(peer);
-    if (queue === undefined) return;
+  #dequeue(queue: Queue, piece: number): void {
+    if (queue.blocks.length === 0) return;
     const kept = queue.blocks.filter((block) => block.piece !== piece);
     this.#queued -= queue.blocks.length - kept.length;
     queue.neighbour.owed -= queue.blocks.length - kept.length;
     if (!queue.isStalled) this.#queuedBytes -= bytesOf(queue.blocks) - bytesOf(kept);
     queue.blocks.splice(0, queue.blocks.length, ...kept);
+    if (kept.length === 0) this.#unlist(queue);
+  }
+
+  /** Nothing is queued for it any more. */
+  #unlist(queue: Queue): void {
+    const at = this.#pending.indexOf(queue);
+    if (at >= 0) this.#pending.splice(at, 1);
   }
 
   #send(now: Instant, queue: Queue, bytes: number): void {
