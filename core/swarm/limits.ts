@@ -71,6 +71,8 @@ export const FLYING_BYTES = ASKED_BYTES;
 export const FLYING_BYTES_MIN = 512 * 1024;
 /** Blocks that wait for longer on their way are too many: all that may fly take 126 ms at 100 Mbit/s. */
 export const FLYING_MS = 150;
+/** How long a relay leaves it to others to pass on what it gave: twice what a piece of 256 KiB takes at 100 Mbit/s, and as much again. */
+export const PASS_ON_MS = 100;
 /** Pieces of an offer for each that it gives: of four lacked a moment ago one is mostly needed still. */
 export const OFFERED_PIECES = 4;
 /** Pieces that one offer gives: with 16 neighbours and 200 ms that is 160 MB/s in pieces of 256 KiB. */

@@ -12,6 +12,8 @@ export interface Listener {
   /** What it is offered and has not answered, and since when. */
   offered: readonly number[];
   offeredAt: Instant;
+  /** Of a relay's: when it was last offered anything. */
+  givenAt: Instant;
   /** How many of them it may take. */
   offeredCount: number;
   /** Bytes of the piece that it took and has not asked for, and when it last asked. */
@@ -34,6 +36,7 @@ export function newListener(now: Instant, neighbour: Neighbour, settled: Bitfiel
     settled,
     offered: [],
     offeredAt: now,
+    givenAt: now,
     offeredCount: 0,
     unaskedPiece: -1,
     unaskedBytes: 0,

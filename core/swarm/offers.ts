@@ -16,6 +16,7 @@ import {
   OFFERED_COUNT_MAX,
   OFFERED_PIECES,
   OUTSTANDING_MAX,
+  PASS_ON_MS,
   PIPE_GAIN,
   RELAY_NEIGHBOURS_MAX,
 } from "./limits.ts";
@@ -24,9 +25,12 @@ import type { Block, PeerRole } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
 import { rarestPieces } from "./piece-choice.ts";
 import type { Random } from "./random.ts";
+import { RestingPieces } from "./resting-pieces.ts";
 import { Turns } from "./turns.ts";
 import type { Uploads } from "./uploads.ts";
 
+/** Added to the rank of a resting piece: more than twice the neighbours of a relay. */
+const RESTING_RANK = 1_024;
 /** Of offers at least so many count as taken, so that nobody can have us offer without end. */
 const TAKEN_MIN = 0.25;
 export interface OffersOptions {
@@ -49,6 +53,8 @@ export class Offers {
   readonly #listeners: (Listener | undefined)[] = [];
   /** Those that there was nothing to offer to when their turn came. */
   #served: Listener[] = [];
+  /** Of a relay's: what it gave a moment ago. */
+  readonly #resting = new RestingPieces();
   /** Twice the neighbours with whom a piece is settled, and one where another relay goes first. */
   readonly #rank = new Uint16Array(PIECES_MAX);
   /** Bytes offered and not answered, and bytes of pieces taken and not asked for. */
@@ -86,11 +92,7 @@ export class Offers {
   /** A piece is here now. */
   complete(piece: number): void {
     if (!this.#options.isOurs(piece)) this.#count(piece, 1);
-    for (const listener of this.#served) {
-      listener.isServed = false;
-      this.#turn(listener);
-    }
-    this.#served.length = 0;
+    this.#lookAgain();
   }
 
   /** A neighbour has a piece now, from here or elsewhere, or has it no more. */
@@ -154,6 +156,7 @@ export class Offers {
 
   /** Offers more while less than enough waits here to leave or is on its way. */
   make(now: Instant, uploads: Uploads, effects: SwarmEffect[]): void {
+    if (this.#resting.restedAt <= now) this.#wake(now);
     const { waitingBytes, roomBytes, pipeBytes, blockBytes } = uploads;
     const ahead = Math.min(OUTSTANDING_MAX * blockBytes, (PIPE_GAIN * pipeBytes) / this.#taken);
     // Who takes a large piece asks for the rest of it little by little: one more is offered beside it.
@@ -164,7 +167,7 @@ export class Offers {
       if (place === undefined) return;
       const listener = this.#listeners[place] as Listener;
       const count = this.#countOf(ahead / this.#turns.count);
-      const pieces = this.#choose(listener, count);
+      const pieces = this.#choose(now, listener, count);
       this.#turns.close(place);
       if (pieces.length === 0) {
         listener.isServed = true;
@@ -175,7 +178,7 @@ export class Offers {
       listener.offeredAt = now;
       listener.offeredCount = count;
       this.#openBytes += this.#bytesOffered(listener);
-      if (this.#options.role === "relay") for (const piece of pieces) this.#settle(listener, piece);
+      if (this.#options.role === "relay") this.#give(now, listener);
       this.#options.alarm.set(now + OFFER_MS);
       const message = { kind: "offer", count: listener.offeredCount, pieces } as const;
       effects.push({ kind: "send", to: listener.neighbour.peer, message });
@@ -184,6 +187,7 @@ export class Offers {
 
   /** Ends offers that were not answered, so that others get them. */
   expire(now: Instant): void {
+    if (this.#options.role === "relay") this.#lookAgain();
     for (const listener of this.#listeners) {
       if (listener === undefined) continue;
       this.#doubt(now, listener);
@@ -243,11 +247,44 @@ export class Offers {
     this.#turns.open(neighbour.place, load, this.#options.role === "relay" ? 0 : settled.count);
   }
 
-  #choose({ settled }: Listener, count: number): number[] {
-    const { role, have, random, pieceCount } = this.#options;
-    if (role === "relay") return rarestPieces(have, settled, this.#rank, 0, count);
+  #choose(now: Instant, { settled, givenAt }: Listener, count: number): number[] {
+    const { role, have, random, pieceCount, alarm } = this.#options;
+    if (role === "relay") {
+      const pieces = rarestPieces(have, settled, this.#rank, 0, count);
+      // Who got nothing for a while has nobody that passes anything on.
+      if (givenAt + PASS_ON_MS <= now) return pieces;
+      const fresh = pieces.filter((piece) => !this.#resting.has(piece));
+      if (fresh.length < pieces.length) {
+        alarm.set(Math.min(this.#resting.restedAt, givenAt + PASS_ON_MS));
+      }
+      return fresh;
+    }
     const start = Math.floor(random() * pieceCount());
     return rarestPieces(have, settled, this.#rank, start, count * OFFERED_PIECES);
+  }
+
+  /** Pieces of a relay rest once they are given. */
+  #give(now: Instant, listener: Listener): void {
+    listener.givenAt = now;
+    for (const piece of listener.offered) {
+      this.#settle(listener, piece);
+      if (this.#resting.add(now, piece)) this.#count(piece, RESTING_RANK);
+    }
+  }
+
+  /** Pieces have rested: whoever lacks them may have them. */
+  #wake(now: Instant): void {
+    for (const piece of this.#resting.rested(now)) this.#count(piece, -RESTING_RANK);
+    this.#lookAgain();
+  }
+
+  /** There may be something for those that there was nothing to offer to. */
+  #lookAgain(): void {
+    for (const listener of this.#served) {
+      listener.isServed = false;
+      this.#turn(listener);
+    }
+    this.#served.length = 0;
   }
 
   #learn(taken: 0 | 1): void {

@@ -84,7 +84,7 @@ test("threat 6: a peer that sends a byte now and then is cut off, however long i
     await until("it is forgotten", () => peer.swarm.peers() === 0);
   }));
 
-test("threat 9: 100,000 ids made up to collide or to hit what objects have: few are kept, none does harm", () =>
+test("threat 9: 100,000 ids made up to collide or to hit what objects have do no harm", () =>
   withFleet(async (fleet) => {
     const relay = await fleet.start("relay-1", { role: "relay", seeds: true });
     const agent = await fleet.start("agent-1");

@@ -40,6 +40,12 @@ for (const change of [
   }
 }
 
+test("a relay leaves it to agents to pass on a small pack", () => {
+  const fast = { mbit: 1000, seedMbit: 1000 };
+  const { seedCopies } = new Broadcast({ ...SHAPED, ...fast, pieces: 5, peers: 12 }).run();
+  assert(seedCopies <= 3, `the relay gave ${seedCopies} copies to 12 agents`);
+});
+
 test("fault 34: the same seed gives the same trace, another seed another", () => {
   const run = (seed: number) =>
     new Broadcast({ ...SHAPED, pieces: 60, killed: 0.25, slowEvery: 3, seed }).run().trace;

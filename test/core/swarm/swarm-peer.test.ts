@@ -426,6 +426,9 @@ check(
   connected a
   > send a offer 0
   connected b
+  > nothing
+  at 100
+  wake
   > send b offer 0
   at 2s
   wake
