@@ -198,7 +198,8 @@ test("with nothing configured no program connects to anything but the system", a
   }
 
   const { tried, own } = connectionsOf(lab);
-  assert.ok(tried.size > 3, "the recorder sees the system's own");
+  // Of a small pack a machine may have all before it knows another machine.
+  assert.ok(tried.size >= 3, "the control plane, the relay and its pieces are connected to");
   assert.deepEqual([...tried.difference(own)], []);
 });
 
