@@ -2,7 +2,15 @@
 // reached and asks for rows of the piece table, the desk tells rows and members. Little endian.
 import { PIECES_MAX } from "../release/limits.ts";
 import { PIECE_ROW_BYTES } from "../release/piece-table.ts";
-import { FrameError, ID_BYTES_MAX, NOTE_BYTES_MAX, putU32, u32At } from "../swarm/frame.ts";
+import {
+  FrameError,
+  ID_BYTES_MAX,
+  NOTE_BYTES_MAX,
+  putU16,
+  putU32,
+  u16At,
+  u32At,
+} from "../swarm/frame.ts";
 import type { DeskMember } from "./introduction-desk.ts";
 
 /** Bytes of an address: a host name of 253, a colon and a port. */
@@ -144,8 +152,7 @@ class Reader {
   }
 
   text(bytesMax: number): string {
-    const [low = 0, high = 0] = this.take(2);
-    const count = low | (high << 8);
+    const count = u16At(this.take(2), 0);
     if (count > bytesMax) throw new FrameError(`a text of ${count} bytes (limit ${bytesMax})`);
     return new TextDecoder().decode(this.take(count));
   }
@@ -158,8 +165,7 @@ class Reader {
 function text(value: string): Uint8Array {
   const bytes = new TextEncoder().encode(value);
   const length = new Uint8Array(2);
-  length[0] = bytes.length;
-  length[1] = bytes.length >>> 8;
+  putU16(length, 0, bytes.length);
   return joined([length, bytes]);
 }
 

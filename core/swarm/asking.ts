@@ -140,7 +140,6 @@ function askBegun(
   now: Instant,
   effects: SwarmEffect[],
 ): number {
-  if (source.unasked === 0) return 0;
   const { length } = source.requests;
   while (mayAsk(source, now) && source.requests.length < window) {
     const block = table.ask(source, pace.blockBytes, now);

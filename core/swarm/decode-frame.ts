@@ -9,6 +9,7 @@ import {
   REASONS,
   ROLES,
   TYPES,
+  u16At,
   u32At,
 } from "./frame.ts";
 import { BLOCK_BYTES_MAX } from "./limits.ts";
@@ -50,15 +51,14 @@ export function decodeFrame(type: number, body: Uint8Array): Frame {
 }
 
 function decodeHello(body: Uint8Array): Hello {
-  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  const version = view.getUint8(0);
+  const [version, roleByte = 0] = body;
   if (version !== PROTOCOL_VERSION) {
     throw new FrameError(`peer speaks version ${version}, expected ${PROTOCOL_VERSION}`);
   }
-  const role = ROLES[view.getUint8(1)];
+  const role = ROLES[roleByte];
   if (role === undefined) throw new FrameError("role of a hello is unknown");
-  const swarmBytes = view.getUint16(2, true);
-  const peerBytes = view.getUint16(4, true);
+  const swarmBytes = u16At(body, 2);
+  const peerBytes = u16At(body, 4);
   if (6 + swarmBytes + peerBytes !== body.length) throw new FrameError("ids of a hello overrun it");
   const swarm = text(body.subarray(6, 6 + swarmBytes));
   const peer = text(body.subarray(6 + swarmBytes));

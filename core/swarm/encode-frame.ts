@@ -6,6 +6,7 @@ import {
   type Hello,
   ID_BYTES_MAX,
   PROTOCOL_VERSION,
+  putU16,
   putU32,
   REASONS,
   ROLES,
@@ -65,11 +66,10 @@ function encodeHello(hello: Hello): Uint8Array {
   const swarm = id(hello.swarm);
   const peer = id(hello.peer);
   const bytes = start("hello", 6 + swarm.length + peer.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint8(FRAME_HEAD_BYTES, PROTOCOL_VERSION);
-  view.setUint8(FRAME_HEAD_BYTES + 1, ROLES.indexOf(hello.role));
-  view.setUint16(FRAME_HEAD_BYTES + 2, swarm.length, true);
-  view.setUint16(FRAME_HEAD_BYTES + 4, peer.length, true);
+  bytes[FRAME_HEAD_BYTES] = PROTOCOL_VERSION;
+  bytes[FRAME_HEAD_BYTES + 1] = ROLES.indexOf(hello.role);
+  putU16(bytes, FRAME_HEAD_BYTES + 2, swarm.length);
+  putU16(bytes, FRAME_HEAD_BYTES + 4, peer.length);
   bytes.set(swarm, FRAME_HEAD_BYTES + 6);
   bytes.set(peer, FRAME_HEAD_BYTES + 6 + swarm.length);
   return bytes;

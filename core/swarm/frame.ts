@@ -124,16 +124,24 @@ export function offsetAt(body: Uint8Array, at: number, bytes: number): number {
   return number;
 }
 
+/** The number at a place, u16le. */
+export function u16At(bytes: Uint8Array, at: number): number {
+  return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+}
+
+/** Puts a number at a place, u16le. */
+export function putU16(bytes: Uint8Array, at: number, number: number): void {
+  bytes[at] = number;
+  bytes[at + 1] = number >>> 8;
+}
+
 /** The number at a place, u32le. A DataView for each frame would cost more than all else of it. */
 export function u32At(bytes: Uint8Array, at: number): number {
-  const low = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16);
-  return (low | ((bytes[at + 3] ?? 0) << 24)) >>> 0;
+  return (u16At(bytes, at) | (u16At(bytes, at + 2) << 16)) >>> 0;
 }
 
 /** Puts a number at a place, u32le. */
 export function putU32(bytes: Uint8Array, at: number, number: number): void {
-  bytes[at] = number;
-  bytes[at + 1] = number >>> 8;
-  bytes[at + 2] = number >>> 16;
-  bytes[at + 3] = number >>> 24;
+  putU16(bytes, at, number);
+  putU16(bytes, at + 2, number >>> 16);
 }

@@ -25,7 +25,7 @@ export const QUEUED_PER_NEIGHBOUR_MAX = OUTSTANDING_MAX;
 export const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
 /** Blocks being read and sent to one neighbour: a second would not leave sooner. */
 export const SENDING_PER_NEIGHBOUR_MAX = 1;
-/** Blocks that keep a wire full where ways are short, one on each connection if there are as many. */
+/** Blocks that keep a wire full where ways are short, shared by all connections: two on each of sixteen. */
 export const SPREAD_BLOCKS = 32;
 /** A way is short when a block and its answer take less: there and back, and twice 3.6 ms at 100 Mbit/s. */
 export const SHORT_WAY_MS = 12;
@@ -71,7 +71,7 @@ export const FLYING_BYTES = ASKED_BYTES;
 export const FLYING_BYTES_MIN = 512 * 1024;
 /** Blocks that wait for longer on their way are too many: all that may fly take 126 ms at 100 Mbit/s. */
 export const FLYING_MS = 150;
-/** How long a relay leaves it to others to pass on what it gave: twice what a piece of 256 KiB takes at 100 Mbit/s, and as much again. */
+/** How long a relay leaves it to others to pass on what it gave: two pieces of 256 KiB, there and on, at 100 Mbit/s. */
 export const PASS_ON_MS = 100;
 /** Pieces of an offer for each that it gives: of four lacked a moment ago one is mostly needed still. */
 export const OFFERED_PIECES = 4;

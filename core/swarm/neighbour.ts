@@ -112,11 +112,8 @@ export function waitingFrom(neighbour: Neighbour): Instant | undefined {
 
 /** Takes the request that a block answers out of the list; undefined when there is none. */
 export function takeRequest(neighbour: Neighbour, block: Block): Request | undefined {
-  const { requests } = neighbour;
-  const oldest = requests[0];
-  if (oldest !== undefined && isSame(oldest, block)) return requests.shift();
-  const index = requests.findIndex((request) => isSame(request, block));
-  return index < 0 ? undefined : requests.splice(index, 1)[0];
+  const index = neighbour.requests.findIndex((request) => isSame(request, block));
+  return index < 0 ? undefined : neighbour.requests.splice(index, 1)[0];
 }
 
 /** Takes a block that we gave up out of the list; false when it never was asked. */
@@ -128,9 +125,9 @@ export function takeCancelled(neighbour: Neighbour, block: Block): boolean {
 
 /** Gives up what was asked of a piece; returns how many requests that were. */
 export function giveUp(neighbour: Neighbour, piece: number): number {
-  if (!neighbour.requests.some((request) => request.piece === piece)) return 0;
-  const kept = neighbour.requests.filter((request) => request.piece !== piece);
   const gone = neighbour.requests.filter((request) => request.piece === piece);
+  if (gone.length === 0) return 0;
+  const kept = neighbour.requests.filter((request) => request.piece !== piece);
   neighbour.requests.splice(0, neighbour.requests.length, ...kept);
   neighbour.cancelled.push(...gone);
   neighbour.cancelled.splice(0, Math.max(0, neighbour.cancelled.length - CANCELLED_MAX));

@@ -10,7 +10,6 @@ import type { BitRows } from "./bit-rows.ts";
 import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
 import {
-  NEIGHBOURS_MAX,
   OFFER_MS,
   OFFERED_BYTES,
   OFFERED_COUNT_MAX,
@@ -18,7 +17,6 @@ import {
   OUTSTANDING_MAX,
   PASS_ON_MS,
   PIPE_GAIN,
-  RELAY_NEIGHBOURS_MAX,
 } from "./limits.ts";
 import { type Listener, newListener } from "./listener.ts";
 import type { Block, PeerRole } from "./message.ts";
@@ -33,8 +31,10 @@ import type { Uploads } from "./uploads.ts";
 const RESTING_RANK = 1_024;
 /** Of offers at least so many count as taken, so that nobody can have us offer without end. */
 const TAKEN_MIN = 0.25;
+
 export interface OffersOptions {
   readonly role: PeerRole;
+  readonly neighboursMax: number;
   readonly random: Random;
   readonly alarm: Alarm;
   readonly have: Bitfield;
@@ -65,7 +65,7 @@ export class Offers {
 
   constructor(options: OffersOptions) {
     this.#options = options;
-    this.#turns = new Turns(options.role === "relay" ? RELAY_NEIGHBOURS_MAX : NEIGHBOURS_MAX);
+    this.#turns = new Turns(options.neighboursMax);
   }
 
   add(now: Instant, neighbour: Neighbour): void {
@@ -86,7 +86,7 @@ export class Offers {
       if (listener.doubted?.has(piece) !== true) this.#count(piece, -2);
     }
     this.#options.rows.give(listener.settled);
-    this.#served = this.#served.filter((one) => one !== listener);
+    this.#unserve(listener);
   }
 
   /** A piece is here now. */
@@ -187,6 +187,7 @@ export class Offers {
 
   /** Ends offers that were not answered, so that others get them. */
   expire(now: Instant): void {
+    // Who got nothing for a while may have what rests.
     if (this.#options.role === "relay") this.#lookAgain();
     for (const listener of this.#listeners) {
       if (listener === undefined) continue;
@@ -287,6 +288,12 @@ export class Offers {
     this.#served.length = 0;
   }
 
+  #unserve(listener: Listener): void {
+    if (!listener.isServed) return;
+    listener.isServed = false;
+    this.#served = this.#served.filter((one) => one !== listener);
+  }
+
   #learn(taken: 0 | 1): void {
     this.#taken = Math.max(TAKEN_MIN, (15 * this.#taken + taken) / 16);
   }
@@ -311,9 +318,7 @@ export class Offers {
   #unsettle(listener: Listener, piece: number): void {
     if (!listener.settled.remove(piece)) return;
     this.#count(piece, -2);
-    if (!listener.isServed) return;
-    listener.isServed = false;
-    this.#served = this.#served.filter((one) => one !== listener);
+    this.#unserve(listener);
   }
 
   #count(piece: number, change: number): void {

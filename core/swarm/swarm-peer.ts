@@ -51,6 +51,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#uploads = new Uploads(alarm);
     this.#offers = new Offers({
       role: options.role,
+      neighboursMax: this.#neighboursMax,
       random,
       alarm,
       have: this.#pieces.have,

@@ -35,7 +35,7 @@ interface Queue {
   /** Pieces refused: what it asked of them before it heard so is not answered. */
   refused: Bitfield | undefined;
   sending: number;
-  /** When the blocks left that it did not say it got, oldest first. */
+  /** Blocks that left and that it did not say it got, oldest first. */
   readonly flying: Flying[];
   /** Nothing has gone on with it for a while: what it asked for keeps nobody else waiting. */
   isStalled: boolean;
@@ -217,8 +217,8 @@ export class Uploads {
   }
 
   /**
-   * Blocks that one neighbour may have on their way. Where the way is short one is enough, as others have
-   * theirs: a second on the same connection joins the first in packets that a shaper has to cut.
+   * Blocks that one neighbour may have on their way. Where the way is short few are enough, as others have
+   * theirs: further ones on the same connection join in packets that a shaper has to cut.
    */
   get #flyingMax(): number {
     if (this.#flight.leastMs > SHORT_WAY_MS) return Number.POSITIVE_INFINITY;

@@ -173,7 +173,7 @@ export class DiskPieceStore implements PieceStore {
     if (place.isData && this.#isChanged()) {
       throw new PiecesChangedError(this.#directory);
     }
-    if (this.#audit.isDoubted) return this.#readAudited(piece, offset, target);
+    if (this.#audit.isDoubted) return this.#readAudited(piece, place, offset, target);
     this.#readAt(place, offset, target);
   }
 
@@ -182,11 +182,16 @@ export class DiskPieceStore implements PieceStore {
   }
 
   /** A piece that rotted is not given out; when the store is opened again it is fetched anew. */
-  async #readAudited(piece: number, offset: number, target: Uint8Array): Promise<void> {
+  async #readAudited(
+    piece: number,
+    place: Place,
+    offset: number,
+    target: Uint8Array,
+  ): Promise<void> {
     if (!(await this.#audit.passes(piece))) {
       throw new Error(`${this.#directory} has rotted in piece ${piece}`);
     }
-    this.#readAt(this.#placeOf(piece), offset, target);
+    this.#readAt(place, offset, target);
   }
 
   /**

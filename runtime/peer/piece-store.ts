@@ -3,6 +3,7 @@
 // It does not decide what is fetched and knows no peers.
 import { BlobFullError } from "../blobs/blob-store.ts";
 
+/** What comparing a piece with its digest gave. */
 export type Verdict = "verified" | "corrupt";
 
 /** The pieces of one pack; every piece is addressed by its number in the pack's piece table. */
@@ -17,8 +18,9 @@ export interface PieceStore {
   has(piece: number): boolean;
   /**
    * Stores one block of an unfinished piece; `offset` must equal `received(piece)`. One write per piece
-   * at a time; `bytes` may be reused when it has returned, or its promise is settled. Does nothing for a piece that it has by
-   * now. Throws `PieceStoreFull` on a full disk, after which the same block can be written again.
+   * at a time; `bytes` may be reused when it has returned, or its promise is settled. Does nothing for a
+   * piece that it has by now. Throws `PieceStoreFull` on a full disk, after which the same block can be
+   * written again.
    */
   write(piece: number, offset: number, bytes: Uint8Array): void | Promise<void>;
   /**
@@ -33,7 +35,7 @@ export interface PieceStore {
   discard(piece: number): void;
   /** Fills `target` from a piece it has, from `offset` on; throws when the bytes cannot be read. */
   read(piece: number, offset: number, target: Uint8Array): void | Promise<void>;
-  /** A peer says that it got wrong bytes from here: a store that can get them anew compares what it has. */
+  /** A peer says that it got wrong bytes from here: each piece is compared before it is given out again. */
   doubt?(): void;
   /** Ends the use of it, after the writes that are under way. */
   close(): Promise<void>;

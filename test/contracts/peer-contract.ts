@@ -8,7 +8,13 @@ import { encodeFrame } from "../../core/swarm/encode-frame.ts";
 import type { Frame } from "../../core/swarm/frame.ts";
 import { monotonicNow } from "../../runtime/driver.ts";
 import { until } from "../lab/until.ts";
-import { type FleetPeer, PACK, PeerFleet } from "./peer-fleet.ts";
+import {
+  type FleetPeer,
+  introduceAll,
+  PACK,
+  type PeerFleet,
+  withFleet as withFleetOf,
+} from "./peer-fleet.ts";
 import type { PeerWay } from "./peer-way.ts";
 import { put } from "./piece-store-contract.ts";
 import { samplePieces } from "./sample-pieces.ts";
@@ -16,10 +22,6 @@ import { mountSmallDisk } from "./small-disk.ts";
 
 const sample = samplePieces(Array.from({ length: 24 }, (_, piece) => 400_000 + piece * 10_000));
 const total = sample.pieces.reduce((sum, piece) => sum + piece.length, 0);
-
-function introduceAll(peers: readonly FleetPeer[]): void {
-  for (const peer of peers) peer.swarm.introduce(peers.map((one) => one.introduction));
-}
 
 /** The text of everything that came until the other side closed. */
 async function untilClosed(socket: Socket): Promise<string> {
@@ -50,14 +52,8 @@ async function rawPeer(
 
 /** Registers the tests; `make` gives a fresh way. */
 export function peerContract(name: string, make: () => PeerWay): void {
-  async function withFleet(run: (fleet: PeerFleet) => Promise<void>, of = sample): Promise<void> {
-    const fleet = new PeerFleet(of, make());
-    try {
-      await run(fleet);
-    } finally {
-      await fleet.close();
-    }
-  }
+  const withFleet = (run: (fleet: PeerFleet) => Promise<void>, of = sample): Promise<void> =>
+    withFleetOf(of, make(), run);
 
   test(`${name}: a seed and a crowd: each gets all, much of it from each other`, () =>
     withFleet(async (fleet) => {

@@ -21,6 +21,25 @@ export interface FleetPeer {
   readonly store: PieceStore;
 }
 
+/** Tells each of the peers of all. */
+export function introduceAll(peers: readonly FleetPeer[]): void {
+  for (const peer of peers) peer.swarm.introduce(peers.map((one) => one.introduction));
+}
+
+/** Runs with a fleet that is closed in the end, whatever happens. */
+export async function withFleet(
+  sample: SamplePieces,
+  way: PeerWay,
+  run: (fleet: PeerFleet) => Promise<void>,
+): Promise<void> {
+  const fleet = new PeerFleet(sample, way);
+  try {
+    await run(fleet);
+  } finally {
+    await fleet.close();
+  }
+}
+
 /** Peers that know the same pack; `close` ends and removes everything. */
 export class PeerFleet {
   readonly #sample: SamplePieces;

@@ -1,15 +1,13 @@
 // Enemies before a peer's port: connections that say nothing or a byte at a time, ids made up to fill what
 // is remembered, bytes that are none of the pack's. Honest peers go on beside them.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { encodeFrame } from "../../core/swarm/encode-frame.ts";
 import { monotonicNow } from "../../runtime/driver.ts";
-import { parsePeerAddress } from "../../runtime/peer/peer-address.ts";
 import { until } from "../lab/until.ts";
-import { type FleetPeer, PACK, PeerFleet } from "./peer-fleet.ts";
+import { type FleetPeer, introduceAll, PACK, type PeerFleet, withFleet } from "./peer-fleet.ts";
 import { TcpWay } from "./peer-way.ts";
 import { samplePieces } from "./sample-pieces.ts";
 
@@ -17,35 +15,24 @@ const HALF_OPEN = 10_000;
 
 const sample = samplePieces(Array.from({ length: 24 }, (_, piece) => 400_000 + piece * 10_000));
 
-async function withFleet(run: (fleet: PeerFleet) => Promise<void>): Promise<void> {
-  const fleet = new PeerFleet(sample, new TcpWay());
-  try {
-    await run(fleet);
-  } finally {
-    await fleet.close();
-  }
-}
-
-function introduceAll(peers: readonly FleetPeer[]): void {
-  for (const peer of peers) peer.swarm.introduce(peers.map((one) => one.introduction));
-}
+const withPeers = (run: (fleet: PeerFleet) => Promise<void>) =>
+  withFleet(sample, new TcpWay(), run);
 
 /** A connection to a peer's port on which nothing is said. */
-async function silent({ introduction }: FleetPeer): Promise<Socket> {
-  const socket = connect(parsePeerAddress(introduction.address) as { host: string; port: number });
+async function silent({ way }: PeerFleet, { introduction }: FleetPeer): Promise<Socket> {
+  const socket = await way.socket(introduction, "raw");
   socket.on("error", () => {});
-  await Promise.race([once(socket, "connect"), once(socket, "close")]);
   return socket;
 }
 
 test("threat 11: 10,000 connections that say nothing: few are kept, and honest peers come in and are served", () =>
-  withFleet(async (fleet) => {
+  withPeers(async (fleet) => {
     const relay = await fleet.start("relay-1", { role: "relay", seeds: true });
     const open = new Set<Socket>();
     let most = 0;
     let whole: Promise<unknown> | undefined;
     for (let done = 0; done < HALF_OPEN; done += 1) {
-      const socket = await silent(relay);
+      const socket = await silent(fleet, relay);
       open.add(socket);
       socket.once("close", () => open.delete(socket));
       // One is accepted in each turn of the event loop; what waits for it is bounded by the kernel.
@@ -63,10 +50,10 @@ test("threat 11: 10,000 connections that say nothing: few are kept, and honest p
   }));
 
 test("threat 6: a peer that sends a byte now and then is cut off, however long it goes on", () =>
-  withFleet(async (fleet) => {
+  withPeers(async (fleet) => {
     let aheadMs = 0;
     const peer = await fleet.start("agent-1", { seeds: true, now: () => monotonicNow() + aheadMs });
-    const slow = await silent(peer);
+    const slow = await silent(fleet, peer);
     const hello = { kind: "hello", swarm: PACK, peer: "slow", role: "agent" } as const;
     slow.write(encodeFrame(hello));
     await until("it is connected", () => peer.swarm.peers() === 1);
@@ -85,7 +72,7 @@ test("threat 6: a peer that sends a byte now and then is cut off, however long i
   }));
 
 test("threat 9: 100,000 ids made up to collide or to hit what objects have do no harm", () =>
-  withFleet(async (fleet) => {
+  withPeers(async (fleet) => {
     const relay = await fleet.start("relay-1", { role: "relay", seeds: true });
     const agent = await fleet.start("agent-1");
     const evil = ["__proto__", "constructor", "toString", "hasOwnProperty", "valueOf"];
@@ -95,7 +82,7 @@ test("threat 9: 100,000 ids made up to collide or to hit what objects have do no
     agent.swarm.introduce([...evil, ...ids].map(nowhere));
     introduceAll([relay, agent]);
     for (const name of evil) {
-      const socket = await silent(agent);
+      const socket = await silent(fleet, agent);
       socket.write(encodeFrame({ kind: "hello", swarm: PACK, peer: name, role: "agent" }));
     }
     await fleet.whole(agent);
