@@ -143,7 +143,7 @@ export class SwarmWorld {
 
   /** A peer dies: its connections break. */
   kill(peer: SimulatedPeer): void {
-    if (peer.isUp && isWaited(peer)) this.#unfinished -= 1;
+    if (peer.wholeAt === undefined && isWaited(peer)) this.#unfinished -= 1;
     peer.isUp = false;
     peer.host.isUp = false;
     for (const { other } of [...peer.links.values()]) this.cut(peer, other);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Random, seededRandom } from "../../core/swarm/random.ts";
-import { Broadcast, type BroadcastPlan, SHAPED } from "../../simulator/broadcast.ts";
+import { Broadcast, type BroadcastPlan, REGION, SHAPED } from "../../simulator/broadcast.ts";
 import type { SimulatedPeer } from "../../simulator/simulated-peer.ts";
 
 const SEEDS = [1, 2, 3, 4, 5, 6];
@@ -95,6 +95,33 @@ for (const seed of SEEDS) {
     assert(received <= 1.1 * needed, `${received / needed} of the bytes that were needed`);
   });
 }
+
+test("fault 24: 120 peers that know a few each lose all their links, and their seed for 5 s: nobody is alone for long", () => {
+  const broadcast = new Broadcast({ ...REGION, peers: 120, pieces: 120, mbit: 100, seedMbit: 100 });
+  const { world, first, seed, boundMs } = broadcast;
+  const stormAt = boundMs / 2;
+  const lonely = new Set<SimulatedPeer>();
+  world.at(stormAt, () => {
+    for (const peer of [seed, ...first]) {
+      for (const { other } of [...peer.links.values()]) world.cut(peer, other);
+    }
+    world.kill(seed);
+    for (const peer of first) lonely.add(peer);
+  });
+  world.at(stormAt + 5_000, () => world.restart(seed));
+  const isFound = () => {
+    for (const peer of lonely) if (peer.links.size > 0) lonely.delete(peer);
+    return world.now > stormAt && lonely.size === 0;
+  };
+  // A dial that failed is repeated after half a second at first, the seed's at last after 15 s.
+  while (!isFound()) assert(world.step(stormAt + 2_000), `${lonely.size} peers are alone`);
+  assert(world.run(stormAt + 5_000 + 15_000 + 2 * boundMs), unfinished(first));
+  assert(
+    first.every(({ wholeAt }) => wholeAt !== undefined),
+    unfinished(first),
+  );
+  assert.deepEqual(world.disconnects, []);
+});
 
 test("fault 10: links with 1 Mbit/s beside fast ones, and one that takes nothing, hold nobody up", () => {
   const run = begin(7, { slowEvery: 3 });
