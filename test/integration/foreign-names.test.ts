@@ -8,6 +8,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { encodeFrame } from "../../core/swarm/encode-frame.ts";
+import { ServicePhase } from "../../proto/gen/millrace/v1/fleet.ts";
 import { until } from "../lab/until.ts";
 import { AgentWorld, SERVICE, server } from "./agent-world.ts";
 import { RelayWorld, writePack } from "./relay-process.ts";
@@ -87,14 +88,19 @@ test("threat 19: an agent takes no path for a service, a release or a pack", asy
     relay.send({ $case: "orderEnded", orderEnded: { id: name, pack: name, keep: false } });
   }
   relay.assign({ service, rollout: "r-1", phase: "FINAL", release: good });
-  await relay.phase("ACTIVE", good.release);
+  // Of all names this one is a service's like others.
+  const services = ["constructor", service];
+  for (const each of services) {
+    await relay.status(`${each} active`, ({ service, phase }) => {
+      return service === each && phase === ServicePhase.SERVICE_PHASE_ACTIVE;
+    });
+  }
   check();
   const made = readdirSync(world.root).filter((name) => !name.startsWith("."));
   const folders = made.filter((name) => statSync(join(world.root, name)).isDirectory()).sort();
   assert.deepEqual(
     folders.filter((name) => name !== "packed" && name !== "named"),
-    // Of all names this one is a service's like others.
-    ["constructor", SERVICE],
+    services,
   );
   for (const part of ["releases", "meta"]) {
     assert.deepEqual(readdirSync(join(world.root, SERVICE, part)), [good.release]);
