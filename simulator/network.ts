@@ -47,8 +47,8 @@ export function newHost(upRate: number, downRate: number, roundTripMs: number): 
 export interface Pipe {
   readonly source: Host;
   readonly target: Host;
-  /** Whose business what arrives is. */
-  readonly owner: unknown;
+  /** Whose business what arrives is; told by who connects. */
+  owner: unknown;
   readonly delayMs: number;
   isOpen: boolean;
   /** What waits to leave, and the bytes of each; small messages have none and take no time. */
@@ -85,10 +85,10 @@ export class Network {
     this.#options = options;
   }
 
-  /** Both directions of a new connection; `owners` hear of what arrives at the second, the first. */
-  connect(a: Host, b: Host, owners: readonly [unknown, unknown]): [Pipe, Pipe] {
+  /** Both directions of a new connection. */
+  connect(a: Host, b: Host): [Pipe, Pipe] {
     const delayMs = (a.roundTripMs + b.roundTripMs) / 4;
-    return [newPipe(a, b, owners[0], delayMs), newPipe(b, a, owners[1], delayMs)];
+    return [newPipe(a, b, delayMs), newPipe(b, a, delayMs)];
   }
 
   /** True when a connection has taken all that was handed over; else `drained` says when. */
@@ -202,11 +202,11 @@ export class Network {
   }
 }
 
-function newPipe(source: Host, target: Host, owner: unknown, delayMs: number): Pipe {
+function newPipe(source: Host, target: Host, delayMs: number): Pipe {
   return {
     source,
     target,
-    owner,
+    owner: undefined,
     delayMs,
     isOpen: true,
     contents: [],

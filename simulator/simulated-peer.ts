@@ -19,7 +19,7 @@ export interface PeerPlan {
 }
 
 /** One connection as one of its ends sees it. */
-interface Link {
+export interface Link {
   readonly other: SimulatedPeer;
   readonly out: Pipe;
   /** Blocks handed over that found no room in the send buffer. */
@@ -27,11 +27,14 @@ interface Link {
 }
 
 export interface SimulatedPeer {
+  readonly id: PeerId;
   readonly plan: PeerPlan;
   readonly index: number;
   readonly host: Host;
   machine: SwarmPeer;
   readonly links: Map<PeerId, Link>;
+  /** The one that something came by last: mostly an answer leaves by it. */
+  lastLink: Link | undefined;
   isUp: boolean;
   wakeAt: Instant;
   /** Whole pieces. */
@@ -61,11 +64,13 @@ export function newSimulatedPeer(
   machine: SwarmPeer,
 ): SimulatedPeer {
   return {
+    id: plan.id,
     plan,
     index,
     host,
     machine,
     links: new Map(),
+    lastLink: undefined,
     isUp: true,
     wakeAt: Number.POSITIVE_INFINITY,
     held: new Bitfield(),
@@ -76,6 +81,11 @@ export function newSimulatedPeer(
     relayBytes: 0,
     corrupt: new Map(),
   };
+}
+
+/** The connection to a peer; undefined when there is none. */
+export function linkTo({ lastLink, links }: SimulatedPeer, id: PeerId): Link | undefined {
+  return lastLink !== undefined && lastLink.other.id === id ? lastLink : links.get(id);
 }
 
 /** The swarm is whole when these are. */

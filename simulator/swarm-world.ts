@@ -8,7 +8,14 @@ import { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import { claimsAll } from "./conduct.ts";
 import { EventQueue } from "./event-queue.ts";
 import { type Host, Network, newHost, type Pipe } from "./network.ts";
-import { isWaited, newSimulatedPeer, type PeerPlan, type SimulatedPeer } from "./simulated-peer.ts";
+import {
+  isWaited,
+  type Link,
+  linkTo,
+  newSimulatedPeer,
+  type PeerPlan,
+  type SimulatedPeer,
+} from "./simulated-peer.ts";
 import { TraceHash } from "./trace-hash.ts";
 
 /** Round trips until a connection has carried both hellos. */
@@ -42,10 +49,12 @@ export interface SwarmWorldOptions {
   readonly bucketMs: number;
 }
 
-/** A connection's end as the network carries it. */
+/** A direction of a connection: who speaks to whom, and what either has of it. */
 interface Ends {
   readonly from: SimulatedPeer;
   readonly to: SimulatedPeer;
+  readonly there: Link;
+  readonly back: Link;
 }
 
 type Call = () => void;
@@ -59,7 +68,9 @@ export class SwarmWorld {
   readonly #options: SwarmWorldOptions;
   readonly #queue: EventQueue;
   readonly #network: Network;
-  readonly #todo: { readonly peer: SimulatedPeer; readonly input: SwarmInput }[] = [];
+  /** Facts that follow from a step that goes on, and whose they are. */
+  readonly #todo: SwarmInput[] = [];
+  readonly #todoOf: SimulatedPeer[] = [];
   #isStepping = false;
   #unfinished = 0;
 
@@ -184,13 +195,26 @@ export class SwarmWorld {
 
   /** Steps a peer with a fact, and with all that follows from it at once. */
   input(peer: SimulatedPeer, input: SwarmInput): void {
-    this.#todo.push({ peer, input });
-    if (this.#isStepping) return;
+    if (this.#isStepping) {
+      this.#follow(peer, input);
+      return;
+    }
     this.#isStepping = true;
-    for (let next = this.#todo.shift(); next !== undefined; next = this.#todo.shift()) {
-      if (next.peer.isUp) this.#step(next.peer, next.input);
+    if (peer.isUp) this.#step(peer, input);
+    for (let at = 0; at < this.#todo.length; at += 1) {
+      const next = this.#todoOf[at] as SimulatedPeer;
+      if (next.isUp) this.#step(next, this.#todo[at] as SwarmInput);
+    }
+    if (this.#todo.length > 0) {
+      this.#todo.length = 0;
+      this.#todoOf.length = 0;
     }
     this.#isStepping = false;
+  }
+
+  #follow(peer: SimulatedPeer, input: SwarmInput): void {
+    this.#todo.push(input);
+    this.#todoOf.push(peer);
   }
 
   #newMachine(plan: PeerPlan, salt: number): SwarmPeer {
@@ -244,7 +268,7 @@ export class SwarmWorld {
       case "store-block": {
         const { from, piece, offset, bytes } = effect;
         this.#store(peer, from, effect);
-        this.#todo.push({ peer, input: { kind: "block-stored", from, piece, offset, bytes } });
+        this.#follow(peer, { kind: "block-stored", from, piece, offset, bytes });
         return;
       }
       case "drop-block":
@@ -272,11 +296,13 @@ export class SwarmWorld {
       this.input(peer, { kind: "dial-failed", peer: target.plan.id });
       return;
     }
-    const there: Ends = { from: peer, to: target };
-    const back: Ends = { from: target, to: peer };
-    const [out, home] = this.#network.connect(peer.host, target.host, [there, back]);
-    peer.links.set(target.plan.id, { other: target, out, unsent: 0 });
-    target.links.set(peer.plan.id, { other: peer, out: home, unsent: 0 });
+    const [out, home] = this.#network.connect(peer.host, target.host);
+    const there: Link = { other: target, out, unsent: 0 };
+    const back: Link = { other: peer, out: home, unsent: 0 };
+    out.owner = { from: peer, to: target, there, back } satisfies Ends;
+    home.owner = { from: target, to: peer, there: back, back: there } satisfies Ends;
+    peer.links.set(target.plan.id, there);
+    target.links.set(peer.plan.id, back);
     this.input(target, { kind: "connected", peer: peer.plan.id, role: peer.plan.role });
     if (!peer.links.has(target.plan.id)) return;
     this.input(peer, { kind: "connected", peer: target.plan.id, role: target.plan.role });
@@ -298,11 +324,12 @@ export class SwarmWorld {
       const link = one.links.get(other.plan.id);
       if (link !== undefined) this.#network.close(link.out);
       one.links.delete(other.plan.id);
+      one.lastLink = undefined;
     }
   }
 
   #send(peer: SimulatedPeer, to: PeerId, message: Message): void {
-    const link = peer.links.get(to);
+    const link = linkTo(peer, to);
     if (link === undefined) return;
     const { conduct } = peer.plan;
     if (conduct === "leech" && TELLING.has(message.kind)) return;
@@ -310,7 +337,7 @@ export class SwarmWorld {
   }
 
   #sendBlock(peer: SimulatedPeer, to: PeerId, block: Block): void {
-    const link = peer.links.get(to);
+    const link = linkTo(peer, to);
     if (link === undefined) return;
     const { piece, offset, bytes } = block;
     const { conduct } = peer.plan;
@@ -320,32 +347,32 @@ export class SwarmWorld {
     if (isRefused) this.#send(peer, to, { kind: "refuse", piece, reason: "absent" });
     else this.#network.send(this.now, link.out, bytes, { kind: "block", piece, offset, bytes });
     if (this.#network.hasTaken(link.out)) {
-      this.#todo.push({ peer, input: { kind: "block-sent", to } });
+      this.#follow(peer, { kind: "block-sent", to });
     } else link.unsent += 1;
   }
 
   #drained(pipe: Pipe): void {
-    const { from, to } = pipe.owner as Ends;
-    const link = from.links.get(to.plan.id);
-    for (; link !== undefined && link.unsent > 0; link.unsent -= 1) {
-      this.input(from, { kind: "block-sent", to: to.plan.id });
+    const { from, to, there } = pipe.owner as Ends;
+    for (; pipe.isOpen && there.unsent > 0; there.unsent -= 1) {
+      this.input(from, { kind: "block-sent", to: to.id });
     }
   }
 
   #arrived(pipe: Pipe, message: Message): void {
-    const { from, to } = pipe.owner as Ends;
     if (!pipe.isOpen) return;
+    const { from, to, back } = pipe.owner as Ends;
+    to.lastLink = back;
     if (message.kind === "block") {
       this.#network.arrived(this.now, pipe, message.bytes);
       to.receivedBytes += message.bytes;
       if (from.plan.role === "relay") to.relayBytes += message.bytes;
     }
-    this.input(to, { kind: "received", from: from.plan.id, message });
+    this.input(to, { kind: "received", from: from.id, message });
   }
 
   #store(peer: SimulatedPeer, from: PeerId, { piece, offset, bytes }: Block): void {
     if (peer.held.has(piece)) throw new Error(`piece ${piece} is whole and written again`);
-    const isBad = this.#peer(from).plan.conduct === "corrupt";
+    const isBad = linkTo(peer, from)?.other.plan.conduct === "corrupt";
     if (!isBad && offset === 0 && bytes === this.#options.pieceBytes[piece]) return;
     const part = peer.parts.get(piece) ?? { bytes: 0, givers: new Set(), isBad: false };
     if (part.bytes !== offset) throw new Error(`piece ${piece} is written out of order`);
@@ -367,7 +394,7 @@ export class SwarmWorld {
     else if (giver !== undefined && others.length === 0) {
       peer.corrupt.set(giver, (peer.corrupt.get(giver) ?? 0) + 1);
     }
-    this.#todo.push({ peer, input: { kind: isBad ? "piece-corrupt" : "piece-verified", piece } });
+    this.#follow(peer, { kind: isBad ? "piece-corrupt" : "piece-verified", piece });
   }
 
   #hold(peer: SimulatedPeer, piece: number): void {

@@ -16,23 +16,28 @@ import type { Random } from "./random.ts";
 /** Fewer sources at a time could all be slow ones. */
 const SOURCES_MIN = 3;
 
+/** What `spread` is of a piece that only one neighbour has. */
+const COPIES_MIN = 2;
+
 /** What the policy looks at. */
 export interface AskingView {
   readonly random: Random;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
   /** Those of them with an offer that is not answered. */
   readonly offering: Neighbour[];
+  /** Those of them that were slow when last looked at. */
+  readonly slow: Neighbour[];
   readonly table: FetchTable;
   readonly pace: Pace;
-  /** Agents among the neighbours that have a piece. */
-  readonly agentCopies: Uint16Array;
+  /** Of a piece that is not here: twice the neighbours that have it. */
+  readonly spread: Readonly<Uint16Array>;
   /** Rows of the piece table. */
   readonly pieceCount: () => number;
 }
 
 /** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
 export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): void {
-  const { table, neighbours, offering, pace } = view;
+  const { table, neighbours, offering, slow, pace } = view;
   const windowBytes = ASKED_BYTES + PIPE_GAIN * pace.pipeBytes;
   const window = Math.min(OUTSTANDING_MAX, Math.ceil(windowBytes / pace.blockBytes));
   // What a relay offers it gives to nobody else: it is taken at once, beyond what else is asked.
@@ -40,20 +45,16 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
     const one = offering[at] as Neighbour;
     if (one.role === "relay") answer(view, one, now, effects);
   }
-  let sources = 0;
-  let owed = 0;
-  for (const one of table.sources) {
-    askBegun(view, one, window, now, effects);
-    if (one.requests.length === 0) continue;
-    sources += 1;
-    // What slow ones owe keeps nobody else from being asked.
-    if (!isSlow(one, now)) owed += one.requests.length;
+  if (table.unasked > 0) {
+    for (const one of table.sources) askBegun(view, one, window, now, effects);
   }
+  // What slow ones owe keeps nobody else from being asked.
+  let owed = table.outstanding;
+  for (const one of slow) owed -= one.requests.length;
   if (table.orphans.size > 0 && owed < window) owed += adopt(view, window, now, effects);
-  while (offering.length > 0 && (owed < window || sources < SOURCES_MIN)) {
+  while (offering.length > 0 && (owed < window || table.sources.length < SOURCES_MIN)) {
     const source = soonest(offering, now, true);
     if (source === undefined) break;
-    if (source.requests.length === 0) sources += 1;
     answer(view, source, now, effects);
     owed += askBegun(view, source, window, now, effects);
   }
@@ -68,7 +69,7 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
     }
   }
   // While pieces wait for a source there is enough to ask for besides what slow ones hold.
-  if (owed < window && (table.waiting.count === 0 || (sources > 0 && owed === 0))) {
+  if (owed < window && (table.waiting.count === 0 || (table.sources.length > 0 && owed === 0))) {
     takeOver(view, window, now, effects);
   }
 }
@@ -91,7 +92,7 @@ function answer(view: AskingView, source: Neighbour, now: Instant, effects: Swar
 }
 
 function rarestOf(
-  { table, agentCopies }: AskingView,
+  { table, spread }: AskingView,
   source: Neighbour,
   pieces: readonly number[],
   now: Instant,
@@ -99,7 +100,7 @@ function rarestOf(
   let rarest: number | undefined;
   let copiesLeast = Number.POSITIVE_INFINITY;
   for (const piece of pieces) {
-    const copies = agentCopies[piece] ?? 0;
+    const copies = spread[piece] ?? 0;
     if (copies >= copiesLeast || !table.waiting.has(piece)) continue;
     if (!isUsable(source, piece, now)) continue;
     rarest = piece;
@@ -153,10 +154,10 @@ function askBegun(
 
 /** The piece to ask of a source without an offer. */
 function choose(view: AskingView, source: Neighbour, now: Instant): number | undefined {
-  const { table, agentCopies, random } = view;
-  return rarestPiece(table.waiting, source.has, agentCopies, {
+  const { table, spread, random } = view;
+  return rarestPiece(table.waiting, source.has, spread, {
     start: Math.floor(random() * view.pieceCount()),
-    copiesMin: source.role === "agent" ? 1 : 0,
+    copiesMin: COPIES_MIN,
     isLeft: source.retryAt.size === 0 ? undefined : (one) => !isUsable(source, one, now),
   });
 }
@@ -177,16 +178,17 @@ function adopt(view: AskingView, window: number, now: Instant, effects: SwarmEff
 
 /** With nothing else to ask, brisk neighbours go on with what slow ones do not end. */
 function takeOver(view: AskingView, window: number, now: Instant, effects: SwarmEffect[]): void {
-  const { table, neighbours } = view;
-  for (const slow of [...table.sources]) {
-    if (!isSlow(slow, now)) continue;
-    for (const fetch of [...slow.fetching]) {
+  const { table, neighbours, slow } = view;
+  for (const source of [...table.sources]) {
+    if (!isSlow(source, now)) continue;
+    for (const fetch of [...source.fetching]) {
       const { piece } = fetch;
       if (!isAtRest(fetch)) continue;
       const brisk = briskWith(neighbours, piece, now);
       if (brisk === undefined) continue;
       table.orphan(fetch, effects);
-      noteSlow(slow);
+      noteSlow(source);
+      if (!slow.includes(source)) slow.push(source);
       table.assign(piece, brisk, effects);
       askBegun(view, brisk, window, now, effects);
     }

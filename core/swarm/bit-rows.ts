@@ -1,32 +1,35 @@
-// Sets of pieces whose bits lie side by side: a machine has several for each neighbour, and finds them in
-// a few long arrays sooner than in many short ones.
+// Sets of pieces whose bits lie side by side: a machine has two for each neighbour that mostly change
+// together, and finds them in a few long arrays sooner than in many short ones.
 import { Bitfield, WORDS_USUAL } from "./bitfield.ts";
 
-/** Sets of one array: 32 of 128 bytes are 4 KiB, a page. */
-const ROWS = 32;
+/** Pairs of one array: 16 of 256 bytes are 4 KiB, a page. */
+const PAIRS = 16;
 
-/** Lends sets, and lends again what came back. */
+/** Two sets whose words take turns. */
+export type BitPair = readonly [Bitfield, Bitfield];
+
+/** Lends pairs of sets, and lends again what came back. */
 export class BitRows {
   #words = new Uint32Array(0);
   #first = 0;
-  readonly #free: Bitfield[] = [];
+  readonly #free: BitPair[] = [];
 
-  /** An empty set. */
-  take(): Bitfield {
+  /** Two empty sets. */
+  take(): BitPair {
     const free = this.#free.pop();
     if (free !== undefined) return free;
     if (this.#first === this.#words.length) {
-      this.#words = new Uint32Array(ROWS * WORDS_USUAL);
+      this.#words = new Uint32Array(PAIRS * 2 * WORDS_USUAL);
       this.#first = 0;
     }
-    const field = new Bitfield(this.#words, this.#first);
-    this.#first += WORDS_USUAL;
-    return field;
+    const first = this.#first;
+    this.#first += 2 * WORDS_USUAL;
+    return [new Bitfield(this.#words, first, 2), new Bitfield(this.#words, first + 1, 2)];
   }
 
-  /** A set that nobody looks at any more. */
-  give(field: Bitfield): void {
-    field.clear();
-    this.#free.push(field);
+  /** Sets that nobody looks at any more. */
+  give(pair: BitPair): void {
+    for (const field of pair) field.clear();
+    this.#free.push(pair);
   }
 }

@@ -8,13 +8,15 @@ export const WORDS_USUAL = PIECES_TARGET / 32;
 export class Bitfield {
   #words: Uint32Array;
   #first: number;
+  #stride: number;
   #width = WORDS_USUAL;
   #count = 0;
 
-  /** Its words are zeros in an array that it may share with others (`bit-rows.ts`), from `first` on. */
-  constructor(words = new Uint32Array(WORDS_USUAL), first = 0) {
+  /** Its words are zeros in an array that it may share with others (`bit-rows.ts`): every `stride`th from `first` on. */
+  constructor(words = new Uint32Array(WORDS_USUAL), first = 0, stride = 1) {
     this.#words = words;
     this.#first = first;
+    this.#stride = stride;
   }
 
   /** Pieces in the set. */
@@ -22,14 +24,9 @@ export class Bitfield {
     return this.#count;
   }
 
-  /** The array that its bits are in, to be read only; another one when the set grows. */
-  get words(): Uint32Array {
-    return this.#words;
-  }
-
-  /** Place of its first word in that array. */
-  get first(): number {
-    return this.#first;
+  /** A word of its bits, below `width`. */
+  wordAt(word: number): number {
+    return this.#words[this.#first + word * this.#stride] as number;
   }
 
   /** How many words it has. */
@@ -40,14 +37,14 @@ export class Bitfield {
   has(piece: number): boolean {
     const word = piece >>> 5;
     if (word >= this.#width) return false;
-    return (((this.#words[this.#first + word] as number) >>> (piece & 31)) & 1) === 1;
+    return ((this.wordAt(word) >>> (piece & 31)) & 1) === 1;
   }
 
   /** Adds a piece; false when it was there, or is beyond PIECES_MAX. */
   add(piece: number): boolean {
     if (piece < 0 || piece >= PIECES_MAX) return false;
     if (piece >>> 5 >= this.#width) this.#grow();
-    const word = this.#first + (piece >>> 5);
+    const word = this.#first + (piece >>> 5) * this.#stride;
     const bit = 1 << (piece & 31);
     const bits = this.#words[word] as number;
     if ((bits & bit) !== 0) return false;
@@ -59,7 +56,7 @@ export class Bitfield {
   /** Takes a piece out; false when it was not there. */
   remove(piece: number): boolean {
     if (!this.has(piece)) return false;
-    const word = this.#first + (piece >>> 5);
+    const word = this.#first + (piece >>> 5) * this.#stride;
     this.#words[word] = (this.#words[word] as number) & ~(1 << (piece & 31));
     this.#count -= 1;
     return true;
@@ -67,7 +64,9 @@ export class Bitfield {
 
   /** Takes all pieces out. */
   clear(): void {
-    this.#words.fill(0, this.#first, this.#first + this.#width);
+    for (let word = 0; word < this.#width; word += 1) {
+      this.#words[this.#first + word * this.#stride] = 0;
+    }
     this.#count = 0;
   }
 
@@ -75,7 +74,7 @@ export class Bitfield {
   pieces(): number[] {
     const pieces: number[] = [];
     for (let word = 0; word < this.#width; word += 1) {
-      for (let bits = this.#words[this.#first + word] as number; bits !== 0; bits &= bits - 1) {
+      for (let bits = this.wordAt(word); bits !== 0; bits &= bits - 1) {
         pieces.push(word * 32 + 31 - Math.clz32(bits & -bits));
       }
     }
@@ -86,7 +85,7 @@ export class Bitfield {
   toBytes(): Uint8Array {
     const bytes = new Uint8Array(this.#width * 4);
     for (let at = 0; at < bytes.length; at += 1) {
-      bytes[at] = (this.#words[this.#first + (at >> 2)] as number) >>> (8 * (at & 3));
+      bytes[at] = this.wordAt(at >> 2) >>> (8 * (at & 3));
     }
     let end = bytes.length;
     while (end > 0 && bytes[end - 1] === 0) end -= 1;
@@ -95,9 +94,10 @@ export class Bitfield {
 
   #grow(): void {
     const words = new Uint32Array(PIECES_MAX / 32);
-    words.set(this.#words.subarray(this.#first, this.#first + this.#width));
+    for (let word = 0; word < this.#width; word += 1) words[word] = this.wordAt(word);
     this.#words = words;
     this.#first = 0;
+    this.#stride = 1;
     this.#width = words.length;
   }
 }

@@ -10,6 +10,7 @@ import { FetchTable } from "./fetch-table.ts";
 import { BRISK_MS_MAX, BUSY_MS, PIECE_RETRY_MS, REQUEST_MS_MAX, TIMED_OUT_MS } from "./limits.ts";
 import type { Block, PeerId, RefuseReason } from "./message.ts";
 import {
+  isSlow,
   type Neighbour,
   noteBlock,
   noteStored,
@@ -26,9 +27,9 @@ export interface DownloadsOptions {
   readonly random: Random;
   readonly alarm: Alarm;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
-  /** Agents among the neighbours that have a piece, kept here. */
-  readonly agentCopies: Uint16Array;
-  /** Hears of each change of them. */
+  /** Of a piece that is not here: twice the neighbours that have it. */
+  readonly spread: Readonly<Uint16Array>;
+  /** Hears of each change of what neighbours have. */
   readonly copied: (neighbour: Neighbour, piece: number, change: 1 | -1) => void;
   readonly pieceCount: () => number;
   readonly bytesOf: (piece: number) => number;
@@ -39,14 +40,20 @@ export class Downloads {
   readonly #table: FetchTable;
   readonly #pace = new Pace();
   readonly #offering: Neighbour[] = [];
+  readonly #slow: Neighbour[] = [];
   readonly #view: AskingView;
   #isPaused = false;
 
   constructor(options: DownloadsOptions) {
     this.#options = options;
     this.#table = new FetchTable(options);
-    const offering = this.#offering;
-    this.#view = { ...options, offering, table: this.#table, pace: this.#pace };
+    this.#view = {
+      ...options,
+      offering: this.#offering,
+      slow: this.#slow,
+      table: this.#table,
+      pace: this.#pace,
+    };
   }
 
   /** Makes missing pieces wait for a source. */
@@ -57,7 +64,7 @@ export class Downloads {
   /** Notes that a neighbour has a piece; false when that is no news. */
   noteHas(neighbour: Neighbour, piece: number): boolean {
     if (!neighbour.has.add(piece)) return false;
-    this.#countCopy(neighbour, piece, 1);
+    this.#options.copied(neighbour, piece, 1);
     neighbour.isDry = false;
     return true;
   }
@@ -90,6 +97,7 @@ export class Downloads {
     noteBlock(from, request, now);
     this.#pace.note(now, block.bytes, from.delayMs);
     from.storingSince = now;
+    this.#noteSpeed(now, from);
     fetch.arrived += block.bytes;
     const { piece, offset, bytes } = block;
     effects.push({ kind: "store-block", from: from.peer, piece, offset, bytes });
@@ -151,16 +159,15 @@ export class Downloads {
       from.pausedUntil = Math.max(from.pausedUntil, now + busyMs);
       this.#options.alarm.set(from.pausedUntil);
     }
-    if (reason === "absent" && from.has.remove(piece)) this.#countCopy(from, piece, -1);
+    if (reason === "absent" && from.has.remove(piece)) this.#options.copied(from, piece, -1);
   }
 
   /** A neighbour is gone: its pieces go to other sources. */
   lose(neighbour: Neighbour): void {
     this.#table.orphanAllOf(neighbour);
-    if (neighbour.offer !== undefined) {
-      this.#offering.splice(this.#offering.indexOf(neighbour), 1);
-    }
-    for (const piece of neighbour.has.pieces()) this.#countCopy(neighbour, piece, -1);
+    leave(this.#offering, neighbour);
+    leave(this.#slow, neighbour);
+    for (const piece of neighbour.has.pieces()) this.#options.copied(neighbour, piece, -1);
   }
 
   /** Takes the pieces from neighbours whose block is overdue; returns those neighbours. */
@@ -179,6 +186,7 @@ export class Downloads {
       neighbour.timeouts += 1;
       overdue.push(neighbour);
     }
+    for (const neighbour of this.#options.neighbours.values()) this.#noteSpeed(now, neighbour);
     return overdue;
   }
 
@@ -216,9 +224,16 @@ export class Downloads {
     }
   }
 
-  #countCopy(neighbour: Neighbour, piece: number, change: 1 | -1): void {
-    const { agentCopies, copied } = this.#options;
-    copied(neighbour, piece, change);
-    if (neighbour.role === "agent") agentCopies[piece] = (agentCopies[piece] ?? 0) + change;
+  /** Looks whether a neighbour is slow: when it gave a block, and when time alone may have made it so. */
+  #noteSpeed(now: Instant, neighbour: Neighbour): void {
+    const isKnown = this.#slow.includes(neighbour);
+    if (isSlow(neighbour, now) === isKnown) return;
+    if (isKnown) leave(this.#slow, neighbour);
+    else this.#slow.push(neighbour);
   }
+}
+
+function leave(list: Neighbour[], neighbour: Neighbour): void {
+  const at = list.indexOf(neighbour);
+  if (at >= 0) list.splice(at, 1);
 }

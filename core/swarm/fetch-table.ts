@@ -22,6 +22,7 @@ export class FetchTable {
   readonly #suspects = new Set<number>();
   readonly #sources: Neighbour[] = [];
   #outstanding = 0;
+  #unasked = 0;
 
   constructor(options: FetchTableOptions) {
     this.#options = options;
@@ -35,6 +36,11 @@ export class FetchTable {
   /** Neighbours that are the source of something. */
   get sources(): readonly Neighbour[] {
     return this.#sources;
+  }
+
+  /** Fetches with a source that are not asked to their end. */
+  get unasked(): number {
+    return this.#unasked;
   }
 
   /** Missing pieces without a source, begun or not. */
@@ -71,7 +77,7 @@ export class FetchTable {
     fetch.source = source.peer;
     if (source.fetching.length === 0) this.#sources.push(source);
     source.fetching.push(fetch);
-    if (!isAsked(fetch)) source.unasked += 1;
+    if (!isAsked(fetch)) this.#countUnasked(source, 1);
     this.#waiting.remove(piece);
     this.#orphans.delete(piece);
     return fetch;
@@ -83,7 +89,7 @@ export class FetchTable {
     const fetch = source.fetching.find((one) => !isAsked(one));
     if (fetch === undefined) return undefined;
     const { piece, offset, bytes } = nextBlock(fetch, bytesMax);
-    if (isAsked(fetch)) source.unasked -= 1;
+    if (isAsked(fetch)) this.#countUnasked(source, -1);
     const request = { piece, offset, bytes, sentAt: now };
     source.requests.push(request);
     this.#outstanding += 1;
@@ -148,6 +154,11 @@ export class FetchTable {
     return fetch;
   }
 
+  #countUnasked(source: Neighbour, change: 1 | -1): void {
+    source.unasked += change;
+    this.#unasked += change;
+  }
+
   #release(fetch: Fetch, effects?: SwarmEffect[]): void {
     const source =
       fetch.source === undefined ? undefined : this.#options.neighbours.get(fetch.source);
@@ -156,7 +167,7 @@ export class FetchTable {
     fetch.asked = fetch.arrived;
     if (source === undefined) return;
     source.fetching.splice(source.fetching.indexOf(fetch), 1);
-    if (!isAllAsked) source.unasked -= 1;
+    if (!isAllAsked) this.#countUnasked(source, -1);
     if (source.fetching.length === 0) this.#sources.splice(this.#sources.indexOf(source), 1);
     const givenUp = giveUp(source, fetch.piece);
     this.#outstanding -= givenUp;

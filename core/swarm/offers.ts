@@ -4,9 +4,7 @@
 // could give as well, and what is new spreads first. A relay tells agents of nothing but what it offers,
 // one piece each, and so gives each piece away once before it repeats itself.
 import type { Instant } from "../machine.ts";
-import { PIECES_MAX } from "../release/limits.ts";
 import type { Alarm } from "./alarm.ts";
-import type { BitRows } from "./bit-rows.ts";
 import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
 import {
@@ -38,7 +36,11 @@ export interface OffersOptions {
   readonly random: Random;
   readonly alarm: Alarm;
   readonly have: Bitfield;
-  readonly rows: BitRows;
+  /**
+   * Kept here: twice the neighbours with whom a piece is settled, and one where another relay goes first. Of
+   * pieces that are not here that is twice the neighbours that have them.
+   */
+  readonly spread: Uint16Array;
   readonly bytesOf: (piece: number) => number;
   /** Rows of the piece table. */
   readonly pieceCount: () => number;
@@ -55,8 +57,6 @@ export class Offers {
   #served: Listener[] = [];
   /** Of a relay's: what it gave a moment ago. */
   readonly #resting = new RestingPieces();
-  /** Twice the neighbours with whom a piece is settled, and one where another relay goes first. */
-  readonly #rank = new Uint16Array(PIECES_MAX);
   /** Bytes offered and not answered, and bytes of pieces taken and not asked for. */
   #openBytes = 0;
   #unaskedBytes = 0;
@@ -68,8 +68,9 @@ export class Offers {
     this.#turns = new Turns(options.neighboursMax);
   }
 
-  add(now: Instant, neighbour: Neighbour): void {
-    const listener = newListener(now, neighbour, this.#options.rows.take());
+  /** A neighbour connected; `settled` is empty, and kept here from now on. */
+  add(now: Instant, neighbour: Neighbour, settled: Bitfield): void {
+    const listener = newListener(now, neighbour, settled);
     this.#listeners[neighbour.place] = listener;
     this.#turns.add(neighbour.place);
     this.#turn(listener);
@@ -85,7 +86,6 @@ export class Offers {
     for (const piece of listener.settled.pieces()) {
       if (listener.doubted?.has(piece) !== true) this.#count(piece, -2);
     }
-    this.#options.rows.give(listener.settled);
     this.#unserve(listener);
   }
 
@@ -249,9 +249,9 @@ export class Offers {
   }
 
   #choose(now: Instant, { settled, givenAt }: Listener, count: number): number[] {
-    const { role, have, random, pieceCount, alarm } = this.#options;
+    const { role, have, spread, random, pieceCount, alarm } = this.#options;
     if (role === "relay") {
-      const pieces = rarestPieces(have, settled, this.#rank, 0, count);
+      const pieces = rarestPieces(have, settled, spread, 0, count);
       // Who got nothing for a while has nobody that passes anything on.
       if (givenAt + PASS_ON_MS <= now) return pieces;
       const fresh = pieces.filter((piece) => !this.#resting.has(piece));
@@ -261,7 +261,7 @@ export class Offers {
       return fresh;
     }
     const start = Math.floor(random() * pieceCount());
-    return rarestPieces(have, settled, this.#rank, start, count * OFFERED_PIECES);
+    return rarestPieces(have, settled, spread, start, count * OFFERED_PIECES);
   }
 
   /** Pieces of a relay rest once they are given. */
@@ -322,7 +322,8 @@ export class Offers {
   }
 
   #count(piece: number, change: number): void {
-    this.#rank[piece] = (this.#rank[piece] ?? 0) + change;
+    const { spread } = this.#options;
+    spread[piece] = (spread[piece] ?? 0) + change;
   }
 
   /** Pieces that one offer gives, so that its bytes are about as many; those of a pack are alike. */

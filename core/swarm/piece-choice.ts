@@ -17,8 +17,6 @@ export function rarestPiece(
     readonly isLeft?: ((piece: number) => boolean) | undefined;
   },
 ): number | undefined {
-  const wanted = waiting.words;
-  const held = has.words;
   const words = Math.min(waiting.width, has.width);
   const { start, copiesMin, isLeft } = options;
   const first = (start >>> 5) % words;
@@ -28,7 +26,7 @@ export function rarestPiece(
   // The first word comes twice: its bits from the start on, and at the end those before.
   for (let turn = 0; turn <= words; turn += 1) {
     const word = first + turn < words ? first + turn : first + turn - words;
-    let bits = (wanted[waiting.first + word] as number) & (held[has.first + word] as number);
+    let bits = waiting.wordAt(word) & has.wordAt(word);
     if (turn === 0) bits &= after;
     else if (turn === words) bits &= ~after;
     while (bits !== 0) {
@@ -55,8 +53,6 @@ export function rarestPieces(
   start: number,
   count: number,
 ): number[] {
-  const held = have.words;
-  const done = settled.words;
   const words = have.width;
   const first = (start >>> 5) % words;
   const after = -1 << (start & 31);
@@ -64,8 +60,8 @@ export function rarestPieces(
   let rankMax = Number.POSITIVE_INFINITY;
   for (let turn = 0; turn <= words; turn += 1) {
     const word = first + turn < words ? first + turn : first + turn - words;
-    const left = word < settled.width ? ~(done[settled.first + word] as number) : -1;
-    let bits = (held[have.first + word] as number) & left;
+    const left = word < settled.width ? ~settled.wordAt(word) : -1;
+    let bits = have.wordAt(word) & left;
     if (turn === 0) bits &= after;
     else if (turn === words) bits &= ~after;
     while (bits !== 0) {

@@ -5,7 +5,7 @@ import type { Instant, Machine } from "../machine.ts";
 import { PIECES_MAX } from "../release/limits.ts";
 import { Alarm } from "./alarm.ts";
 import { Announcing } from "./announcing.ts";
-import { BitRows } from "./bit-rows.ts";
+import { type BitPair, BitRows } from "./bit-rows.ts";
 import { piecesOf } from "./bitfield.ts";
 import { Downloads } from "./downloads.ts";
 import { whomToEvict } from "./eviction.ts";
@@ -32,7 +32,8 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   readonly #alarm = new Alarm();
   readonly #pieces = new OwnPieces();
   readonly #neighbours = new Map<PeerId, Neighbour>();
-  readonly #places: (Neighbour | undefined)[] = [];
+  /** The sets of whom is at each place. */
+  readonly #places: (BitPair | undefined)[] = [];
   readonly #rows = new BitRows();
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
@@ -42,7 +43,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
 
   constructor(options: SwarmPeerOptions) {
     const random = seededRandom(options.seed);
-    const agentCopies = new Uint16Array(PIECES_MAX);
+    const spread = new Uint16Array(PIECES_MAX);
     const alarm = this.#alarm;
     const bytesOf = (piece: number) => this.#pieces.bytesOf(piece);
     this.#role = options.role;
@@ -55,7 +56,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       random,
       alarm,
       have: this.#pieces.have,
-      rows: this.#rows,
+      spread,
       bytesOf,
       pieceCount: () => this.#pieces.count,
       isOurs: (piece) => options.role === "agent" || this.#isShareOf(options.peer, piece),
@@ -64,7 +65,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       random,
       alarm,
       neighbours: this.#neighbours,
-      agentCopies,
+      spread,
       copied: (neighbour, piece, change) => this.#offers.copied(neighbour, piece, change),
       pieceCount: () => this.#pieces.count,
       bytesOf,
@@ -215,11 +216,13 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     }
     let place = 0;
     while (this.#places[place] !== undefined) place += 1;
-    const neighbour = newNeighbour(now, place, { peer, role, has: this.#rows.take() });
-    this.#places[place] = neighbour;
+    const sets = this.#rows.take();
+    const [has, settled] = sets;
+    const neighbour = newNeighbour(now, place, { peer, role, has });
+    this.#places[place] = sets;
     this.#neighbours.set(peer, neighbour);
     this.#uploads.add(neighbour);
-    this.#offers.add(now, neighbour);
+    this.#offers.add(now, neighbour, settled);
     if (this.#role === "relay" && role === "agent") return;
     this.#announcing.add(peer);
     if (this.#pieces.have.count === 0) return;
@@ -251,8 +254,9 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#offers.remove(neighbour);
     this.#announcing.remove(peer);
     this.#neighbours.delete(peer);
+    const sets = this.#places[neighbour.place];
     this.#places[neighbour.place] = undefined;
-    this.#rows.give(neighbour.has);
+    if (sets !== undefined) this.#rows.give(sets);
     this.#roster.disconnected(now, peer);
     this.#downloads.ask(now, effects);
   }
