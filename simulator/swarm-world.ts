@@ -5,9 +5,10 @@ import type { Instant } from "../core/machine.ts";
 import type { SwarmEffect, SwarmInput } from "../core/swarm/facts.ts";
 import type { Block, Message, PeerId } from "../core/swarm/message.ts";
 import { SwarmPeer } from "../core/swarm/swarm-peer.ts";
-import { claimsAll } from "./conduct.ts";
+import { claimsAll, isTelling } from "./conduct.ts";
 import { EventQueue } from "./event-queue.ts";
 import { type Host, Network, newHost, type Pipe } from "./network.ts";
+import { compare, store } from "./simulated-disk.ts";
 import {
   isWaited,
   type Link,
@@ -20,9 +21,6 @@ import { TraceHash } from "./trace-hash.ts";
 
 /** Round trips until a connection has carried both hellos. */
 const SET_UP_ROUND_TRIPS = 2;
-
-/** Messages that tell what a peer has. */
-const TELLING: ReadonlySet<Message["kind"]> = new Set(["have", "bitfield", "offer"]);
 
 const KINDS = {
   served: 0,
@@ -267,7 +265,7 @@ export class SwarmWorld {
         return;
       case "store-block": {
         const { from, piece, offset, bytes } = effect;
-        this.#store(peer, from, effect);
+        store(peer, from, effect, this.#options.pieceBytes[piece] ?? 0);
         this.#follow(peer, { kind: "block-stored", from, piece, offset, bytes });
         return;
       }
@@ -331,8 +329,7 @@ export class SwarmWorld {
   #send(peer: SimulatedPeer, to: PeerId, message: Message): void {
     const link = linkTo(peer, to);
     if (link === undefined) return;
-    const { conduct } = peer.plan;
-    if (conduct === "leech" && TELLING.has(message.kind)) return;
+    if (peer.plan.conduct === "leech" && isTelling(message)) return;
     this.#network.send(this.now, link.out, 0, message);
   }
 
@@ -370,30 +367,9 @@ export class SwarmWorld {
     this.input(to, { kind: "received", from: from.id, message });
   }
 
-  #store(peer: SimulatedPeer, from: PeerId, { piece, offset, bytes }: Block): void {
-    if (peer.held.has(piece)) throw new Error(`piece ${piece} is whole and written again`);
-    const isBad = linkTo(peer, from)?.other.plan.conduct === "corrupt";
-    if (!isBad && offset === 0 && bytes === this.#options.pieceBytes[piece]) return;
-    const part = peer.parts.get(piece) ?? { bytes: 0, givers: new Set(), isBad: false };
-    if (part.bytes !== offset) throw new Error(`piece ${piece} is written out of order`);
-    peer.parts.set(piece, part);
-    part.bytes += bytes;
-    part.givers.add(from);
-    part.isBad ||= isBad;
-  }
-
   #finish(peer: SimulatedPeer, piece: number): void {
-    const part = peer.parts.get(piece);
-    peer.parts.delete(piece);
-    if (part !== undefined && part.bytes !== this.#options.pieceBytes[piece]) {
-      throw new Error(`piece ${piece} is compared when ${part.bytes} bytes of it are stored`);
-    }
-    const isBad = part?.isBad === true;
-    const [giver, ...others] = part?.givers ?? [];
+    const isBad = compare(peer, piece, this.#options.pieceBytes[piece] ?? 0);
     if (!isBad) this.#hold(peer, piece);
-    else if (giver !== undefined && others.length === 0) {
-      peer.corrupt.set(giver, (peer.corrupt.get(giver) ?? 0) + 1);
-    }
     this.#follow(peer, { kind: isBad ? "piece-corrupt" : "piece-verified", piece });
   }
 
