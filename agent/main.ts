@@ -10,6 +10,7 @@ import { measureSwarms } from "../runtime/peer/swarm-metrics.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
 import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
 import { iceServer } from "../runtime/webrtc/ice-server.ts";
@@ -21,7 +22,7 @@ import { Agent } from "./agent.ts";
 const PIECE_CACHE_BYTES = 512 * 1024 * 1024;
 const LABELS_MAX = 64;
 
-interface Flags {
+interface Flags extends RateFlags {
   readonly join: readonly string[];
   readonly region: string;
   readonly root: string;
@@ -37,7 +38,7 @@ interface Flags {
   readonly metricsPort?: number;
 }
 
-const flags = new Command("millrace agent")
+const flags = rateLimits(new Command("millrace agent"))
   .description("Keeps this machine running what the control plane says.")
   .requiredOption("--join <host:port,...>", "control planes or relays to begin with", addresses)
   .requiredOption("--region <name>", "region this machine is in")
@@ -81,6 +82,8 @@ const node = await SwarmNode.listen({
   ...(isListening && listenAddress(flags.listen, flags.insecure)),
   advertise: flags.advertise,
   transports: calls === undefined ? [] : [calls],
+  upLimit: flags.upLimit,
+  downLimit: flags.downLimit,
   log,
 });
 measureSwarms(node);

@@ -11,6 +11,7 @@ import { measureSwarms } from "../runtime/peer/swarm-metrics.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
 import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
@@ -22,7 +23,7 @@ import { Relay } from "./relay.ts";
 /** Agents of one relay, by default: a region of 20,000 on one of two, should the other be gone. */
 const CAPACITY_DEFAULT = 20_000;
 
-interface Flags {
+interface Flags extends RateFlags {
   readonly controlplane: string;
   readonly region: string;
   readonly root: string;
@@ -37,7 +38,7 @@ interface Flags {
   readonly insecure: boolean;
 }
 
-const flags = new Command("millrace relay")
+const flags = rateLimits(new Command("millrace relay"))
   .description("Serve a region: mirror packs, seed them, forward commands, sum up reports.")
   .version(VERSION)
   .requiredOption("--controlplane <host:port,...>", "control planes to connect to")
@@ -94,6 +95,8 @@ async function run(): Promise<void> {
     role: "relay",
     ...swarm,
     transports,
+    upLimit: flags.upLimit,
+    downLimit: flags.downLimit,
     log,
   });
   measureSwarms(node);

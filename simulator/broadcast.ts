@@ -4,11 +4,11 @@ import type { Instant } from "../core/machine.ts";
 import { type Random, seededRandom } from "../core/swarm/random.ts";
 import type { Conduct } from "./conduct.ts";
 import { introduceAll, introduceSome } from "./introductions.ts";
-import type { SimulatedPeer } from "./simulated-peer.ts";
+import type { PeerPlan, SimulatedPeer } from "./simulated-peer.ts";
 import { SwarmWorld } from "./swarm-world.ts";
 
 /** Bytes a millisecond of one Mbit/s. */
-const MBIT = 125;
+export const MBIT = 125;
 /** A run that takes so many times the bound has failed. */
 const RATIO_MAX = 20;
 
@@ -32,6 +32,11 @@ export interface BroadcastPlan {
   /** Share of the peers that misbehaves, and how, in turn. */
   readonly hostile: number;
   readonly conducts: readonly Conduct[];
+  /** What machines are held to; left out: no limit. */
+  readonly upLimitMbit?: number;
+  readonly downLimitMbit?: number;
+  /** Every how manieth peer they hold; left out: every one, and the seed. */
+  readonly limitedEvery?: number;
   readonly seed: number;
 }
 
@@ -125,10 +130,18 @@ export class Broadcast {
       upRate: plan.seedMbit * MBIT,
       downRate: mbit * MBIT,
       seeds: true,
+      ...(plan.limitedEvery === undefined && limitsOf(plan)),
     });
     for (let index = 0; index < peers; index += 1) this.first.push(this.#join(`a${index}`, index));
     const rates = this.first.map(({ host }) => host.upRate);
-    this.boundMs = boundMs(pieces * pieceBytes, plan.seedMbit * MBIT, mbit * MBIT, rates);
+    const { upLimitMbit = Infinity, downLimitMbit = Infinity } = plan;
+    const limit = upLimitMbit * MBIT;
+    this.boundMs = boundMs(
+      pieces * pieceBytes,
+      Math.min(limit, plan.seedMbit * MBIT),
+      Math.min(downLimitMbit, mbit) * MBIT,
+      rates.map((rate) => Math.min(limit, rate)),
+    );
     if (plan.degree >= peers) introduceAll(this.world, [this.seed, ...this.first]);
     else introduceSome(this.world, this.seed, this.first, plan.degree, this.#random);
     this.#planLosses();
@@ -161,13 +174,20 @@ export class Broadcast {
   }
 
   #join(id: string, index: number): SimulatedPeer {
-    const { mbit, slowEvery, hostile, conducts, peers } = this.#plan;
+    const { mbit, slowEvery, hostile, conducts, peers, limitedEvery = 1 } = this.#plan;
     const isSlow = slowEvery > 0 && index % slowEvery === 0;
     const upRate = (isSlow ? mbit / 4 : mbit) * MBIT;
     // The last of the peers are the hostile ones, so that every share of them adds to a smaller one.
     const isHostile = index >= peers * (1 - hostile);
     const conduct = isHostile ? conducts[index % conducts.length] : undefined;
-    return this.world.join({ id, role: "agent", upRate, downRate: mbit * MBIT, conduct });
+    return this.world.join({
+      id,
+      role: "agent",
+      upRate,
+      downRate: mbit * MBIT,
+      conduct,
+      ...(index % limitedEvery === 0 && limitsOf(this.#plan)),
+    });
   }
 
   #planLosses(): void {
@@ -199,6 +219,12 @@ export class Broadcast {
       }
     }
   }
+}
+
+/** Bytes a millisecond. */
+function limitsOf(plan: BroadcastPlan): Pick<PeerPlan, "upLimit" | "downLimit"> {
+  const rateOf = (mbit: number | undefined) => (mbit === undefined ? undefined : mbit * MBIT);
+  return { upLimit: rateOf(plan.upLimitMbit), downLimit: rateOf(plan.downLimitMbit) };
 }
 
 function tookMs({ wholeAt, startedAt }: SimulatedPeer): Instant | undefined {

@@ -3,7 +3,8 @@
 import type { Instant } from "../core/machine.ts";
 import { Bitfield } from "../core/swarm/bitfield.ts";
 import type { PeerId, PeerRole } from "../core/swarm/message.ts";
-import type { SwarmPeer } from "../core/swarm/swarm-peer.ts";
+import { RateLimit } from "../core/swarm/rate-limit.ts";
+import { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import type { Conduct } from "./conduct.ts";
 import type { Host, Pipe } from "./network.ts";
 
@@ -13,6 +14,9 @@ export interface PeerPlan {
   /** Bytes a millisecond. */
   readonly upRate: number;
   readonly downRate: number;
+  /** Bytes a millisecond that its machine is held to; left out: what its NIC takes. */
+  readonly upLimit?: number | undefined;
+  readonly downLimit?: number | undefined;
   readonly conduct?: Conduct;
   /** It starts with every piece. */
   readonly seeds?: boolean;
@@ -86,6 +90,15 @@ export function newSimulatedPeer(
 /** The connection to a peer; undefined when there is none. */
 export function linkTo({ lastLink, links }: SimulatedPeer, id: PeerId): Link | undefined {
   return lastLink !== undefined && lastLink.other.id === id ? lastLink : links.get(id);
+}
+
+/** A machine as a process would start it. */
+export function newMachine({ id, role, upLimit, downLimit }: PeerPlan, seed: number): SwarmPeer {
+  return new SwarmPeer({
+    ...{ peer: id, role, seed },
+    upLimit: upLimit === undefined ? undefined : new RateLimit(upLimit),
+    downLimit: downLimit === undefined ? undefined : new RateLimit(downLimit),
+  });
 }
 
 /** The swarm is whole when these are. */

@@ -4,7 +4,7 @@
 import type { Instant } from "../core/machine.ts";
 import type { SwarmEffect, SwarmInput } from "../core/swarm/facts.ts";
 import type { Block, Message, PeerId } from "../core/swarm/message.ts";
-import { SwarmPeer } from "../core/swarm/swarm-peer.ts";
+import type { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import { claimsAll, isTelling } from "./conduct.ts";
 import { EventQueue } from "./event-queue.ts";
 import { type Host, Network, newHost, type Pipe } from "./network.ts";
@@ -13,6 +13,7 @@ import {
   isWaited,
   type Link,
   linkTo,
+  newMachine,
   newSimulatedPeer,
   type PeerPlan,
   type SimulatedPeer,
@@ -217,7 +218,7 @@ export class SwarmWorld {
 
   #newMachine(plan: PeerPlan, salt: number): SwarmPeer {
     const seed = Math.imul(this.#options.seed + 1, 0x9e3779b1) + Math.imul(salt + 1, 0x85ebca6b);
-    return new SwarmPeer({ peer: plan.id, role: plan.role, seed });
+    return newMachine(plan, seed);
   }
 
   #start(peer: SimulatedPeer): void {

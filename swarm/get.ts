@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { SwarmLog } from "../runtime/peer/swarm.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
+import type { RateFlags } from "../runtime/program/rate-limits.ts";
 import { Fetching } from "./fetching.ts";
 import { type ListenFlags, type OwnAddress, ownAddress } from "./own-address.ts";
 import { type Report, sumOf, tellProgress } from "./report.ts";
@@ -15,7 +16,7 @@ import { tableDigest } from "./table-proof.ts";
 import { stateFolder, TargetFile } from "./target-file.ts";
 import type { Ticket } from "./ticket.ts";
 
-export interface GetOptions extends ListenFlags {
+export interface GetOptions extends ListenFlags, RateFlags {
   readonly tickets: readonly Ticket[];
   readonly out: string;
   /** Address to ask instead of the tickets' seeds: of a seed, or of another who has the table. */
@@ -119,10 +120,11 @@ async function isThere(ticket: Ticket, out: string): Promise<boolean> {
   }
 }
 
-async function listen({ log, listen: text }: GetOptions, address: OwnAddress): Promise<SwarmNode> {
+async function listen(options: GetOptions, address: OwnAddress): Promise<SwarmNode> {
+  const { log, listen: text, upLimit, downLimit } = options;
   const peerId = `get-${randomBytes(6).toString("hex")}`;
   try {
-    return await SwarmNode.listen({ peerId, role: "agent", ...address, log });
+    return await SwarmNode.listen({ peerId, role: "agent", ...address, upLimit, downLimit, log });
   } catch (error) {
     const what = `cannot listen on ${text ?? address.host}: ${(error as Error).message}`;
     throw new CommandError(EXIT.error, what);

@@ -3,6 +3,7 @@
 import { Command, type CommanderError, InvalidArgumentError } from "commander";
 import type { SwarmLog } from "../runtime/peer/swarm.ts";
 import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
+import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
 import { parseDuration } from "../runtime/recipe/duration.ts";
 import { VERSION } from "../runtime/version.ts";
 import { get } from "./get.ts";
@@ -15,7 +16,7 @@ const TIME_MS_MAX = 2 ** 31 - 1;
 
 const SILENT: SwarmLog = { debug: () => {}, info: () => {}, warn: () => {} };
 
-interface AnyFlags {
+interface AnyFlags extends RateFlags {
   readonly listen?: string;
   readonly advertise?: string;
   readonly seedFor?: number;
@@ -41,7 +42,7 @@ interface GetFlags extends AnyFlags {
 
 /** Flags of both commands. */
 function swarmCommand(name: string): Command {
-  return new Command(name)
+  return rateLimits(new Command(name))
     .exitOverride(exit)
     .option("--advertise <host:port>", "what others are told, where --listen is a wildcard")
     .option("--json", "one JSON object a line", false);

@@ -6,6 +6,7 @@ import { basename, join, resolve } from "node:path";
 import type { SwarmLog } from "../runtime/peer/swarm.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
+import type { RateFlags } from "../runtime/program/rate-limits.ts";
 import { type ListenFlags, type OwnAddress, ownAddress } from "./own-address.ts";
 import { type Report, sumOf, tellProgress } from "./report.ts";
 import { SeededFile } from "./seeded-file.ts";
@@ -13,7 +14,7 @@ import { Seeding } from "./seeding.ts";
 import { endOf } from "./start-signal.ts";
 import { nameFault } from "./ticket.ts";
 
-export interface SeedOptions extends ListenFlags {
+export interface SeedOptions extends ListenFlags, RateFlags {
   readonly files: readonly string[];
   /** Where the ticket is written; of several files the folder of their tickets. */
   readonly ticket: string;
@@ -79,10 +80,11 @@ function ticketOf({ files, ticket }: SeedOptions, name: string): string {
   return join(ticket, `${name}.ticket`);
 }
 
-async function listen({ listen: text, log }: SeedOptions, address: OwnAddress): Promise<SwarmNode> {
+async function listen(options: SeedOptions, address: OwnAddress): Promise<SwarmNode> {
+  const { listen: text, log, upLimit, downLimit } = options;
   const peerId = `seed-${randomBytes(6).toString("hex")}`;
   try {
-    return await SwarmNode.listen({ peerId, role: "relay", ...address, log });
+    return await SwarmNode.listen({ peerId, role: "relay", ...address, upLimit, downLimit, log });
   } catch (error) {
     throw new CommandError(EXIT.error, `cannot listen on ${text}: ${(error as Error).message}`);
   }

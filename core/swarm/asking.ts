@@ -3,6 +3,7 @@
 // `piece-choice.ts`; what is under way is the table's (`fetch-table.ts`).
 
 import type { Instant } from "../machine.ts";
+import type { Alarm } from "./alarm.ts";
 import type { SwarmEffect } from "./facts.ts";
 import { isAtRest } from "./fetch.ts";
 import type { FetchTable } from "./fetch-table.ts";
@@ -12,6 +13,7 @@ import { isSlow, isUsable, type Neighbour, noteSlow } from "./neighbour.ts";
 import type { Pace } from "./pace.ts";
 import { rarestPiece } from "./piece-choice.ts";
 import type { Random } from "./random.ts";
+import type { RateLimit } from "./rate-limit.ts";
 
 /** Fewer sources at a time could all be slow ones. */
 const SOURCES_MIN = 3;
@@ -22,6 +24,8 @@ const COPIES_MIN = 2;
 /** What the policy looks at. */
 export interface AskingView {
   readonly random: Random;
+  readonly alarm: Alarm;
+  readonly limit: RateLimit | undefined;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
   /** Those of them with an offer that is not answered. */
   readonly offering: Neighbour[];
@@ -37,6 +41,7 @@ export interface AskingView {
 
 /** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
 export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): void {
+  if (!isOpen(view, now)) return;
   const { table, neighbours, offering, slow, pace } = view;
   const windowBytes = ASKED_BYTES + PIPE_GAIN * pace.pipeBytes;
   const window = Math.min(OUTSTANDING_MAX, Math.ceil(windowBytes / pace.blockBytes));
@@ -53,12 +58,13 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
   for (const one of slow) owed -= one.requests.length;
   if (table.orphans.size > 0 && owed < window) owed += adopt(view, window, now, effects);
   while (offering.length > 0 && (owed < window || table.sources.length < SOURCES_MIN)) {
+    if (!isOpen(view, now)) break;
     const source = soonest(offering, now, true);
     if (source === undefined) break;
     answer(view, source, now, effects);
     owed += askBegun(view, source, window, now, effects);
   }
-  while (owed === 0) {
+  while (owed === 0 && isOpen(view, now)) {
     const source = soonest(neighbours.values(), now, false);
     if (source === undefined) break;
     const piece = choose(view, source, now);
@@ -72,6 +78,17 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
   if (owed < window && (table.waiting.count === 0 || (table.sources.length > 0 && owed === 0))) {
     takeOver(view, window, now, effects);
   }
+}
+
+/** False when the limit says later: nobody is asked, and no offer answered, before the alarm. */
+function isOpen(view: AskingView, now: Instant): boolean {
+  const { limit, table, alarm } = view;
+  if (limit === undefined) return true;
+  // Who has nothing to ask for takes no turn from others.
+  if (table.waiting.count === 0 && table.unasked === 0) return true;
+  const waitsUntil = limit.waitsUntil(now, view);
+  if (waitsUntil !== undefined) alarm.set(waitsUntil);
+  return waitsUntil === undefined;
 }
 
 /** Takes the rarest of the pieces that a neighbour offers, or says that we need none of them. */
@@ -135,16 +152,19 @@ function soonest(
 
 /** Asks a source for blocks of what it gives us until it owes us a window; returns how many more. */
 function askBegun(
-  { table, pace }: AskingView,
+  view: AskingView,
   source: Neighbour,
   window: number,
   now: Instant,
   effects: SwarmEffect[],
 ): number {
+  const { table, pace, limit } = view;
   const { length } = source.requests;
-  while (mayAsk(source, now) && source.requests.length < window) {
+  while (source.unasked > 0 && mayAsk(source, now) && source.requests.length < window) {
+    if (!isOpen(view, now)) break;
     const block = table.ask(source, pace.blockBytes, now);
     if (block === undefined) break;
+    limit?.take(now, block.bytes, view);
     const { piece, offset, bytes } = block;
     const message = { kind: "request", piece, offset, bytes } as const;
     effects.push({ kind: "send", to: source.peer, message });
@@ -167,7 +187,7 @@ function adopt(view: AskingView, window: number, now: Instant, effects: SwarmEff
   const { table, neighbours } = view;
   let asked = 0;
   for (const piece of [...table.orphans]) {
-    if (asked >= window) break;
+    if (asked >= window || !isOpen(view, now)) break;
     const brisk = briskWith(neighbours, piece, now);
     if (brisk === undefined) continue;
     table.assign(piece, brisk, effects);

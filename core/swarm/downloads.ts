@@ -20,12 +20,14 @@ import {
 } from "./neighbour.ts";
 import { Pace } from "./pace.ts";
 import type { Random } from "./random.ts";
+import type { RateLimit } from "./rate-limit.ts";
 
 const GOT = { kind: "got" } as const;
 
 export interface DownloadsOptions {
   readonly random: Random;
   readonly alarm: Alarm;
+  readonly limit: RateLimit | undefined;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
   /** Of a piece that is not here: twice the neighbours that have it. */
   readonly spread: Readonly<Uint16Array>;

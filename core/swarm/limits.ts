@@ -65,6 +65,8 @@ export const HAVE_MS = 100;
 export const HAVE_PIECES = 8;
 /** Bytes waiting here or offered, beyond those that leave while an offer is answered: five usual pieces. */
 export const OFFERED_BYTES = 1280 * 1024;
+/** Where a limit lets less go in this time, so much: what those above take at 100 Mbit/s. */
+export const OFFERED_MS = 105;
 /** Bytes on their way to all, beyond those that the wire holds: some on the uplink, the rest at downlinks. */
 export const FLYING_BYTES = ASKED_BYTES;
 /** So few where blocks wait for longer than below: some leave, some are next. */

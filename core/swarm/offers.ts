@@ -161,7 +161,7 @@ export class Offers {
     const ahead = Math.min(OUTSTANDING_MAX * blockBytes, (PIPE_GAIN * pipeBytes) / this.#taken);
     // Who takes a large piece asks for the rest of it little by little: one more is offered beside it.
     const large = Math.max(0, this.#options.bytesOf(0) - OFFERED_BYTES);
-    const openMax = ahead + large + Math.min(OFFERED_BYTES - waitingBytes, roomBytes);
+    const openMax = ahead + large + Math.min(uploads.offeredBytes - waitingBytes, roomBytes);
     while (this.#openBytes + this.#unaskedBytes < openMax) {
       const place = this.#turns.next(this.#options.have.count);
       if (place === undefined) return;

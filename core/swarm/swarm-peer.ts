@@ -16,6 +16,7 @@ import { type Neighbour, newNeighbour } from "./neighbour.ts";
 import { Offers } from "./offers.ts";
 import { OwnPieces } from "./own-pieces.ts";
 import { seededRandom } from "./random.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import { isShareOf } from "./relay-share.ts";
 import { Roster } from "./roster.ts";
 import { Uploads } from "./uploads.ts";
@@ -24,6 +25,9 @@ export interface SwarmPeerOptions {
   readonly peer: PeerId;
   readonly role: PeerRole;
   readonly seed: number;
+  /** Of blocks that leave and that are asked for; all swarms of a process share one each. */
+  readonly upLimit?: RateLimit | undefined;
+  readonly downLimit?: RateLimit | undefined;
 }
 
 export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
@@ -49,7 +53,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#role = options.role;
     this.#neighboursMax = options.role === "relay" ? RELAY_NEIGHBOURS_MAX : NEIGHBOURS_MAX;
     this.#roster = new Roster({ self: options.peer, role: options.role, random, alarm });
-    this.#uploads = new Uploads(alarm);
+    this.#uploads = new Uploads(alarm, options.upLimit);
     this.#offers = new Offers({
       role: options.role,
       neighboursMax: this.#neighboursMax,
@@ -64,6 +68,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#downloads = new Downloads({
       random,
       alarm,
+      limit: options.downLimit,
       neighbours: this.#neighbours,
       spread,
       copied: (neighbour, piece, change) => this.#offers.copied(neighbour, piece, change),

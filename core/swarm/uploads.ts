@@ -7,6 +7,8 @@ import { Bitfield } from "./bitfield.ts";
 import { Flight } from "./flight.ts";
 import {
   BRISK_MS_MAX,
+  OFFERED_BYTES,
+  OFFERED_MS,
   QUEUED_BYTES_MAX,
   QUEUED_PER_NEIGHBOUR_MAX,
   SEND_MS_MAX,
@@ -17,6 +19,7 @@ import {
 } from "./limits.ts";
 import type { Block } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
+import type { RateLimit } from "./rate-limit.ts";
 
 interface QueuedBlock extends Block {
   /** Place in the order of requests. */
@@ -45,6 +48,7 @@ interface Queue {
 
 export class Uploads {
   readonly #alarm: Alarm;
+  readonly #limit: RateLimit | undefined;
   /** By the neighbour's place. */
   readonly #queues: (Queue | undefined)[] = [];
   /** Those with blocks queued. */
@@ -59,13 +63,19 @@ export class Uploads {
   readonly #flight = new Flight();
   #asked = 0;
 
-  constructor(alarm: Alarm) {
+  constructor(alarm: Alarm, limit?: RateLimit) {
     this.#alarm = alarm;
+    this.#limit = limit;
   }
 
   /** Bytes queued or being handed to connections, for all but the stalled. */
   get waitingBytes(): number {
     return this.#queuedBytes + this.#sending * this.blockBytes;
+  }
+
+  /** Bytes that may wait here or be offered, beyond those that leave while an offer is answered. */
+  get offeredBytes(): number {
+    return Math.min(OFFERED_BYTES, OFFERED_MS * (this.#limit?.rate ?? Number.POSITIVE_INFINITY));
   }
 
   /** Bytes that may be on their way beyond those that are. */
@@ -149,7 +159,7 @@ export class Uploads {
     queue.refused?.remove(piece);
   }
 
-  /** Takes the next block to send; undefined when there is none or enough are on their way. */
+  /** Takes the next block to send; undefined when there is none, enough are on their way, or the limit says later. */
   next(now: Instant): { readonly to: Neighbour; readonly block: Block } | undefined {
     if (this.#queued === 0 || this.#sending >= SENDING_MAX) return undefined;
     let best: Queue | undefined;
@@ -163,8 +173,15 @@ export class Uploads {
       best = queue;
       earliest = head.asked;
     }
-    const block = best?.blocks.shift();
+    const block = best?.blocks[0];
     if (best === undefined || block === undefined) return undefined;
+    const waitsUntil = this.#limit?.waitsUntil(now, this);
+    if (waitsUntil !== undefined) {
+      this.#alarm.set(waitsUntil);
+      return undefined;
+    }
+    this.#limit?.take(now, block.bytes, this);
+    best.blocks.shift();
     if (best.blocks.length === 0) this.#unlist(best);
     this.#send(now, best, block.bytes);
     return { to: best.neighbour, block };

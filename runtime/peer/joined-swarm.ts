@@ -8,6 +8,7 @@ import { Bitfield } from "../../core/swarm/bitfield.ts";
 import type { DisconnectReason, SwarmEffect, SwarmInput } from "../../core/swarm/facts.ts";
 import type { Frame, Hello } from "../../core/swarm/frame.ts";
 import type { Block, PeerId, PeerRole } from "../../core/swarm/message.ts";
+import type { RateLimit } from "../../core/swarm/rate-limit.ts";
 import { SwarmPeer } from "../../core/swarm/swarm-peer.ts";
 import { Driver } from "../driver.ts";
 import { BlockWork } from "./block-work.ts";
@@ -29,6 +30,8 @@ export interface JoinedSwarmOptions {
   readonly store: PieceStore;
   readonly log: SwarmLog;
   readonly now: () => Instant;
+  readonly upLimit: RateLimit | undefined;
+  readonly downLimit: RateLimit | undefined;
   /** Opens a connection and calls `admit` or `dialFailed`. */
   readonly dial: (swarm: JoinedSwarm, peer: Introduction) => void;
   readonly left: (swarm: JoinedSwarm) => void;
@@ -63,8 +66,9 @@ export class JoinedSwarm implements Swarm {
     this.#store = options.store;
     this.#log = options.log;
     this.#listeners = new SwarmListeners(options.pack, (piece) => this.#store.has(piece));
-    const { peerId: peer, role } = options;
-    this.#machine = new SwarmPeer({ peer, role, seed: randomBytes(4).readUInt32LE() });
+    const { peerId: peer, role, upLimit, downLimit } = options;
+    const seed = randomBytes(4).readUInt32LE();
+    this.#machine = new SwarmPeer({ peer, role, seed, upLimit, downLimit });
     this.#driver = new Driver(this.#machine, {
       now: options.now,
       perform: (effect) => this.#perform(effect),

@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import type { Instant } from "../../core/machine.ts";
 import type { Frame, Hello } from "../../core/swarm/frame.ts";
 import type { PeerId, PeerRole } from "../../core/swarm/message.ts";
+import { RateLimit } from "../../core/swarm/rate-limit.ts";
 import { monotonicNow } from "../driver.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import { Connection } from "./connection.ts";
@@ -43,6 +44,9 @@ export interface SwarmNodeOptions {
   readonly advertise?: string;
   /** Further ways to peers, tried in order where TCP leads nowhere. */
   readonly transports?: readonly PeerTransport[];
+  /** Payload bytes a second that leave and come at most, of all swarms; left out: no limit. */
+  readonly upLimit?: number | undefined;
+  readonly downLimit?: number | undefined;
   readonly log?: SwarmLog;
   readonly now?: () => Instant;
 }
@@ -66,6 +70,8 @@ export class SwarmNode {
   readonly #now: () => Instant;
   readonly #tcp: TcpTransport;
   readonly #transports: readonly PeerTransport[];
+  readonly #upLimit: RateLimit | undefined;
+  readonly #downLimit: RateLimit | undefined;
   readonly #pool = new BufferPool();
   readonly #swarms = new Map<string, JoinedSwarm>();
   readonly #desks = new Map<string, DeskCall["answered"]>();
@@ -90,6 +96,8 @@ export class SwarmNode {
     this.#options = options;
     this.#log = options.log ?? SILENT;
     this.#now = options.now ?? monotonicNow;
+    this.#upLimit = limitOf(options.upLimit);
+    this.#downLimit = limitOf(options.downLimit);
     this.#tcp = tcp;
     this.#transports = [tcp, ...(options.transports ?? [])];
     this.address = tcp.address;
@@ -130,6 +138,8 @@ export class SwarmNode {
       store,
       log: this.#log,
       now: this.#now,
+      upLimit: this.#upLimit,
+      downLimit: this.#downLimit,
       dial: (from, peer) => void this.#dial(from, peer),
       left: ({ bytes }) => {
         this.#swarms.delete(pack);
@@ -311,4 +321,8 @@ export class SwarmNode {
 function sum(parts: readonly SwarmBytes[]): SwarmBytes {
   const of = (field: keyof SwarmBytes): number => parts.reduce((all, part) => all + part[field], 0);
   return { fromRelay: of("fromRelay"), fromPeers: of("fromPeers"), sent: of("sent") };
+}
+
+function limitOf(bytesPerSecond: number | undefined): RateLimit | undefined {
+  return bytesPerSecond === undefined ? undefined : new RateLimit(bytesPerSecond / 1_000);
 }

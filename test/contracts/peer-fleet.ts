@@ -7,12 +7,18 @@ import type { PeerRole } from "../../core/swarm/message.ts";
 import { DiskPieceStore } from "../../runtime/peer/disk-piece-store.ts";
 import type { PieceStore } from "../../runtime/peer/piece-store.ts";
 import type { Introduction, Swarm } from "../../runtime/peer/swarm.ts";
-import { SwarmNode } from "../../runtime/peer/swarm-node.ts";
+import { SwarmNode, type SwarmNodeOptions } from "../../runtime/peer/swarm-node.ts";
 import type { PeerWay } from "./peer-way.ts";
 import { put } from "./piece-store-contract.ts";
 import type { SamplePieces } from "./sample-pieces.ts";
 
 export const PACK = "b-0123456789abcdef.1";
+
+interface StartOptions extends Pick<SwarmNodeOptions, "now" | "upLimit" | "downLimit"> {
+  readonly role?: PeerRole;
+  readonly seeds?: boolean;
+  readonly directory?: string;
+}
 
 export interface FleetPeer {
   readonly introduction: Introduction;
@@ -54,20 +60,16 @@ export class PeerFleet {
   }
 
   /** Starts a peer that has the rows, and when it `seeds` all pieces. */
-  async start(
-    peerId: string,
-    options: { role?: PeerRole; seeds?: boolean; directory?: string; now?: () => number } = {},
-  ): Promise<FleetPeer> {
-    const role = options.role ?? "agent";
-    const directory = join(options.directory ?? this.#directory, peerId);
+  async start(peerId: string, options: StartOptions = {}): Promise<FleetPeer> {
+    const { role = "agent", seeds, directory: parent = this.#directory, ...own } = options;
+    const directory = join(parent, peerId);
     const store = await DiskPieceStore.open(directory);
     if (store.pieceCount === 0) store.extend(this.#sample.rows);
-    if (options.seeds) {
+    if (seeds) {
       for (const [piece, content] of this.#sample.pieces.entries())
         await put(store, piece, content);
     }
-    const { now } = options;
-    const node = await SwarmNode.listen({ peerId, role, ...this.way.options(peerId), now });
+    const node = await SwarmNode.listen({ peerId, role, ...this.way.options(peerId), ...own });
     const swarm = node.join(PACK, store, "all");
     const introduction = this.way.introduction(peerId, node, role);
     const peer = { introduction, node, swarm, store };

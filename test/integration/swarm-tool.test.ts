@@ -113,6 +113,23 @@ test("several files, by one seed and one get", async () => {
   assert.match(twice.stderr, /two tickets are of a file blob.bin/);
 });
 
+test("a seed and a get that are held to a rate", async () => {
+  world.write(8 * PIECE + 1);
+  await world.seed("--up-limit", "40mbit");
+  const get = world.get("a", "--down-limit", "8MB", "--up-limit", "2500000");
+  assert.equal((await get.ended).code, 0, get.output.stderr);
+  world.assertHas("a");
+  const where = ["--listen", "127.0.0.1:0", "--ticket", world.path("t")];
+  for (const refused of [
+    world.start("seed", world.file, ...where, "--up-limit", "100kB"),
+    world.get("b", "--down-limit", "fast"),
+  ]) {
+    const { code, stderr } = await refused.ended;
+    assert.equal(code, 2);
+    assert.match(stderr, /-limit.* expected bytes a second from 250kB \(2mbit\) to 100gbit/);
+  }
+});
+
 test("an empty file", async () => {
   world.write(0);
   await world.seed();
