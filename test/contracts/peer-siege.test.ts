@@ -1,6 +1,7 @@
-// Enemies before a peer's port: connections that say nothing or a byte at a time, ids made up to fill what
-// is remembered, bytes that are none of the pack's. Honest peers go on beside them.
+// Enemies before a peer's port: connections that say nothing or a byte at a time, or read nothing, ids made
+// up to fill what is remembered, bytes that are none of the pack's. Honest peers go on beside them.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import type { Socket } from "node:net";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
@@ -87,4 +88,42 @@ test("threat 9: 100,000 ids made up to collide or to hit what objects have do no
     }
     await fleet.whole(agent);
     assert.equal(Object.prototype.toString.call({}), "[object Object]");
+  }));
+
+test("fault 10: who asks for all and reads nothing takes one buffer, holds nobody up, and is dropped after 20 s", () =>
+  withPeers(async (fleet) => {
+    let aheadMs = 0;
+    const now = () => monotonicNow() + aheadMs;
+    const relay = await fleet.start("relay-1", { role: "relay", seeds: true, now });
+    const stuck = await silent(fleet, relay);
+    stuck.pause();
+    const hello = { kind: "hello", swarm: PACK, peer: "stuck", role: "agent" } as const;
+    stuck.write(encodeFrame(hello));
+    // 63 MB: more than the kernel takes for one connection.
+    for (let turn = 0; turn < 240; turn += 1) {
+      const block = { piece: turn % 24, offset: 0, bytes: 256 * 1024 };
+      stuck.write(encodeFrame({ kind: "request", ...block }));
+    }
+    let sent = -1;
+    let looks = 0;
+    await until("nothing more leaves", () => {
+      looks = relay.swarm.bytes.sent === sent ? looks + 1 : 0;
+      sent = relay.swarm.bytes.sent;
+      return looks >= 20 && sent > 0;
+    });
+    assert(sent < 240 * 256 * 1024, `${sent} bytes left, which is all that was asked`);
+    assert.equal(relay.node.buffersTaken, 1);
+
+    const agents = await Promise.all([fleet.start("agent-1"), fleet.start("agent-2")]);
+    introduceAll([relay, ...agents]);
+    await Promise.all(agents.map((agent) => fleet.whole(agent)));
+    assert.equal(relay.swarm.peers(), 3);
+    aheadMs = 21_000;
+    // Somebody who comes makes the relay look at its clock.
+    const late = await silent(fleet, relay);
+    late.write(encodeFrame({ ...hello, peer: "late" }));
+    await once(late, "data");
+    await until("its buffer is free", () => relay.node.buffersTaken === 0);
+    await until("the two agents and the late one are left", () => relay.swarm.peers() === 3);
+    for (const socket of [stuck, late]) socket.destroy();
   }));

@@ -139,3 +139,22 @@ test("the same seed introduces the same", () => {
   assert.deepEqual(told(6), told(6));
   assert.notDeepEqual(told(6), told(7));
 });
+
+test("threat 10: however members join, leave and come again, no reply tells more than 12, or anybody who is not there", () => {
+  const move = fc.record({ peer: fc.nat(99), isJoin: fc.boolean() });
+  fc.assert(
+    fc.property(fc.nat(), fc.array(move, { minLength: 100, maxLength: 400 }), (seed, moves) => {
+      const world = new DeskWorld(seed);
+      for (let index = 0; index < 60; index += 1) world.join(`p${index}`);
+      for (const { peer, isJoin } of moves) {
+        const id = `p${peer}`;
+        const effects = isJoin ? world.join(id) : world.leave(id);
+        assert.ok(effects.length <= 2 * LINKS_MAX * (1 + LINKS_MIN), `${effects.length} replies`);
+        for (const { to, members } of effects) {
+          assert.ok(members.length <= LINKS_TOLD, `${to} is told ${members.length}`);
+        }
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
