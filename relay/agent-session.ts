@@ -1,6 +1,8 @@
 // One agent's stream: what it said of itself, and a bounded way to tell it something. Sessions of one
 // agent are ordered by start of its boot and count of its connections; what they mean is decided elsewhere.
 import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { AnswerPace } from "../core/fleet/answer-pace.ts";
+import type { RosterMember } from "../core/fleet/swarm-members.ts";
 import type { Candidate } from "../core/rollout/targets.ts";
 import type {
   AgentHello,
@@ -15,6 +17,9 @@ import { bounded } from "./wire.ts";
 
 /** Messages waiting for an agent that reads slowly: a snapshot of 200 services and 20 tables. */
 const UNSENT_MAX = 4_096;
+/** The label that names an agent's zone, and how many characters of it tell zones apart. */
+const ZONE_LABEL = "zone";
+const ZONE_MAX = 64;
 
 export type AgentCommand = NonNullable<ConnectAgentResponse["command"]>;
 export type AgentStream = ServerDuplexStream<ConnectAgentRequest, ConnectAgentResponse>;
@@ -24,6 +29,8 @@ export interface SwarmPlace {
   readonly peers: Set<string>;
   pieces: number;
   isSealed: boolean;
+  /** It asked, and is answered as soon as it may be. */
+  isAnswerDue: boolean;
 }
 
 /** A connected agent. */
@@ -34,6 +41,7 @@ export class AgentSession {
   readonly services = new Map<string, ServiceStatus>();
   /** Packs whose swarm it is in, with what it was told there. */
   readonly swarms = new Map<string, SwarmPlace>();
+  readonly pace = new AnswerPace();
   /** Services and orders it was told of. */
   readonly toldServices = new Set<string>();
   readonly toldOrders = new Set<string>();
@@ -56,6 +64,13 @@ export class AgentSession {
   /** Whether other peers can open connections to it. */
   get isReachable(): boolean {
     return this.hello.swarmAddress !== "" || this.hello.callable;
+  }
+
+  /** The agent as its neighbours know it. */
+  get member(): RosterMember {
+    const { agent: peerId, swarmAddress: address, callable: isCallable, labels } = this.hello;
+    const zone = labels[ZONE_LABEL]?.slice(0, ZONE_MAX) ?? "";
+    return { peerId, address, isCallable, zone };
   }
 
   get isEnded(): boolean {

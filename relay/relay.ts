@@ -141,6 +141,7 @@ export class Relay {
       roster: this.#roster,
       room: (pack) => this.#mirroring.room(pack),
       relays: () => this.#mates.neighbours,
+      session: (agentId) => this.#sessions.get(agentId),
       onMember: (pack, session, joined) => this.#member(pack, session, joined),
     });
     gauge("millrace.relay.agents", "Agents connected", () => this.#sessions.size, "{agent}");
@@ -226,14 +227,7 @@ export class Relay {
   }
 
   #member(pack: string, session: AgentSession, joined: boolean): void {
-    const membership = {
-      pack,
-      member: {
-        peerId: session.id,
-        address: session.hello.swarmAddress,
-        isCallable: session.hello.callable,
-      },
-    };
+    const membership = { pack, member: session.member };
     if (joined) this.#roster.join(membership);
     else this.#roster.leave(pack, session.id);
     this.#links.changed(membership, joined);

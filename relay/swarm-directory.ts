@@ -2,9 +2,11 @@
 // known, and whom to connect to. The pieces themselves never pass here.
 
 import { status } from "@grpc/grpc-js";
-import { NEIGHBOURS_TOLD, type Roster, type RosterMember } from "../core/fleet/roster.ts";
+import { NEIGHBOURS_TOLD, type Roster } from "../core/fleet/roster.ts";
+import type { RosterMember } from "../core/fleet/swarm-members.ts";
 import { PIECE_ROW_BYTES } from "../core/release/piece-table.ts";
 import type { Neighbour, SwarmMembership } from "../proto/gen/millrace/v1/fleet.ts";
+import { monotonicNow } from "../runtime/driver.ts";
 import { RpcError } from "../runtime/grpc/rpc-error.ts";
 import type { AgentSession, SwarmPlace } from "./agent-session.ts";
 import type { PackRoom } from "./pack-room.ts";
@@ -19,6 +21,8 @@ export interface SwarmDirectoryOptions {
   readonly room: (pack: string) => PackRoom | undefined;
   /** The region's relays as neighbours, ours first. */
   readonly relays: () => readonly Neighbour[];
+  /** An own agent, by its id. */
+  readonly session: (agentId: string) => AgentSession | undefined;
   /** An own agent that can be dialled or called has joined or left a swarm. */
   readonly onMember: (pack: string, session: AgentSession, joined: boolean) => void;
 }
@@ -40,7 +44,7 @@ export class SwarmDirectory {
     }
     const place = session.swarms.get(pack);
     if (place === undefined) this.#join(session, pack);
-    else if (hungry) this.#introduce(session, pack, place);
+    else if (hungry) this.#answer(session, pack, place);
   }
 
   /** An agent's session has ended. */
@@ -58,14 +62,17 @@ export class SwarmDirectory {
       const what = `pack ${pack}: ${SWARMS_MAX} swarms are joined already, the limit for one agent`;
       throw new RpcError(status.RESOURCE_EXHAUSTED, what);
     }
-    const place: SwarmPlace = { peers: new Set(), pieces: 0, isSealed: false };
+    const place: SwarmPlace = {
+      peers: new Set(),
+      pieces: 0,
+      isSealed: false,
+      isAnswerDue: false,
+    };
     session.swarms.set(pack, place);
     const sessions = this.#sessions.get(pack) ?? new Set();
     this.#sessions.set(pack, sessions.add(session));
-    const room = this.#options.room(pack);
-    if (room !== undefined) this.#tellRows(session, room);
-    this.#introduce(session, pack, place);
     if (session.isReachable) this.#options.onMember(pack, session, true);
+    this.#answer(session, pack, place);
   }
 
   #leave(session: AgentSession, pack: string): void {
@@ -96,17 +103,60 @@ export class SwarmDirectory {
     }
   }
 
-  /** Sends the relays, and a few members that the agent has not heard of. */
+  /** Tells rows and neighbours, as soon as the agent may have another answer. */
+  #answer(session: AgentSession, pack: string, place: SwarmPlace): void {
+    if (place.isAnswerDue) return;
+    const now = monotonicNow();
+    const dueAt = session.pace.dueAt(now, pack);
+    if (dueAt === undefined) {
+      const what = `pack ${pack}: too many swarms are joined and left at once`;
+      throw new RpcError(status.RESOURCE_EXHAUSTED, what);
+    }
+    place.isAnswerDue = true;
+    if (dueAt <= now) this.#tell(session, pack, place);
+    else setTimeout(() => this.#tell(session, pack, place), Math.ceil(dueAt - now)).unref();
+  }
+
+  #tell(session: AgentSession, pack: string, place: SwarmPlace): void {
+    if (session.swarms.get(pack) !== place) return;
+    place.isAnswerDue = false;
+    session.pace.answered(monotonicNow(), pack);
+    const room = this.#options.room(pack);
+    if (room !== undefined) this.#tellRows(session, room);
+    this.#introduce(session, pack, place);
+  }
+
+  /** Sends the relays and a few members that the agent has not heard of, and tells these of it. */
   #introduce(session: AgentSession, pack: string, place: SwarmPlace): void {
-    const { swarmAddress, callable } = session.hello;
-    const isCaller = swarmAddress === "" && callable;
-    const asker = { peerId: session.id, isCaller, told: place.peers };
+    const { member } = session;
+    const asker = { ...member, isCaller: isCaller(member), told: place.peers };
     const chosen = this.#options.roster.choose(pack, asker, NEIGHBOURS_TOLD);
     for (const { peerId } of chosen) place.peers.add(peerId);
     const agents = chosen.map(neighbourOf);
     const neighbours = [...this.#options.relays(), ...agents];
     session.send({ $case: "neighbours", neighbours: { pack, neighbours } });
+    for (const other of chosen) this.#introduceTo(other, pack, member);
   }
+
+  /**
+   * Tells one of our own of a newcomer. Of two peers the lesser dials at once, the other after a while
+   * (`core/swarm/roster.ts`), so only a lesser one needs it. A sibling's hears of it by being dialled.
+   */
+  #introduceTo(other: RosterMember, pack: string, newcomer: RosterMember): void {
+    const isOfUse = newcomer.address !== "" || (newcomer.isCallable && isCaller(other));
+    if (!isOfUse || newcomer.peerId < other.peerId) return;
+    const session = this.#options.session(other.peerId);
+    const place = session?.swarms.get(pack);
+    if (place === undefined || place.peers.has(newcomer.peerId)) return;
+    place.peers.add(newcomer.peerId);
+    const neighbours = [neighbourOf(newcomer)];
+    session?.send({ $case: "neighbours", neighbours: { pack, neighbours } });
+  }
+}
+
+/** Whether it has to call: it has no address that others could dial. */
+function isCaller({ address, isCallable }: RosterMember): boolean {
+  return address === "" && isCallable;
 }
 
 /** A member as its neighbours are told of it. */

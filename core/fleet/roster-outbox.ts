@@ -5,8 +5,8 @@ import type { Membership } from "./roster.ts";
 
 /** Relays tell each other of changes at most once a second. */
 const SHARE_INTERVAL_MS = 1_000;
-/** Members in one message: 2,000 x about 100 bytes stays below the 256 KiB of a message. */
-export const MEMBERS_PER_MESSAGE_MAX = 2_000;
+/** Members in one message: 384 x 660 bytes at most (pack, id, address, zone) are below its 256 KiB. */
+export const MEMBERS_PER_MESSAGE_MAX = 384;
 
 /** One message to a sibling. */
 export interface RosterShare {

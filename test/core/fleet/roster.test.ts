@@ -2,17 +2,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Asker, type Membership, Roster } from "../../../core/fleet/roster.ts";
+import { type Membership, NEIGHBOURS_TOLD, Roster } from "../../../core/fleet/roster.ts";
 import { MEMBERS_PER_MESSAGE_MAX, RosterOutbox } from "../../../core/fleet/roster-outbox.ts";
+import type { Asker } from "../../../core/fleet/swarm-members.ts";
 import { seededRandom } from "../../../core/swarm/random.ts";
 
-const at = (pack: string, peerId: string): Membership => ({
+const at = (pack: string, peerId: string, zone = ""): Membership => ({
   pack,
-  member: { peerId, address: `${peerId}:1`, isCallable: false },
+  member: { peerId, address: `${peerId}:1`, isCallable: false, zone },
 });
 
-const asker = (peerId: string, told: Iterable<string> = [], isCaller = false): Asker => ({
+const asker = (
+  peerId: string,
+  told: Iterable<string> = [],
+  isCaller = false,
+  zone = "",
+): Asker => ({
   peerId,
+  zone,
   isCaller,
   told: new Set(told),
 });
@@ -28,6 +35,58 @@ test("a newcomer is told others at random, never itself or whom it knows", () =>
   assert.deepEqual(roster.choose("q", asker("a0"), 8), []);
 });
 
+test("half of those told are of the newcomer's zone, where so many are there", () => {
+  const arrival = fc.record({
+    zone: fc.constantFrom("", "a", "b"),
+    peer: fc.integer({ min: 0, max: 40 }),
+    leaves: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(fc.array(arrival, { maxLength: 200 }), (arrivals) => {
+      const roster = new Roster("me", seededRandom(1));
+      const zones = new Map<string, string>();
+      for (const { zone, peer, leaves } of arrivals) {
+        const peerId = `p${peer}`;
+        if (leaves) zones.delete(peerId);
+        else zones.set(peerId, zone);
+        if (leaves) roster.leave("p", peerId);
+        else roster.join(at("p", peerId, zone));
+      }
+      for (const zone of ["", "a", "b"]) {
+        const told = roster.choose("p", asker("new", [], false, zone), NEIGHBOURS_TOLD);
+        const ids = told.map(({ peerId }) => peerId);
+        assert.equal(new Set(ids).size, ids.length);
+        for (const one of told) assert.equal(one.zone, zones.get(one.peerId));
+        const near = [...zones.values()].filter((each) => each === zone).length;
+        const nearTold = told.filter((one) => one.zone === zone).length;
+        if (zone !== "") assert.ok(nearTold >= Math.min(near, NEIGHBOURS_TOLD / 2));
+        assert.ok(told.length >= Math.min(zones.size, NEIGHBOURS_TOLD));
+      }
+    }),
+  );
+});
+
+test("zones hang together: a thousand members of ten zones are a few hops apart", () => {
+  const roster = new Roster("me", seededRandom(1));
+  const links = new Map<string, Set<string>>();
+  for (let index = 0; index < 1_000; index += 1) {
+    const peerId = `p${index}`;
+    const zone = `z${index % 10}`;
+    const told = roster.choose("p", asker(peerId, [], false, zone), NEIGHBOURS_TOLD);
+    links.set(peerId, new Set(told.map((one) => one.peerId)));
+    for (const one of told) links.get(one.peerId)?.add(peerId);
+    roster.join(at("p", peerId, zone));
+  }
+  let hops = 0;
+  const seen = new Set(["p0"]);
+  for (let edge = ["p0"]; edge.length > 0; hops += 1) {
+    const next = new Set(edge.flatMap((one) => [...(links.get(one) ?? [])]));
+    edge = [...next].filter((one) => !seen.has(one));
+    for (const one of edge) seen.add(one);
+  }
+  assert.deepEqual([seen.size, hops <= 6], [1_000, true]);
+});
+
 test("all of a small swarm are told", () => {
   const roster = new Roster("me", seededRandom(1));
   for (const id of ["a", "b", "c"]) roster.join(at("p", id));
@@ -38,7 +97,7 @@ test("all of a small swarm are told", () => {
 test("members without an address are told to those alone who can call and cannot be dialled", () => {
   const roster = new Roster("me", seededRandom(1));
   const put = (peerId: string, address: string, isCallable: boolean) =>
-    roster.join({ pack: "p", member: { peerId, address, isCallable } });
+    roster.join({ pack: "p", member: { peerId, address, isCallable, zone: "" } });
   put("dialled", "a:1", false);
   put("both", "b:1", true);
   put("called", "", true);

@@ -790,7 +790,7 @@ export interface AgentHello {
   connect: number;
   /** Region it believes to be in; must be the relay's. */
   region: string;
-  /** Labels, at most 64; region, zone and rack among them where known. */
+  /** Labels, at most 64; zone and rack among them where known: half of the neighbours are of the same zone. */
   labels: { [key: string]: string };
   /** Where it listens for peers; empty: nowhere. */
   swarmAddress: string;
@@ -1021,7 +1021,11 @@ export interface SwarmMember {
   /** The pack. */
   pack: string;
   /** The member. */
-  peer: Neighbour | undefined;
+  peer:
+    | Neighbour
+    | undefined;
+  /** Its label `zone`; empty: none. */
+  zone: string;
 }
 
 /** Answer to ShareRoster: the same from the other side. */
@@ -8910,7 +8914,7 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
 };
 
 function createBaseSwarmMember(): SwarmMember {
-  return { pack: "", peer: undefined };
+  return { pack: "", peer: undefined, zone: "" };
 }
 
 export const SwarmMember: MessageFns<SwarmMember> = {
@@ -8920,6 +8924,9 @@ export const SwarmMember: MessageFns<SwarmMember> = {
     }
     if (message.peer !== undefined) {
       Neighbour.encode(message.peer, writer.uint32(18).fork()).join();
+    }
+    if (message.zone !== "") {
+      writer.uint32(26).string(message.zone);
     }
     return writer;
   },
@@ -8953,6 +8960,14 @@ export const SwarmMember: MessageFns<SwarmMember> = {
             message.peer = Neighbour.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.zone = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8969,6 +8984,7 @@ export const SwarmMember: MessageFns<SwarmMember> = {
     return {
       pack: isSet(object.pack) ? globalThis.String(object.pack) : "",
       peer: isSet(object.peer) ? Neighbour.fromJSON(object.peer) : undefined,
+      zone: isSet(object.zone) ? globalThis.String(object.zone) : "",
     };
   },
 
@@ -8980,6 +8996,9 @@ export const SwarmMember: MessageFns<SwarmMember> = {
     if (message.peer !== undefined) {
       obj.peer = Neighbour.toJSON(message.peer);
     }
+    if (message.zone !== "") {
+      obj.zone = message.zone;
+    }
     return obj;
   },
 
@@ -8990,6 +9009,7 @@ export const SwarmMember: MessageFns<SwarmMember> = {
     const message = createBaseSwarmMember();
     message.pack = object.pack ?? "";
     message.peer = (object.peer !== undefined && object.peer !== null) ? Neighbour.fromPartial(object.peer) : undefined;
+    message.zone = object.zone ?? "";
     return message;
   },
 };

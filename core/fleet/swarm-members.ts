@@ -1,0 +1,143 @@
+// The members of one pack's swarm, and whom of them a newcomer is told: some of its own zone, so that what
+// is there need not come from afar again, and others by chance, so that zones hang together.
+import type { Random } from "../swarm/random.ts";
+
+/** Of those told so many are of the newcomer's zone: with 8, zones are joined by 4 links a member told. */
+const ZONE_SHARE = 0.5;
+
+/** An agent in a swarm; `address` is host:port, or empty where it does not listen. */
+export interface RosterMember {
+  readonly peerId: string;
+  readonly address: string;
+  /** It can be called by way of its relay. */
+  readonly isCallable: boolean;
+  /** Its zone, by its labels; empty where they name none. */
+  readonly zone: string;
+}
+
+/** Who asks for members, and what it has been told. */
+export interface Asker {
+  readonly peerId: string;
+  readonly zone: string;
+  /**
+   * Whether it may be told of members that can only be called. Not where it has an address itself:
+   * they dial it, and TCP costs less than calls.
+   */
+  readonly isCaller: boolean;
+  readonly told: ReadonlySet<string>;
+}
+
+/** A member, and the relay that it is connected to. */
+export interface SwarmMember extends RosterMember {
+  readonly relayId: string;
+}
+
+/** All members, and those of each zone that has a name. */
+export class SwarmMembers {
+  readonly #all = new MemberList();
+  readonly #zones = new Map<string, MemberList>();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  get(peerId: string): SwarmMember | undefined {
+    return this.#all.get(peerId);
+  }
+
+  of(relayId: string): SwarmMember[] {
+    return this.#all.of(relayId);
+  }
+
+  put(member: SwarmMember): void {
+    const { peerId, zone } = member;
+    this.#leaveZone(peerId);
+    this.#all.put(member);
+    if (zone === "") return;
+    const near = this.#zones.get(zone) ?? new MemberList();
+    this.#zones.set(zone, near);
+    near.put(member);
+  }
+
+  remove(peerId: string): void {
+    this.#leaveZone(peerId);
+    this.#all.remove(peerId);
+  }
+
+  /** Up to `count` members, without the asker, those it knows and those of no use to it. */
+  choose(asker: Asker, count: number, random: Random): RosterMember[] {
+    const near =
+      this.#zones.get(asker.zone)?.choose(asker, Math.floor(ZONE_SHARE * count), random) ?? [];
+    const told = new Set(asker.told);
+    for (const { peerId } of near) told.add(peerId);
+    return [...near, ...this.#all.choose({ ...asker, told }, count - near.length, random)];
+  }
+
+  #leaveZone(peerId: string): void {
+    const zone = this.#all.get(peerId)?.zone ?? "";
+    const near = this.#zones.get(zone);
+    near?.remove(peerId);
+    if (near?.size === 0) this.#zones.delete(zone);
+  }
+}
+
+/** Members in an array, so that one can be chosen at random, with their places beside it. */
+class MemberList {
+  readonly #entries: SwarmMember[] = [];
+  readonly #places = new Map<string, number>();
+
+  get size(): number {
+    return this.#entries.length;
+  }
+
+  get(peerId: string): SwarmMember | undefined {
+    return this.#entries[this.#places.get(peerId) ?? -1];
+  }
+
+  of(relayId: string): SwarmMember[] {
+    return this.#entries.filter((entry) => entry.relayId === relayId);
+  }
+
+  put(entry: SwarmMember): void {
+    const place = this.#places.get(entry.peerId) ?? this.#entries.length;
+    this.#places.set(entry.peerId, place);
+    this.#entries[place] = entry;
+  }
+
+  remove(peerId: string): void {
+    const place = this.#places.get(peerId);
+    if (place === undefined) return;
+    const last = this.#entries.pop() as SwarmMember;
+    this.#places.delete(peerId);
+    if (last.peerId === peerId) return;
+    this.#entries[place] = last;
+    this.#places.set(last.peerId, place);
+  }
+
+  /** A walk from a random place in steps of a random stride would favour runs; draw and skip instead. */
+  choose({ peerId: own, isCaller, told }: Asker, count: number, random: Random): RosterMember[] {
+    const chosen = new Map<string, RosterMember>();
+    const size = this.#entries.length;
+    const isFew = size <= 4 * count;
+    const drawsMax = isFew ? size : 4 * count;
+    const order = isFew ? shuffled(this.#entries, random) : undefined;
+    for (let draw = 0; draw < drawsMax && chosen.size < count; draw += 1) {
+      const entry = order?.[draw] ?? (this.#entries[Math.floor(random() * size)] as SwarmMember);
+      const { relayId: _, ...member } = entry;
+      const isOfUse = member.address !== "" || (isCaller && member.isCallable);
+      if (isOfUse && member.peerId !== own && !told.has(member.peerId)) {
+        chosen.set(member.peerId, member);
+      }
+    }
+    return [...chosen.values()];
+  }
+}
+
+function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
+  const order = [...items];
+  for (let last = order.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(random() * (last + 1));
+    [order[last], order[other]] = [order[other] as Item, order[last] as Item];
+  }
+  return order;
+}
