@@ -1,6 +1,7 @@
 // A control plane for workers that says only what a test has it say: the generated server of
 // WorkerService, which hands out the leases it is given and keeps what the worker says of each.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { Server, ServerCredentials, type ServiceError, status } from "@grpc/grpc-js";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import {
@@ -79,7 +80,6 @@ export class WorkerQueue {
   readonly #asking = new Set<Reply<LeaseResponse>>();
   readonly #wakes = new Wakes();
   #server: Server | undefined;
-  #count = 0;
   port = 0;
   /** What GetBase answers, newest first. */
   base: Release[] = [];
@@ -121,8 +121,8 @@ export class WorkerQueue {
 
   /** Queues a lease; what is left out gets a value that does not matter. */
   give(lease: Partial<BuildLease>): GivenLease {
-    this.#count += 1;
-    const build = `b-${this.#count.toString(16).padStart(16, "0")}`;
+    // Not counted: workers tell the processes of this machine apart by it.
+    const build = `b-${randomBytes(8).toString("hex")}`;
     const full = { build, attempt: 1, heartbeatMs: 200, attemptTimeoutMs: 60_000, ...lease };
     const given = new GivenLease(BuildLease.fromPartial(full));
     this.given.push(given);
