@@ -47,8 +47,11 @@ const flags = new Command("millrace controlplane")
   .parse()
   .opts<Flags>();
 
-/** How often workers are told to heartbeat: 15 times within the silence that loses a lease. */
-const HEARTBEAT_MS = 1_000;
+/** How often workers are told to heartbeat at least, so that progress is shown. */
+const HEARTBEAT_MS_MAX = 1_000;
+
+/** Within the silence that loses a lease: a machine may be too busy for a few of them. */
+const HEARTBEATS_IN_SILENCE = 15;
 
 const log = createLog("controlplane");
 crashOnUnhandled(log);
@@ -88,7 +91,7 @@ const builds = await startBuilds({
   ship: rollouts.shipChain,
   packs: fleet.packFeed,
   limits: { ...BUILD_LIMITS, detectMs: flags.buildDetect },
-  heartbeatMs: Math.min(HEARTBEAT_MS, Math.ceil(flags.buildDetect / 3)),
+  heartbeatMs: Math.min(HEARTBEAT_MS_MAX, Math.ceil(flags.buildDetect / HEARTBEATS_IN_SILENCE)),
   log,
   onFenceLost: () => end("another control plane has taken over"),
 });

@@ -106,9 +106,10 @@ const LOST: readonly [
 ];
 
 for (const [what, away, back] of LOST) {
-  test(`fault 18: a worker that was ${what} for too long: only the next attempt counts, both logs stay`, async () => {
+  test(`fault 18: a worker that was ${what} for too long: only the next attempt counts, both logs stay`, async (t) => {
     await worker.end("SIGTERM");
     const wire = await BadWire.listen(plane.address);
+    t.after(() => wire.close());
     await startWorker({}, wire.address);
     const id = await submit({
       run: `echo "begun by $MILLRACE_ATTEMPT"; ${waits(what)}`,
@@ -122,26 +123,23 @@ for (const [what, away, back] of LOST) {
       join(folder, "origin"),
       portOf(plane.address),
     );
-    try {
-      await watch(id, (build) => build.attempt === 2 && running(build));
-      writeFileSync(join(folder, what), "");
-      const build = await watch(id);
-      assert.equal(build.state, BuildState.BUILD_STATE_SUCCEEDED, build.message);
-      assert.equal(build.attempt, 2);
-    } finally {
-      await other.end("SIGKILL");
-    }
+    t.after(() => other.end("SIGKILL"));
+    await watch(id, (build) => build.attempt === 2 && running(build));
+    writeFileSync(join(folder, what), "");
+    const build = await watch(id);
+    assert.equal(build.state, BuildState.BUILD_STATE_SUCCEEDED, build.message);
+    assert.equal(build.attempt, 2);
+    await other.end("SIGKILL");
     back(wire);
     // The first worker takes another build: it has heard that its lease was lost.
     const next = await watch(await submit({ run: "true", output: "file" }));
     assert.equal(next.state, BuildState.BUILD_STATE_SUCCEEDED, next.message);
-    const { build } = await call(plane.builds, plane.builds.getBuild, { id });
-    assert.equal(build?.attempt, 2);
+    const { build: ended } = await call(plane.builds, plane.builds.getBuild, { id });
+    assert.equal(ended?.attempt, 2);
     assert.match(await log(id, 1), new RegExp(`^begun by ${id}.1$`, "m"));
     assert.doesNotMatch(await log(id, 1), /packing/);
     assert.match(await log(id, 2), new RegExp(`^begun by ${id}.2$`, "m"));
     await worker.end("SIGTERM");
-    await wire.close();
     await startWorker();
   });
 }
