@@ -172,7 +172,7 @@ test("threat 27: a hook gets its arguments as they are, and of the agent's envir
     {
       exec: [],
       hook: ["node", "hook.js", ...given],
-      health: { http: "", command: ["node", "hook.js", ...given], withinMs: 5_000 },
+      health: { http: "", command: ["node", "hook.js", ...given], withinMs: 30_000 },
       port: 0,
       drainMs: 0,
     },

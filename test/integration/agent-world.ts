@@ -180,7 +180,7 @@ export function server(
       exec: ["node", "server.js"],
       hook: [],
       // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a recipe writes it.
-      health: { http: "http://127.0.0.1:${PORT}/healthz", command: [], withinMs: 5_000 },
+      health: { http: "http://127.0.0.1:${PORT}/healthz", command: [], withinMs: 30_000 },
       port,
       drainMs: 1_000,
     },

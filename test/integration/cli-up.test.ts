@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { isSameProcess } from "../../runtime/program/process-start.ts";
+import { until } from "../lab/until.ts";
 import { type Running, startMillrace, startMillraceByNpm } from "./cli-scripted-api.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "millrace-up-"));
@@ -41,13 +42,10 @@ function children(root: string): Children["children"] {
   return (JSON.parse(readFileSync(join(root, "up.json"), "utf8")) as Children).children;
 }
 
-async function ended(list: Children["children"]): Promise<void> {
-  const endsAt = performance.now() + 20_000;
-  while (list.some(({ pid, startTime }) => isSameProcess(pid, startTime))) {
-    assert.ok(performance.now() < endsAt, "a program outlived `up`");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const ended = (list: Children["children"]): Promise<true> =>
+  until("no program outlives `up`", () =>
+    list.every(({ pid, startTime }) => !isSameProcess(pid, startTime)),
+  );
 
 test("is found by other commands, refuses a second on its root, and ends all it started", async () => {
   const root = join(scratch, "one");
@@ -109,13 +107,9 @@ test("a program that dies is started again", async () => {
   const relay = children(root).find(({ name }) => name === "relay-eu-1");
   assert.ok(relay !== undefined);
   process.kill(relay.pid, "SIGKILL");
-  const endsAt = performance.now() + 30_000;
-  const isBack = (): boolean =>
-    children(root).some(({ name, pid }) => name === "relay-eu-1" && pid !== relay.pid);
-  while (!isBack()) {
-    assert.ok(performance.now() < endsAt, "the relay is not started again");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until("the relay is started again", () =>
+    children(root).some(({ name, pid }) => name === "relay-eu-1" && pid !== relay.pid),
+  );
   up.process.kill("SIGTERM");
   assert.equal((await up.ended).code, 0);
   await ended(children(root));

@@ -17,17 +17,20 @@ import {
   succeed,
 } from "./queue-system.ts";
 
-const { root, remove } = scratch();
-const queue = await startQueue(root, { detectMs: 1_500, sweepMs: 100 });
+const folders = [scratch(), scratch()] as const;
+const queue = await startQueue(folders[0].root, { sweepMs: 100 });
+/** One that gives workers up soon. */
+const hasty = await startQueue(folders[1].root, { detectMs: 2_000, sweepMs: 100 });
 after(async () => {
-  await queue.stop();
-  remove();
+  await Promise.all([queue.stop(), hasty.stop()]);
+  for (const { remove } of folders) remove();
 });
 
 const SHIP = { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false };
 const failure = (reason: string) =>
   ({ $case: "failure", failure: { reason, message: `it was ${reason}` } }) as const;
-const get = async (id: string) => (await call(queue.builds, queue.builds.getBuild, { id })).build!;
+const get = async (id: string, { builds } = queue) =>
+  (await call(builds, builds.getBuild, { id })).build!;
 const withCode = (code: status) => (error: { code?: number }) => error.code === code;
 
 test("fault 19: equal requests at once are one build, until it fails", async () => {
@@ -52,33 +55,45 @@ test("fault 19: equal requests at once are one build, until it fails", async () 
 });
 
 test("fault 18: a worker that vanishes loses the build to the next, and is refused from then on", async () => {
-  const { build } = await submit(queue);
-  const first = await leaseOne(queue, "w1");
-  const late = await sealedRelease(queue, first, "hello");
-  const second = await leaseOne(queue, "w2", 20_000);
+  const { build } = await submit(hasty);
+  const first = await leaseOne(hasty, "w1");
+  const late = await sealedRelease(hasty, first, "hello");
+  const second = await leaseOne(hasty, "w2", 20_000);
   assert.deepEqual([first.build, second.build], [build!.id, build!.id]);
   assert.deepEqual([first.attempt, second.attempt], [1, 2]);
-  await assert.rejects(beat(queue, first), withCode(status.ABORTED));
-  await assert.rejects(logText(queue, first, 0, "late"), withCode(status.ABORTED));
+  await assert.rejects(beat(hasty, first), withCode(status.ABORTED));
+  await assert.rejects(logText(hasty, first, 0, "late"), withCode(status.ABORTED));
   await assert.rejects(
-    complete(queue, first, { $case: "release", release: late }),
+    complete(hasty, first, { $case: "release", release: late }),
     withCode(status.ABORTED),
   );
-  const release = await succeed(queue, second);
-  assert.equal((await get(build!.id)).release, release.release);
+  const release = await succeed(hasty, second);
+  assert.equal((await get(build!.id, hasty)).release, release.release);
   await until("the lost attempt's pack to be deleted", async () => {
-    const page = await queue.origin.list(`packs/${first.build}.`);
+    const page = await hasty.origin.list(`packs/${first.build}.`);
     return page.blobs.every(({ key }) => key.startsWith(`packs/${second.build}.2/`));
   });
 });
 
-test("a heartbeat keeps the lease, tells progress, and brings the cancellation", async () => {
+test("a heartbeat keeps the lease", async () => {
+  const { build } = await submit(hasty);
+  const kept = await leaseOne(hasty);
+  const { build: silent } = await submit(hasty);
+  await leaseOne(hasty, "w2");
+  await until("a later worker that says nothing to be lost", async () => {
+    await beat(hasty, kept);
+    return (await get(silent!.id, hasty)).state === BuildState.BUILD_STATE_QUEUED;
+  });
+  const { attempt, state } = await get(build!.id, hasty);
+  assert.deepEqual([attempt, state], [1, BuildState.BUILD_STATE_LEASED]);
+  await complete(hasty, kept, failure("command"));
+  await complete(hasty, await leaseOne(hasty), failure("command"));
+});
+
+test("a heartbeat tells progress, and brings the cancellation", async () => {
   const { build, requester } = await submit(queue, { requester: "one" });
   const lease = await leaseOne(queue);
-  for (let i = 0; i < 8; i += 1) {
-    await beat(queue, lease, { service: "hello", outputBytes: i, phase: "pack" });
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
+  await beat(queue, lease, { service: "hello", outputBytes: 7, phase: "pack" });
   const seen = await get(build!.id);
   assert.deepEqual([seen.attempt, seen.phase, seen.outputBytes], [1, "pack", 7]);
   assert.equal(seen.service, "hello");
@@ -98,25 +113,25 @@ test("a heartbeat keeps the lease, tells progress, and brings the cancellation",
 });
 
 test("the log of all attempts is followed from any offset, each byte once", async () => {
-  const { build } = await submit(queue);
-  const first = await leaseOne(queue);
-  assert.equal(await logText(queue, first, 0, "hello "), 6);
-  assert.equal(await logText(queue, first, 0, "hello "), 6, "a repeat");
-  assert.equal(await logText(queue, first, 3, "lo world"), 11, "a repeat that says more");
-  await assert.rejects(logText(queue, first, 99, "gap"), withCode(status.FAILED_PRECONDITION));
+  const { build } = await submit(hasty);
+  const first = await leaseOne(hasty);
+  assert.equal(await logText(hasty, first, 0, "hello "), 6);
+  assert.equal(await logText(hasty, first, 0, "hello "), 6, "a repeat");
+  assert.equal(await logText(hasty, first, 3, "lo world"), 11, "a repeat that says more");
+  await assert.rejects(logText(hasty, first, 99, "gap"), withCode(status.FAILED_PRECONDITION));
   const request = { id: build!.id, attempt: 0, offset: 4, follow: true };
-  const stream = queue.builds.tailLog(request);
+  const stream = hasty.builds.tailLog(request);
   const read: string[] = [];
   const ended = (async () => {
     for await (const run of stream) read.push(`${run.attempt}@${run.offset}:${run.data}`);
   })();
-  const second = await leaseOne(queue, "w2", 20_000);
-  await logText(queue, second, 0, "again");
-  await succeed(queue, second);
+  const second = await leaseOne(hasty, "w2", 20_000);
+  await logText(hasty, second, 0, "again");
+  await succeed(hasty, second);
   await ended;
   assert.deepEqual(joined(read), ["1@4:o world", "2@0:again"]);
-  assert.equal((await get(build!.id)).logBytes, 5);
-  const big = await call(queue.builds, queue.builds.getBuild, { id: build!.sha.slice(0, 12) });
+  assert.equal((await get(build!.id, hasty)).logBytes, 5);
+  const big = await call(hasty.builds, hasty.builds.getBuild, { id: build!.sha.slice(0, 12) });
   assert.equal(big.build!.id, build!.id, "a short SHA names the build");
 });
 

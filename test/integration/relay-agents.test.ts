@@ -5,6 +5,7 @@ import { PIECE_ROW_BYTES } from "../../core/release/piece-table.ts";
 import { WAVE_HASH_END, waveHash } from "../../core/rollout/wave-hash.ts";
 import { Assignment, AssignmentPhase, ServicePhase } from "../../proto/gen/millrace/v1/fleet.ts";
 import { Release } from "../../proto/gen/millrace/v1/release_format.ts";
+import { until } from "../lab/until.ts";
 import { type RelayProcess, RelayWorld, writePack } from "./relay-process.ts";
 import { ScriptedAgent, statusOf } from "./scripted-agent.ts";
 import type { Command, RelayLine } from "./scripted-control-plane.ts";
@@ -31,7 +32,7 @@ const assigned = (over: Partial<Assignment> = {}, revision = 5, epoch = 1): Comm
 
 const quota = (count: number, epoch = 1): Command => ({
   $case: "quota",
-  quota: { rollout: ROLLOUT, epoch, wave: 0, quota: count, ttlMs: 10_000 },
+  quota: { rollout: ROLLOUT, epoch, wave: 0, quota: count, ttlMs: 60_000 },
 });
 
 const snapshotEnd = (epoch = 1): Command => ({ $case: "snapshotEnd", snapshotEnd: { epoch } });
@@ -191,8 +192,10 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
     ]);
     line.send(quota(2), quota(3));
     await line.report("a third", ({ rollouts }) => rollouts[0]?.waves[0]?.granted === 3);
-    const permits = staged.reduce((sum, each) => sum + each.count("permit"), 0);
-    assert.equal(permits, 3);
+    // It is granted before it is on disk, and sent after that.
+    const permits = (): number => staged.reduce((sum, each) => sum + each.count("permit"), 0);
+    await until("the third permit", () => permits() >= 3);
+    assert.equal(permits(), 3);
     for (const each of staged) each.close();
     await line.report("no agent", (last) => last.agents === 0);
   });

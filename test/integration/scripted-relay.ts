@@ -165,7 +165,7 @@ export class ScriptedRelay {
   permit(service: string, rollout: string, release: string): void {
     this.#permits += 1;
     const id = `permit-${this.#permits}`;
-    const permit = { id, service, rollout, epoch: 1, wave: 0, ttlMs: 10_000, release };
+    const permit = { id, service, rollout, epoch: 1, wave: 0, ttlMs: 60_000, release };
     this.send({ $case: "permit", permit });
   }
 

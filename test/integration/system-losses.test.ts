@@ -91,7 +91,7 @@ test("an agent hangs and a worker is killed; who was away catches up by itself",
   const first = lab.repository("first");
   const second = lab.repository("second");
   lab.system.signal(hung, "SIGSTOP");
-  const sample = { version: "1", within: "3s", rollout: ROLLOUT };
+  const sample = { version: "1", rollout: ROLLOUT };
   const ships = [lab.ship(first, httpSample({ ...sample, service: "first" }))];
   await until("the first is built", async () => {
     const { builds } = await lab.system.read<Builds>("builds", "--service", "first");

@@ -136,24 +136,28 @@ test("a wave has exactly its share; who aborts leaves it where it stands", async
 });
 
 test("pause lets nobody switch any more, resume goes on", async () => {
-  // Three at a time, so that there is a middle.
+  // Three at a time, which wait in their hooks, so that there is a middle.
   const rollout = { waves: [{ percent: 100 }], failures: "25%", maxUnavailable: 100 };
-  const begun = await begin("paused", hookSample({ service: "paused", version: "1", rollout }));
-  await until("some have it", () => onRelease("paused", begun.release).length > 0);
-  done(await lab.system.millrace("pause", begun.rollout));
-  await until("who had a permit is done", async () => {
+  const gate = lab.path("gate");
+  const hook = `#!/bin/sh\nuntil [ -e "${gate}" ]; do sleep 0.05; done\n`;
+  const files = { "dist/hook.sh": { executable: hook } };
+  const sample = { service: "paused", version: "1", rollout, files };
+  const begun = await begin("paused", hookSample(sample));
+  const are = async (phase: "active" | "activating"): Promise<number> => {
     const { regions } = await rolloutOf(begun.rollout);
-    const active = regions.reduce((sum, region) => sum + region.active, 0);
-    const switching = regions.reduce((sum, region) => sum + region.activating, 0);
-    return switching === 0 && active === onRelease("paused", begun.release).length;
-  });
-  const before = onRelease("paused", begun.release).length;
-  assert.ok(before < MACHINES, `${before} have it`);
+    return regions.reduce((sum, region) => sum + region[phase], 0);
+  };
+  const share = MACHINES / 4;
+  await until("a quarter is at its switch", async () => (await are("activating")) === share);
+  done(await lab.system.millrace("pause", begun.rollout));
+  writeFileSync(gate, "");
+  await until("who had a permit is done", async () => (await are("active")) === share);
+  assert.equal(onRelease("paused", begun.release).length, share);
   // Another service goes to every machine meanwhile: time in which a switch would show.
   const other = lab.repository("other");
-  const files = hookSample({ service: "other", version: "1", rollout: ALL_AT_ONCE });
-  assert.equal((await lab.ship(other, files)).rollout?.state, "succeeded");
-  assert.equal(onRelease("paused", begun.release).length, before);
+  const quick = hookSample({ service: "other", version: "1", rollout: ALL_AT_ONCE });
+  assert.equal((await lab.ship(other, quick)).rollout?.state, "succeeded");
+  assert.equal(onRelease("paused", begun.release).length, share);
   assert.equal((await rolloutOf(begun.rollout)).paused, true);
   done(await lab.system.millrace("resume", begun.rollout));
   await endOf(begun.rollout);

@@ -18,8 +18,6 @@ import { until } from "../lab/until.ts";
 import { InstalledPackage } from "./installed-package.ts";
 
 const MANIFEST = fileURLToPath(new URL("../../package.json", import.meta.url));
-/** After the command that was signalled has ended, its children have: npx waits for none of them. */
-const ENDING_MS_MAX = 10_000;
 const { version } = JSON.parse(readFileSync(MANIFEST, "utf8")) as { version: string };
 let installed: InstalledPackage;
 
@@ -107,9 +105,10 @@ async function endUp(up: ChildProcess, target: number): Promise<void> {
   await exited;
 }
 
+/** After the command that was signalled has ended, its children do: npx waits for none of them. */
 async function assertNothingLeft(): Promise<void> {
   const isNone = (): boolean => installed.processes().length === 0;
-  await until("all processes have ended", isNone, ENDING_MS_MAX).catch(({ message }: Error) =>
+  await until("all processes have ended", isNone).catch(({ message }: Error) =>
     assert.fail(`${message}\n${installed.processes().join("\n")}`),
   );
 }
