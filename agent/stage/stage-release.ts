@@ -8,6 +8,7 @@ import { WireError } from "../../core/release/wire-error.ts";
 import type { Extent, Layout, Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import { PiecesChangedError } from "../../runtime/peer/disk-piece-store.ts";
+import { RottenPieceError } from "../../runtime/peer/piece-store.ts";
 import { readManifestTotals } from "../../runtime/release/manifest-reader.ts";
 import { type MetaKind, readMeta } from "../../runtime/release/read-meta.ts";
 import { walkRelease } from "../../runtime/release/walk-release.ts";
@@ -232,7 +233,8 @@ export class StagingAttempt {
       for (const { pack } of this.#layout.packs) await shelf.drop(pack);
       return error;
     }
-    if (!(error instanceof WireError || error instanceof PiecesChangedError)) return error;
+    const isGone = error instanceof PiecesChangedError || error instanceof RottenPieceError;
+    if (!isGone && !(error instanceof WireError)) return error;
     const held = this.#taken.map(({ bytesHeld }) => bytesHeld);
     for (const { pack } of this.#taken) await shelf.verify(pack);
     for (const [i, { pack }] of this.#taken.entries()) {
@@ -242,7 +244,7 @@ export class StagingAttempt {
         return new Error(`a piece of pack ${pack} had rotted on disk: ${error.message}`);
       }
     }
-    if (error instanceof PiecesChangedError) return error;
+    if (isGone) return error;
     return new ReleaseFault(`release ${this.#options.record.release} is wrong: ${error.message}`);
   }
 }

@@ -8,6 +8,8 @@ export type SwarmInput =
   | { readonly kind: "wanted"; readonly pieces: "all" | readonly number[] }
   /** The store has the piece, by another way than this swarm. */
   | { readonly kind: "piece-added"; readonly piece: number }
+  /** A piece that it had is not what it was: the store has it no more. */
+  | { readonly kind: "piece-lost"; readonly piece: number }
   | {
       readonly kind: "introduced";
       readonly peers: readonly { readonly peer: PeerId; readonly role: PeerRole }[];
@@ -53,3 +55,11 @@ export type SwarmEffect =
   | { readonly kind: "finish"; readonly piece: number }
   /** Forget the bytes of the unfinished piece. */
   | { readonly kind: "discard"; readonly piece: number };
+
+/** True for a fact that gives nobody a reason to be offered more: most are such. */
+export function isQuiet(input: SwarmInput): boolean {
+  if (input.kind === "block-stored") return true;
+  if (input.kind !== "received") return false;
+  const { kind } = input.message;
+  return kind === "have" || kind === "offer" || kind === "block";
+}

@@ -83,6 +83,16 @@ export class OwnPieces {
     return true;
   }
 
+  /** Notes that a piece is held no more; false when it was not. */
+  remove(piece: number): boolean {
+    if (!this.#have.remove(piece)) return false;
+    if (this.#isWanted(piece)) {
+      this.#wantedHave -= 1;
+      this.#bytesHave -= this.bytesOf(piece);
+    }
+    return true;
+  }
+
   #isWanted(piece: number): boolean {
     return piece < this.count && (this.#wantsAll || this.#named.has(piece));
   }

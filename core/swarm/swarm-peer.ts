@@ -9,7 +9,7 @@ import { type BitPair, BitRows } from "./bit-rows.ts";
 import { piecesOf } from "./bitfield.ts";
 import { Downloads } from "./downloads.ts";
 import { whomToEvict } from "./eviction.ts";
-import type { DisconnectReason, SwarmEffect, SwarmInput } from "./facts.ts";
+import { type DisconnectReason, isQuiet, type SwarmEffect, type SwarmInput } from "./facts.ts";
 import { NEIGHBOURS_MAX, NOISE_MAX, RELAY_NEIGHBOURS_MAX, TIMED_OUT_TIMES_MAX } from "./limits.ts";
 import type { Block, Message, PeerId, PeerRole, RefuseReason } from "./message.ts";
 import { type Neighbour, newNeighbour } from "./neighbour.ts";
@@ -113,6 +113,9 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#complete(now, input.piece, effects);
         this.#downloads.ask(now, effects);
         return;
+      case "piece-lost":
+        this.#unhold(now, input.piece, effects);
+        return;
       case "piece-verified":
         this.#complete(now, input.piece, effects);
         return;
@@ -186,6 +189,15 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#downloads.complete(piece, effects);
     this.#announcing.complete(now, piece, effects);
     this.#offers.complete(piece);
+  }
+
+  /** Others believe that we have it until they ask; to us it is as if we had never had it. */
+  #unhold(now: Instant, piece: number, effects: SwarmEffect[]): void {
+    if (!this.#pieces.remove(piece)) return;
+    for (const neighbour of this.#neighbours.values()) {
+      if (!neighbour.has.has(piece)) this.#offers.copied(neighbour, piece, -1);
+    }
+    if (this.#pieces.isMissing(piece)) this.#miss(now, [piece], effects);
   }
 
   /** True when of all relays among the neighbours and us the piece is ours to offer first. */
@@ -353,7 +365,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#uploads.got(now, neighbour);
     this.#uploads.refuse(neighbour, piece);
     this.#offers.owed(neighbour);
-    this.#refuse(peer, piece, "busy", effects);
+    this.#refuse(peer, piece, this.#pieces.have.has(piece) ? "busy" : "absent", effects);
   }
 
   #refuse(to: PeerId, piece: number, reason: RefuseReason, effects: SwarmEffect[]): void {
@@ -384,12 +396,4 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#offers.setAlarm(now);
     if (this.#pieces.isIncomplete) this.#roster.setAlarm(now);
   }
-}
-
-/** True for a fact that gives nobody a reason to be offered more: most are such. */
-function isQuiet(input: SwarmInput): boolean {
-  if (input.kind === "block-stored") return true;
-  if (input.kind !== "received") return false;
-  const { kind } = input.message;
-  return kind === "have" || kind === "offer" || kind === "block";
 }

@@ -4,7 +4,7 @@
 import type { SwarmInput } from "../../core/swarm/facts.ts";
 import type { Block, PeerId } from "../../core/swarm/message.ts";
 import type { Connection } from "./connection.ts";
-import { isStoreFull, type PieceStore } from "./piece-store.ts";
+import { isStoreFull, type PieceStore, RottenPieceError } from "./piece-store.ts";
 import { settle } from "./settle.ts";
 import type { SwarmFailure, SwarmLog } from "./swarm.ts";
 
@@ -15,6 +15,8 @@ export interface BlockWorkOptions {
   readonly input: (fact: SwarmInput) => void;
   /** A piece is whole. */
   readonly verified: (piece: number) => void;
+  /** A piece has rotted, and the store has it no more. */
+  readonly lost: (piece: number) => void;
   /** The store has failed, for the first time since `resume`. */
   readonly failed: (failure: SwarmFailure) => void;
 }
@@ -48,7 +50,7 @@ export class BlockWork {
 
   /** Reads a block and sends it. `done` is called with the fact that follows. */
   send(to: PeerId, connection: Connection, block: Block, done: (fact: SwarmInput) => void): void {
-    const { store, log, pack } = this.#options;
+    const { store, log, pack, lost } = this.#options;
     const { piece, offset, bytes } = block;
     this.#sending += 1;
     connection.sendBlock(
@@ -58,6 +60,7 @@ export class BlockWork {
         if (error === undefined) done({ kind: "block-sent", to });
         else {
           log.warn({ pack, piece, err: error }, "a piece could not be read");
+          if (error instanceof RottenPieceError && store.forget?.(piece) === true) lost(piece);
           done({ kind: "read-failed", to, piece });
         }
         this.#sending -= 1;

@@ -11,7 +11,13 @@ import { PieceTable } from "../../core/release/piece-table.ts";
 import { Bitfield } from "../../core/swarm/bitfield.ts";
 import { PieceAudit } from "./piece-audit.ts";
 import { JournalFile, TableFile } from "./piece-files.ts";
-import { isStoreFull, type PieceStore, PieceStoreFull, type Verdict } from "./piece-store.ts";
+import {
+  isStoreFull,
+  type PieceStore,
+  PieceStoreFull,
+  RottenPieceError,
+  type Verdict,
+} from "./piece-store.ts";
 
 const DATA_FILE = "pieces";
 
@@ -151,6 +157,7 @@ export class DiskPieceStore implements PieceStore {
     this.#unfinished.delete(piece);
     if (!unfinished.hasher.digestBuffer().equals(this.#table.digest(piece))) return "corrupt";
     this.#have.add(piece);
+    this.#audit.renewed([piece]);
     try {
       this.#journal.append(piece);
     } catch (error) {
@@ -181,7 +188,13 @@ export class DiskPieceStore implements PieceStore {
     this.#audit.doubt();
   }
 
-  /** A piece that rotted is not given out; when the store is opened again it is fetched anew. */
+  /** A file that has another owner too is not ours to mend: its pieces stay as they are. */
+  forget(piece: number): boolean {
+    if (this.#lent !== undefined && this.#placeOf(piece).isData) return false;
+    return this.#have.remove(piece);
+  }
+
+  /** A piece that rotted is not given out. */
   async #readAudited(
     piece: number,
     place: Place,
@@ -189,7 +202,7 @@ export class DiskPieceStore implements PieceStore {
     target: Uint8Array,
   ): Promise<void> {
     if (!(await this.#audit.passes(piece))) {
-      throw new Error(`${this.#directory} has rotted in piece ${piece}`);
+      throw new RottenPieceError(this.#directory, piece);
     }
     this.#readAt(place, offset, target);
   }

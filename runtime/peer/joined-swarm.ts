@@ -79,6 +79,7 @@ export class JoinedSwarm implements Swarm {
       log: options.log,
       input: (fact) => this.#driver.input(fact),
       verified: (piece) => this.#announce(piece),
+      lost: (piece) => this.#lose(piece),
       failed: (failure) => this.#failed(failure),
     });
     this.#learnRows();
@@ -320,6 +321,11 @@ export class JoinedSwarm implements Swarm {
 
   #announce(piece: number): void {
     if (this.#announced.add(piece)) this.#listeners.piece(piece);
+  }
+
+  #lose(piece: number): void {
+    this.#announced.remove(piece);
+    this.#driver.input({ kind: "piece-lost", piece });
   }
 
   #failed(failure: SwarmFailure): void {

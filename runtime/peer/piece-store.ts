@@ -37,8 +37,22 @@ export interface PieceStore {
   read(piece: number, offset: number, target: Uint8Array): void | Promise<void>;
   /** A peer says that it got wrong bytes from here: each piece is compared before it is given out again. */
   doubt?(): void;
+  /**
+   * Forgets a piece of which `read` threw `RottenPieceError`, so that it can be written anew; false where it
+   * cannot be.
+   */
+  forget?(piece: number): boolean;
   /** Ends the use of it, after the writes that are under way. */
   close(): Promise<void>;
+}
+
+/** A piece that is not any more what was stored: it is given to nobody. */
+export class RottenPieceError extends Error {
+  override readonly name = "RottenPieceError";
+
+  constructor(where: string, piece: number) {
+    super(`${where} has rotted in piece ${piece}`);
+  }
 }
 
 /** The disk has no room for a block: nothing is lost, the write may be tried again after freeing some. */

@@ -7,7 +7,7 @@ import type { BlobStore } from "../blobs/blob-store.ts";
 import { segmentKey } from "../release/pack-keys.ts";
 import type { SegmentFooter } from "../release/segment-reader.ts";
 import { PieceAudit } from "./piece-audit.ts";
-import type { PieceStore, Verdict } from "./piece-store.ts";
+import { type PieceStore, RottenPieceError, type Verdict } from "./piece-store.ts";
 import { bodyOffsets, SegmentSpool } from "./segment-spool.ts";
 
 /** Bytes of the buffer that a piece is compared through. */
@@ -158,7 +158,7 @@ export class SegmentPieceStore implements PieceStore {
     }
     if (!(await this.#audit.passes(piece))) {
       this.#options.onSegmentRotten(segment);
-      throw new Error(`${this.keyOf(segment)} has rotted in piece ${piece}`);
+      throw new RottenPieceError(this.keyOf(segment), piece);
     }
     await this.#readStored(piece, offset, target);
   }

@@ -90,6 +90,12 @@ test("faults 14 and 15: disk: what rotted, or lies elsewhere, is given to nobody
     await assert.rejects(read(1), /has rotted in piece 1/);
     await assert.rejects(read(0), /has rotted in piece 0/);
     assert.equal(await read(2), true);
+    // Once it is forgotten it can be written anew, and is given out again.
+    assert.equal(store.forget(1), true);
+    assert.equal(store.has(1), false);
+    assert.equal(await put(store, 1, pieces[1] as Buffer), "verified");
+    assert.equal(await read(1), true);
+    await assert.rejects(read(0), /has rotted in piece 0/);
     await store.close();
   }));
 

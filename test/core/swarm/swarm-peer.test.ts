@@ -321,6 +321,43 @@ check(
 );
 
 check(
+  "fault 14: fetches again what it had and lost, and refuses it meanwhile",
+  `
+  extended 20K 20K
+  wanted all
+  piece-added 0
+  piece-added 1
+  connected a
+  > send a bitfield 0,1
+  > send a offer 1,0
+  received a request 1 0K+20K
+  > send a offer 0
+  > send-block a 1 0K+20K
+  piece-lost 1
+  read-failed a 1
+  > send a refuse 1 absent
+  received a cancel 1
+  received a request 1 0K+20K
+  > send a refuse 1 absent
+  connected b
+  > send b bitfield 0
+  > send b offer 0
+  received b have 1
+  > send b request 1 0K+20K
+  received b block 1 0K+20K
+  > send b got
+  > store-block b 1 0K+20K
+  block-stored b 1 0K+20K
+  > finish 1
+  piece-verified 1
+  > send a have 1
+  > send b have 1
+  received a request 1 0K+20K
+  > send-block a 1 0K+20K
+`,
+);
+
+check(
   "a relay offers each piece once before it offers one again",
   `
   extended 700K 700K 700K

@@ -48,6 +48,7 @@ function parse(line: string): SwarmInput {
     case "wanted":
       return { kind, pieces: peer === "all" ? "all" : numbers(peer) };
     case "piece-added":
+    case "piece-lost":
     case "piece-verified":
     case "piece-corrupt":
       return { kind, piece: Number(peer) };
