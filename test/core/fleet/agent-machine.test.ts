@@ -1,62 +1,6 @@
 // What the machine of one service commands, fact by fact.
+import { FIRST, SECOND_ACTIVE, SECOND_CHECKED, SECOND_STAGED } from "./agent-beginnings.ts";
 import { check } from "./agent-transcript.ts";
-
-const FIRST = `
-boot
-  watch nothing
-  keep
-  report stopped nothing runs=nothing
-assign r1 a final
-  persist
-  stage a
-  report fetching a runs=nothing
-staging a stage
-  report staging a runs=nothing
-staged a
-  persist
-  start a
-  report activating a runs=nothing
-ok
-  check a
-  report checking a runs=nothing
-ok
-  point a
-  report activating a runs=nothing healthy
-ok
-  persist
-  watch a
-  keep a
-  report active a runs=a healthy
-`;
-
-const SECOND_STAGED = `${FIRST}
-assign r2 b open
-  persist
-  stage b
-  report fetching b runs=a healthy
-staged b
-  report staged b runs=a healthy
-`;
-
-const SECOND_ACTIVE = `${SECOND_STAGED}
-permit r2 b
-  persist
-  start b
-  report activating b runs=a healthy
-ok
-  check b
-  report checking b runs=a healthy
-ok
-  point b
-  report activating b runs=a healthy
-ok
-  stop a
-ok
-  persist
-  watch b
-  keep b a
-  report active b runs=b healthy
-`;
 
 check("a machine that comes late catches up with a rollout that is over", FIRST);
 
@@ -106,14 +50,7 @@ assign r2 b final revision=0
 
 check(
   "a release that does not become healthy is taken back at once, and not tried again",
-  `${SECOND_STAGED}
-permit r2 b
-  persist
-  start b
-  report activating b runs=a healthy
-ok
-  check b
-  report checking b runs=a healthy
+  `${SECOND_CHECKED}
 fail no answer within 30 s
   persist
   start a
@@ -136,14 +73,7 @@ permit r2 b id=again
 
 check(
   "a new process that dies before it is healthy fails the switch",
-  `${SECOND_STAGED}
-permit r2 b
-  persist
-  start b
-  report activating b runs=a healthy
-ok
-  check b
-  report checking b runs=a healthy
+  `${SECOND_CHECKED}
 exit b ended with code 1
   persist
   start a
@@ -175,14 +105,7 @@ ok
 
 check(
   "a rollout taken back in mid-switch is undone at once",
-  `${SECOND_STAGED}
-permit r2 b
-  persist
-  start b
-  report activating b runs=a healthy
-ok
-  check b
-  report checking b runs=a healthy
+  `${SECOND_CHECKED}
 assign r2 b rollback
   persist
   persist
@@ -412,14 +335,7 @@ ok
 
 check(
   "fault 25: killed in mid-switch, the next life goes on under the same permit; both processes are adopted",
-  `${SECOND_STAGED}
-permit r2 b
-  persist
-  start b
-  report activating b runs=a healthy
-ok
-  check b
-  report checking b runs=a healthy
+  `${SECOND_CHECKED}
 crash
 boot disk=a,b running=a,b pointed=a
   start b

@@ -1,58 +1,7 @@
 // What the machine of one service does where the way back is barred: the last good release is bad as
 // well, or cannot be had. It comes to rest and says why; it never goes to and fro.
+import { SECOND_ACTIVE, SECOND_CHECKED } from "./agent-beginnings.ts";
 import { check } from "./agent-transcript.ts";
-
-const SECOND_STAGED = `
-boot
-  watch nothing
-  keep
-  report stopped nothing runs=nothing
-assign r1 a final
-  persist
-  stage a
-  report fetching a runs=nothing
-staged a
-  persist
-  start a
-  report activating a runs=nothing
-ok
-  check a
-  report checking a runs=nothing
-ok
-  point a
-  report activating a runs=nothing healthy
-ok
-  persist
-  watch a
-  keep a
-  report active a runs=a healthy
-assign r2 b open
-  persist
-  stage b
-  report fetching b runs=a healthy
-staged b
-  report staged b runs=a healthy
-permit r2 b
-  persist
-  start b
-  report activating b runs=a healthy
-ok
-  check b
-  report checking b runs=a healthy
-`;
-
-const SECOND_ACTIVE = `${SECOND_STAGED}
-ok
-  point b
-  report activating b runs=a healthy
-ok
-  stop a
-ok
-  persist
-  watch b
-  keep b a
-  report active b runs=b healthy
-`;
 
 /** One try to go back that ends where it began; the wait before it is over. */
 const TRY = `  persist
@@ -79,7 +28,7 @@ ok
 
 check(
   "fault 28: new and last good release both bad: it stays with the last good one and says both",
-  `${SECOND_STAGED}
+  `${SECOND_CHECKED}
 fail no answer of b
   persist
   start a
