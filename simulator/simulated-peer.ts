@@ -45,6 +45,10 @@ export interface SimulatedPeer {
   readonly held: Bitfield;
   /** What is stored of pieces that are not whole; of one that comes in one block nothing is kept. */
   readonly parts: Map<number, Part>;
+  /** Pieces that were whole and had rotted. */
+  readonly lost: Set<number>;
+  /** The block that arrived last is not what it should be. */
+  isArrivingBad: boolean;
   startedAt: Instant;
   wholeAt: Instant | undefined;
   receivedBytes: number;
@@ -79,6 +83,8 @@ export function newSimulatedPeer(
     wakeAt: Number.POSITIVE_INFINITY,
     held: new Bitfield(),
     parts: new Map(),
+    lost: new Set(),
+    isArrivingBad: false,
     startedAt: 0,
     wholeAt: undefined,
     receivedBytes: 0,

@@ -6,12 +6,12 @@ import type { SwarmEffect, SwarmInput } from "../core/swarm/facts.ts";
 import type { Block, Message, PeerId } from "../core/swarm/message.ts";
 import type { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import { claimsAll, isTelling } from "./conduct.ts";
+import { Connections, endsOf } from "./connections.ts";
 import { EventQueue } from "./event-queue.ts";
 import { type Host, Network, newHost, type Pipe } from "./network.ts";
-import { compare, store } from "./simulated-disk.ts";
+import { Disks } from "./simulated-disk.ts";
 import {
   isWaited,
-  type Link,
   linkTo,
   newMachine,
   newSimulatedPeer,
@@ -20,17 +20,12 @@ import {
 } from "./simulated-peer.ts";
 import { TraceHash } from "./trace-hash.ts";
 
-/** Round trips until a connection has carried both hellos. */
-const SET_UP_ROUND_TRIPS = 2;
-
 const KINDS = {
   served: 0,
   arrived: 1,
   wake: 2,
-  dialled: 3,
-  told: 4,
-  stored: 5,
-  called: 6,
+  told: 3,
+  called: 4,
 } as const;
 
 export interface SwarmWorldOptions {
@@ -46,14 +41,10 @@ export interface SwarmWorldOptions {
   readonly windowBytes: number;
   /** About how long a few events take. */
   readonly bucketMs: number;
-}
-
-/** A direction of a connection: who speaks to whom, and what either has of it. */
-interface Ends {
-  readonly from: SimulatedPeer;
-  readonly to: SimulatedPeer;
-  readonly there: Link;
-  readonly back: Link;
+  /** How long a disk takes to write a block or to compare a piece; left out: no time. */
+  readonly diskMs?: number;
+  /** Whether the next block that arrives anywhere has been changed on its way; left out: none is. */
+  readonly isFlipped?: () => boolean;
 }
 
 type Call = () => void;
@@ -67,6 +58,8 @@ export class SwarmWorld {
   readonly #options: SwarmWorldOptions;
   readonly #queue: EventQueue;
   readonly #network: Network;
+  readonly #connections: Connections;
+  readonly #disks: Disks;
   /** Facts that follow from a step that goes on, and whose they are. */
   readonly #todo: SwarmInput[] = [];
   readonly #todoOf: SimulatedPeer[] = [];
@@ -84,6 +77,20 @@ export class SwarmWorld {
       windowBytes,
       kinds: KINDS,
       drained: (pipe) => this.#drained(pipe),
+    });
+    const after = (ms: number, call: Call) => this.at(this.now + ms, call);
+    const tell = (peer: SimulatedPeer, fact: SwarmInput) => this.input(peer, fact);
+    const { roundTripMs, setUpMs, pieceBytes, diskMs = 0 } = options;
+    this.#connections = new Connections({
+      network: this.#network,
+      ...{ roundTripMs, setUpMs, after },
+      input: tell,
+      tell: (peer, fact) => this.#queue.add(this.now, KINDS.told, peer, fact),
+    });
+    this.#disks = new Disks({
+      ...{ pieceBytes, diskMs, after, tell },
+      holdBack: (peer, from) => this.#holdBack(peer, from),
+      whole: (peer, piece) => this.#hold(peer, piece),
     });
   }
 
@@ -134,9 +141,6 @@ export class SwarmWorld {
       case KINDS.wake:
         this.#wake(subject as SimulatedPeer, object as SwarmPeer);
         break;
-      case KINDS.dialled:
-        this.#dialled(subject as SimulatedPeer, object as SimulatedPeer);
-        break;
       case KINDS.told:
         this.input(subject as SimulatedPeer, object as SwarmInput);
         break;
@@ -173,23 +177,28 @@ export class SwarmWorld {
 
   /** Breaks a connection: both ends that are up hear of it. */
   cut(a: SimulatedPeer, b: SimulatedPeer): void {
-    if (!a.links.has(b.plan.id)) return;
-    this.#unlink(a, b);
-    this.#tell(a, { kind: "disconnected", peer: b.plan.id });
-    this.#tell(b, { kind: "disconnected", peer: a.plan.id });
+    this.#connections.cut(a, b);
   }
 
   /** Nothing gets through a connection, either way, before an instant. */
   clog(a: SimulatedPeer, b: SimulatedPeer, until: Instant): void {
-    for (const link of [a.links.get(b.plan.id), b.links.get(a.plan.id)]) {
-      if (link !== undefined) this.#network.clog(link.out, until);
-    }
+    this.#connections.clog(a, b, until);
   }
 
   /** A peer gets a piece by another way. */
   mirror(peer: SimulatedPeer, piece: number): void {
     this.#hold(peer, piece);
     this.input(peer, { kind: "piece-added", piece });
+  }
+
+  /** A whole piece turns out to have rotted. */
+  lose(peer: SimulatedPeer, piece: number): void {
+    if (!peer.held.remove(piece)) return;
+    peer.lost.add(piece);
+    peer.parts.delete(piece);
+    if (peer.wholeAt !== undefined && isWaited(peer)) this.#unfinished += 1;
+    peer.wholeAt = undefined;
+    this.input(peer, { kind: "piece-lost", piece });
   }
 
   /** Steps a peer with a fact, and with all that follows from it at once. */
@@ -253,10 +262,16 @@ export class SwarmWorld {
   #perform(peer: SimulatedPeer, effect: SwarmEffect): void {
     switch (effect.kind) {
       case "dial":
-        this.#dial(peer, this.#peer(effect.peer));
+        this.#connections.dial(peer, this.#peer(effect.peer));
         return;
       case "disconnect":
-        this.#disconnect(peer, this.#peer(effect.peer), effect.reason);
+        this.disconnects.push({
+          by: peer.id,
+          peer: effect.peer,
+          reason: effect.reason,
+          at: this.now,
+        });
+        this.#connections.disconnect(peer, this.#peer(effect.peer));
         return;
       case "send":
         this.#send(peer, effect.to, effect.message);
@@ -264,66 +279,19 @@ export class SwarmWorld {
       case "send-block":
         this.#sendBlock(peer, effect.to, effect);
         return;
-      case "store-block": {
-        const { from, piece, offset, bytes } = effect;
-        store(peer, from, effect, this.#options.pieceBytes[piece] ?? 0);
-        this.#follow(peer, { kind: "block-stored", from, piece, offset, bytes });
+      case "store-block":
+        this.#disks.store(peer, effect.from, effect);
         return;
-      }
       case "drop-block":
         return;
       case "finish":
-        this.#finish(peer, effect.piece);
+        this.#disks.finish(peer, effect.piece);
         return;
       case "discard":
         peer.parts.delete(effect.piece);
         return;
       default:
         effect satisfies never;
-    }
-  }
-
-  #dial(peer: SimulatedPeer, target: SimulatedPeer): void {
-    const { roundTripMs, setUpMs } = this.#options;
-    const at = this.now + SET_UP_ROUND_TRIPS * roundTripMs + setUpMs;
-    this.#queue.add(at, KINDS.dialled, peer, target);
-  }
-
-  #dialled(peer: SimulatedPeer, target: SimulatedPeer): void {
-    if (!peer.isUp || peer.links.has(target.plan.id)) return;
-    if (!target.isUp) {
-      this.input(peer, { kind: "dial-failed", peer: target.plan.id });
-      return;
-    }
-    const [out, home] = this.#network.connect(peer.host, target.host);
-    const there: Link = { other: target, out, unsent: 0 };
-    const back: Link = { other: peer, out: home, unsent: 0 };
-    out.owner = { from: peer, to: target, there, back } satisfies Ends;
-    home.owner = { from: target, to: peer, there: back, back: there } satisfies Ends;
-    peer.links.set(target.plan.id, there);
-    target.links.set(peer.plan.id, back);
-    this.input(target, { kind: "connected", peer: peer.plan.id, role: peer.plan.role });
-    if (!peer.links.has(target.plan.id)) return;
-    this.input(peer, { kind: "connected", peer: target.plan.id, role: target.plan.role });
-  }
-
-  #disconnect(peer: SimulatedPeer, other: SimulatedPeer, reason: string): void {
-    this.disconnects.push({ by: peer.plan.id, peer: other.plan.id, reason, at: this.now });
-    if (!peer.links.has(other.plan.id)) return;
-    this.#unlink(peer, other);
-    this.#tell(other, { kind: "dial-failed", peer: peer.plan.id });
-    this.#tell(other, { kind: "disconnected", peer: peer.plan.id });
-  }
-
-  #unlink(a: SimulatedPeer, b: SimulatedPeer): void {
-    for (const [one, other] of [
-      [a, b],
-      [b, a],
-    ] as const) {
-      const link = one.links.get(other.plan.id);
-      if (link !== undefined) this.#network.close(link.out);
-      one.links.delete(other.plan.id);
-      one.lastLink = undefined;
     }
   }
 
@@ -338,7 +306,12 @@ export class SwarmWorld {
     const link = linkTo(peer, to);
     if (link === undefined) return;
     const { piece, offset, bytes } = block;
-    const { conduct } = peer.plan;
+    const { conduct = "honest" } = peer.plan;
+    if (conduct === "honest" && !peer.held.has(piece)) {
+      if (!peer.lost.has(piece)) throw new Error(`piece ${piece} is passed on unverified`);
+      this.#follow(peer, { kind: "read-failed", to, piece });
+      return;
+    }
     const isWithheld = conduct === "staller" && offset > 0;
     if (conduct === "mute" || conduct === "leech" || isWithheld) return;
     const isRefused = conduct === "liar";
@@ -350,7 +323,7 @@ export class SwarmWorld {
   }
 
   #drained(pipe: Pipe): void {
-    const { from, to, there } = pipe.owner as Ends;
+    const { from, to, there } = endsOf(pipe);
     for (; pipe.isOpen && there.unsent > 0; there.unsent -= 1) {
       this.input(from, { kind: "block-sent", to: to.id });
     }
@@ -358,9 +331,15 @@ export class SwarmWorld {
 
   #arrived(pipe: Pipe, message: Message): void {
     if (!pipe.isOpen) return;
-    const { from, to, back } = pipe.owner as Ends;
+    const ends = endsOf(pipe);
+    if (ends.heldBack !== undefined) {
+      ends.heldBack.push(message);
+      return;
+    }
+    const { from, to, back } = ends;
     to.lastLink = back;
     if (message.kind === "block") {
+      to.isArrivingBad = from.plan.conduct === "corrupt" || this.#options.isFlipped?.() === true;
       this.#network.arrived(this.now, pipe, message.bytes);
       to.receivedBytes += message.bytes;
       if (from.plan.role === "relay") to.relayBytes += message.bytes;
@@ -368,14 +347,22 @@ export class SwarmWorld {
     this.input(to, { kind: "received", from: from.id, message });
   }
 
-  #finish(peer: SimulatedPeer, piece: number): void {
-    const isBad = compare(peer, piece, this.#options.pieceBytes[piece] ?? 0);
-    if (!isBad) this.#hold(peer, piece);
-    this.#follow(peer, { kind: isBad ? "piece-corrupt" : "piece-verified", piece });
+  #holdBack(peer: SimulatedPeer, from: PeerId): Call {
+    const pipe = this.#peer(from).links.get(peer.id)?.out;
+    if (pipe === undefined) return () => {};
+    const ends = endsOf(pipe);
+    ends.heldBack = [];
+    return () => {
+      const waiting = ends.heldBack ?? [];
+      ends.heldBack = undefined;
+      // One of them may hold back those behind it.
+      for (const message of waiting) this.#arrived(pipe, message);
+    };
   }
 
   #hold(peer: SimulatedPeer, piece: number): void {
     peer.held.add(piece);
+    if (peer.lost.size > 0) peer.lost.delete(piece);
     this.transfers += 1;
     if (peer.held.count < this.#options.pieceBytes.length || peer.wholeAt !== undefined) return;
     peer.wholeAt = this.now;
@@ -385,10 +372,6 @@ export class SwarmWorld {
   #flood(peer: SimulatedPeer): void {
     const pieces = peer.held.pieces().slice(0, 64);
     for (const to of peer.links.keys()) this.#send(peer, to, { kind: "have", pieces });
-  }
-
-  #tell(peer: SimulatedPeer, input: SwarmInput): void {
-    this.#queue.add(this.now, KINDS.told, peer, input);
   }
 
   #peer(id: PeerId): SimulatedPeer {
