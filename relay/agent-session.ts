@@ -29,8 +29,6 @@ export interface SwarmPlace {
   readonly peers: Set<string>;
   pieces: number;
   isSealed: boolean;
-  /** It asked, and is answered as soon as it may be. */
-  isAnswerDue: boolean;
 }
 
 /** A connected agent. */
@@ -42,6 +40,8 @@ export class AgentSession {
   /** Packs whose swarm it is in, with what it was told there. */
   readonly swarms = new Map<string, SwarmPlace>();
   readonly pace = new AnswerPace();
+  /** Packs that it asked about and is answered about as soon as it may be; each was answered a moment ago. */
+  readonly answersDue = new Set<string>();
   /** Services and orders it was told of. */
   readonly toldServices = new Set<string>();
   readonly toldOrders = new Set<string>();

@@ -44,7 +44,7 @@ export class SwarmDirectory {
     }
     const place = session.swarms.get(pack);
     if (place === undefined) this.#join(session, pack);
-    else if (hungry) this.#answer(session, pack, place);
+    else if (hungry) this.#answer(session, pack);
   }
 
   /** An agent's session has ended. */
@@ -62,17 +62,12 @@ export class SwarmDirectory {
       const what = `pack ${pack}: ${SWARMS_MAX} swarms are joined already, the limit for one agent`;
       throw new RpcError(status.RESOURCE_EXHAUSTED, what);
     }
-    const place: SwarmPlace = {
-      peers: new Set(),
-      pieces: 0,
-      isSealed: false,
-      isAnswerDue: false,
-    };
+    const place: SwarmPlace = { peers: new Set(), pieces: 0, isSealed: false };
     session.swarms.set(pack, place);
     const sessions = this.#sessions.get(pack) ?? new Set();
     this.#sessions.set(pack, sessions.add(session));
     if (session.isReachable) this.#options.onMember(pack, session, true);
-    this.#answer(session, pack, place);
+    this.#answer(session, pack);
   }
 
   #leave(session: AgentSession, pack: string): void {
@@ -104,22 +99,23 @@ export class SwarmDirectory {
   }
 
   /** Tells rows and neighbours, as soon as the agent may have another answer. */
-  #answer(session: AgentSession, pack: string, place: SwarmPlace): void {
-    if (place.isAnswerDue) return;
+  #answer(session: AgentSession, pack: string): void {
+    if (session.answersDue.has(pack)) return;
     const now = monotonicNow();
     const dueAt = session.pace.dueAt(now, pack);
     if (dueAt === undefined) {
       const what = `pack ${pack}: too many swarms are joined and left at once`;
       throw new RpcError(status.RESOURCE_EXHAUSTED, what);
     }
-    place.isAnswerDue = true;
-    if (dueAt <= now) this.#tell(session, pack, place);
-    else setTimeout(() => this.#tell(session, pack, place), Math.ceil(dueAt - now)).unref();
+    session.answersDue.add(pack);
+    if (dueAt <= now) this.#tell(session, pack);
+    else setTimeout(() => this.#tell(session, pack), Math.ceil(dueAt - now)).unref();
   }
 
-  #tell(session: AgentSession, pack: string, place: SwarmPlace): void {
-    if (session.swarms.get(pack) !== place) return;
-    place.isAnswerDue = false;
+  #tell(session: AgentSession, pack: string): void {
+    session.answersDue.delete(pack);
+    const place = session.swarms.get(pack);
+    if (place === undefined) return;
     session.pace.answered(monotonicNow(), pack);
     const room = this.#options.room(pack);
     if (room !== undefined) this.#tellRows(session, room);
