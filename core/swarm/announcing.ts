@@ -1,22 +1,29 @@
-// Tells neighbours of pieces that became whole. A message costs more than the numbers in it, so each
-// neighbour hears of several together; but their turns are spread, so that whatever is new is told to
-// somebody at once.
+// Tells neighbours of pieces that became whole. A message of its own costs a packet, a write here and a
+// read there, far more than the numbers in it: so what is new waits a while for something else that goes
+// to the same neighbour, and goes on its own when nothing does, or much is new. The neighbours' turns are
+// spread, so that whatever is new is told to somebody at once.
 import type { Instant } from "../machine.ts";
 import type { Alarm } from "./alarm.ts";
 import type { SwarmEffect } from "./facts.ts";
-import { HAVE_MS, HAVE_PIECES } from "./limits.ts";
+import { HAVE_ALONE_MS, HAVE_MS, HAVE_PIECES } from "./limits.ts";
 import type { PeerId } from "./message.ts";
+import type { Neighbour } from "./neighbour.ts";
+
+/** A neighbour, how much of the log it was told of, and when. */
+interface Listener {
+  readonly peer: PeerId;
+  told: number;
+  toldAt: Instant;
+  /** It is its turn when the log is so much longer than a multiple of HAVE_PIECES. */
+  readonly phase: number;
+}
 
 export class Announcing {
   readonly #alarm: Alarm;
   /** Pieces in the order in which they became whole. */
   readonly #log: number[] = [];
-  readonly #peers: PeerId[] = [];
-  /** Of each of the peers: how much of the log it was told of, and when. */
-  readonly #told: number[] = [];
-  readonly #toldAt: Instant[] = [];
-  /** It is its turn when the log is so much longer than a multiple of HAVE_PIECES. */
-  readonly #phases: number[] = [];
+  /** By the neighbour's place. */
+  readonly #listeners: (Listener | undefined)[] = [];
   #joined = 0;
 
   constructor(alarm: Alarm) {
@@ -24,46 +31,48 @@ export class Announcing {
   }
 
   /** A neighbour hears of what becomes whole from now on. */
-  add(peer: PeerId): void {
-    this.#peers.push(peer);
-    this.#told.push(this.#log.length);
-    this.#toldAt.push(Number.NEGATIVE_INFINITY);
-    this.#phases.push(this.#joined++ % HAVE_PIECES);
+  add({ place, peer }: Neighbour): void {
+    const phase = this.#joined++ % HAVE_PIECES;
+    const toldAt = Number.NEGATIVE_INFINITY;
+    this.#listeners[place] = { peer, told: this.#log.length, toldAt, phase };
   }
 
-  remove(peer: PeerId): void {
-    const at = this.#peers.indexOf(peer);
-    if (at < 0) return;
-    for (const column of [this.#peers, this.#told, this.#toldAt, this.#phases]) {
-      column.splice(at, 1);
-    }
+  remove({ place }: Neighbour): void {
+    this.#listeners[place] = undefined;
   }
 
-  /** A piece became whole: tells those whose turn it is, or who have not heard for a while. */
+  /** A piece became whole: tells those whose turn it is, or who have not heard for long. */
   complete(now: Instant, piece: number, effects: SwarmEffect[]): void {
     this.#log.push(piece);
     const turn = this.#log.length % HAVE_PIECES;
-    for (let at = 0; at < this.#peers.length; at += 1) {
-      const isOverdue = (this.#toldAt[at] as number) + HAVE_MS <= now;
-      if (this.#phases[at] === turn || isOverdue) this.#tell(now, at, effects);
+    for (const listener of this.#listeners) {
+      if (listener === undefined) continue;
+      const isOverdue = listener.toldAt + HAVE_ALONE_MS <= now;
+      if (listener.phase === turn || isOverdue) this.#tell(now, listener, effects);
     }
-    this.#alarm.set(now + HAVE_MS);
+    this.#alarm.set(now + HAVE_ALONE_MS);
   }
 
-  /** Tells those who have not heard for a while. */
+  /** Something goes to a neighbour now: tells it as well, when it has not heard for a while. */
+  ride(now: Instant, { place }: Neighbour, effects: SwarmEffect[]): void {
+    const listener = this.#listeners[place];
+    if (listener === undefined || listener.told === this.#log.length) return;
+    if (listener.toldAt + HAVE_MS <= now) this.#tell(now, listener, effects);
+  }
+
+  /** Tells those who have not heard for long. */
   expire(now: Instant, effects: SwarmEffect[]): void {
-    for (let at = 0; at < this.#peers.length; at += 1) {
-      if (this.#told[at] === this.#log.length) continue;
-      if ((this.#toldAt[at] as number) + HAVE_MS <= now) this.#tell(now, at, effects);
-      else this.#alarm.set(now + HAVE_MS);
+    for (const listener of this.#listeners) {
+      if (listener === undefined || listener.told === this.#log.length) continue;
+      if (listener.toldAt + HAVE_ALONE_MS <= now) this.#tell(now, listener, effects);
+      else this.#alarm.set(now + HAVE_ALONE_MS);
     }
   }
 
-  #tell(now: Instant, at: number, effects: SwarmEffect[]): void {
-    const pieces = this.#log.slice(this.#told[at]);
-    this.#told[at] = this.#log.length;
-    this.#toldAt[at] = now;
-    const to = this.#peers[at] as PeerId;
-    effects.push({ kind: "send", to, message: { kind: "have", pieces } });
+  #tell(now: Instant, listener: Listener, effects: SwarmEffect[]): void {
+    const pieces = this.#log.slice(listener.told);
+    listener.told = this.#log.length;
+    listener.toldAt = now;
+    effects.push({ kind: "send", to: listener.peer, message: { kind: "have", pieces } });
   }
 }

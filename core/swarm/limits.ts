@@ -61,8 +61,10 @@ export const TIMED_OUT_MS = 10_000;
 export const TIMED_OUT_TIMES_MAX = 3;
 /** A neighbour hears of our pieces at most so often, unless as many as below are new. */
 export const HAVE_MS = 100;
+/** So long they wait for something else that goes to it: at 100 Mbit/s 32 blocks and answers a second do. */
+export const HAVE_ALONE_MS = 300;
 /** New pieces that are told at once. */
-export const HAVE_PIECES = 8;
+export const HAVE_PIECES = 16;
 /** Bytes waiting here or offered, beyond those that leave while an offer is answered: five usual pieces. */
 export const OFFERED_BYTES = 1280 * 1024;
 /** Where a limit lets less go in this time, so much: what those above take at 100 Mbit/s. */

@@ -97,6 +97,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     if (!isQuiet(input)) this.#offers.make(now, this.#uploads, effects);
     for (let next = this.#uploads.next(now); next !== undefined; next = this.#uploads.next(now)) {
       const { piece, offset, bytes } = next.block;
+      this.#announcing.ride(now, next.to, effects);
       effects.push({ kind: "send-block", to: next.to.peer, piece, offset, bytes });
     }
   }
@@ -241,7 +242,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#uploads.add(neighbour);
     this.#offers.add(now, neighbour, settled);
     if (this.#role === "relay" && role === "agent") return;
-    this.#announcing.add(peer);
+    this.#announcing.add(neighbour);
     if (this.#pieces.have.count === 0) return;
     const message = { kind: "bitfield", bits: this.#pieces.have.toBytes() } as const;
     effects.push({ kind: "send", to: peer, message });
@@ -269,7 +270,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#downloads.lose(neighbour);
     this.#uploads.remove(neighbour);
     this.#offers.remove(neighbour);
-    this.#announcing.remove(peer);
+    this.#announcing.remove(neighbour);
     this.#neighbours.delete(peer);
     const sets = this.#places[neighbour.place];
     this.#places[neighbour.place] = undefined;
@@ -315,6 +316,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         return;
       case "block": {
         const isExpected = this.#downloads.receive(now, neighbour, message, effects);
+        this.#announcing.ride(now, neighbour, effects);
         if (isExpected) this.#downloads.ask(now, effects);
         else this.#drop(now, from, "protocol violation", effects);
         return;

@@ -423,6 +423,34 @@ check(
 );
 
 check(
+  "tells of a new piece with what goes to a neighbour after 100 ms, and alone after 300 ms",
+  `
+  extended 20K 20K 20K 20K
+  wanted 2
+  connected a
+  received a have 0,1,3
+  piece-added 0
+  > send a have 0
+  at 50
+  piece-added 1
+  received a offer 2
+  > send a request 2 0K+20K
+  at 110
+  received a block 2 0K+20K
+  > send a got
+  > store-block a 2 0K+20K
+  > send a have 1
+  piece-added 3
+  at 409
+  wake
+  > nothing
+  at 410
+  wake
+  > send a have 3
+`,
+);
+
+check(
   "says that it needs nothing of an offer",
   `
   extended 20K 20K
