@@ -6,16 +6,34 @@ import { Bitfield, WORDS_USUAL } from "./bitfield.ts";
 const PAIRS = 16;
 
 /** Two sets whose words take turns. */
-export type BitPair = readonly [Bitfield, Bitfield];
+type BitPair = readonly [Bitfield, Bitfield];
 
-/** Lends pairs of sets, and lends again what came back. */
+/** Lends a pair of sets to whom is at a place, and lends again what came back. */
 export class BitRows {
   #words = new Uint32Array(0);
   #first = 0;
   readonly #free: BitPair[] = [];
+  readonly #lent: (BitPair | undefined)[] = [];
 
-  /** Two empty sets. */
-  take(): BitPair {
+  /** The first free place, and two empty sets. */
+  take(): { readonly place: number; readonly sets: BitPair } {
+    let place = 0;
+    while (this.#lent[place] !== undefined) place += 1;
+    const sets = this.#pair();
+    this.#lent[place] = sets;
+    return { place, sets };
+  }
+
+  /** Frees a place; nobody looks at its sets any more. */
+  give(place: number): void {
+    const sets = this.#lent[place];
+    this.#lent[place] = undefined;
+    if (sets === undefined) return;
+    for (const field of sets) field.clear();
+    this.#free.push(sets);
+  }
+
+  #pair(): BitPair {
     const free = this.#free.pop();
     if (free !== undefined) return free;
     if (this.#first === this.#words.length) {
@@ -25,11 +43,5 @@ export class BitRows {
     const first = this.#first;
     this.#first += 2 * WORDS_USUAL;
     return [new Bitfield(this.#words, first, 2), new Bitfield(this.#words, first + 1, 2)];
-  }
-
-  /** Sets that nobody looks at any more. */
-  give(pair: BitPair): void {
-    for (const field of pair) field.clear();
-    this.#free.push(pair);
   }
 }

@@ -5,7 +5,7 @@ import type { Instant, Machine } from "../machine.ts";
 import { PIECES_MAX } from "../release/limits.ts";
 import { Alarm } from "./alarm.ts";
 import { Announcing } from "./announcing.ts";
-import { type BitPair, BitRows } from "./bit-rows.ts";
+import { BitRows } from "./bit-rows.ts";
 import { piecesOf } from "./bitfield.ts";
 import { Downloads } from "./downloads.ts";
 import { whomToEvict } from "./eviction.ts";
@@ -36,8 +36,6 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   readonly #alarm = new Alarm();
   readonly #pieces = new OwnPieces();
   readonly #neighbours = new Map<PeerId, Neighbour>();
-  /** The sets of whom is at each place. */
-  readonly #places: (BitPair | undefined)[] = [];
   readonly #rows = new BitRows();
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
@@ -232,12 +230,9 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       effects.push({ kind: "disconnect", peer, reason });
       return;
     }
-    let place = 0;
-    while (this.#places[place] !== undefined) place += 1;
-    const sets = this.#rows.take();
+    const { place, sets } = this.#rows.take();
     const [has, settled] = sets;
     const neighbour = newNeighbour(now, place, { peer, role, has });
-    this.#places[place] = sets;
     this.#neighbours.set(peer, neighbour);
     this.#uploads.add(neighbour);
     this.#offers.add(now, neighbour, settled);
@@ -272,9 +267,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#offers.remove(neighbour);
     this.#announcing.remove(neighbour);
     this.#neighbours.delete(peer);
-    const sets = this.#places[neighbour.place];
-    this.#places[neighbour.place] = undefined;
-    if (sets !== undefined) this.#rows.give(sets);
+    this.#rows.give(neighbour.place);
     this.#roster.disconnected(now, peer);
     this.#downloads.ask(now, effects);
   }
