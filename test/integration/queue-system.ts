@@ -110,7 +110,7 @@ export function submit(
 }
 
 /** Leases a build; fails where there is none within `waitMs`. */
-export async function leaseOne({ workers }: Clients, worker = "w1", waitMs = 5_000) {
+export async function leaseOne({ workers }: Clients, worker = "w1", waitMs = 30_000) {
   const request = { worker, waitMs, version: "" };
   const { lease } = await call(workers, workers.lease, request, { deadlineMs: waitMs + 10_000 });
   assert(lease !== undefined, `no build for ${worker}`);

@@ -192,7 +192,7 @@ test("with nothing configured no program connects to anything but the system", a
       assert.ok(port !== undefined, `up says where ${program} serves them`);
       for (const [pattern, holds] of expected) {
         const what = `${program} ${pattern}`;
-        await until(what, async () => holds((await read(port, pattern)) ?? Number.NaN), 5_000);
+        await until(what, async () => holds((await read(port, pattern)) ?? Number.NaN));
       }
     });
   }

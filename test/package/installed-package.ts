@@ -17,8 +17,8 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-/** Longest that a command may take: npm at 90 MB from a registry with 1 MB/s. */
-const COMMAND_TIMEOUT_MS = 90_000;
+/** Longest that a command may take: npm at 90 MB from a registry with 1 MB/s, on a machine that is busy. */
+const COMMAND_TIMEOUT_MS = 180_000;
 
 /** An installed package, and a scratch folder beside it. */
 export class InstalledPackage {
