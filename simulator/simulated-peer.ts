@@ -2,11 +2,11 @@
 // and what became of it. It does nothing.
 import type { Instant } from "../core/machine.ts";
 import { Bitfield } from "../core/swarm/bitfield.ts";
+import { Lane, type Share } from "../core/swarm/lane.ts";
 import type { PeerId, PeerRole } from "../core/swarm/message.ts";
-import { RateLimit } from "../core/swarm/rate-limit.ts";
 import { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import type { Conduct } from "./conduct.ts";
-import type { Host, Pipe } from "./network.ts";
+import { type Host, newHost, type Pipe } from "./network.ts";
 
 export interface PeerPlan {
   readonly id: PeerId;
@@ -17,6 +17,7 @@ export interface PeerPlan {
   /** Bytes a millisecond that its machine is held to; left out: what its NIC takes. */
   readonly upLimit?: number | undefined;
   readonly downLimit?: number | undefined;
+  readonly isUrgent?: boolean;
   readonly conduct?: Conduct;
   /** It starts with every piece. */
   readonly seeds?: boolean;
@@ -35,6 +36,9 @@ export interface SimulatedPeer {
   readonly plan: PeerPlan;
   readonly index: number;
   readonly host: Host;
+  /** What the machines of its process share, and those peers, itself too: one in each of several swarms. */
+  readonly share: Share;
+  readonly process: SimulatedPeer[];
   machine: SwarmPeer;
   readonly links: Map<PeerId, Link>;
   /** The one that something came by last: mostly an answer leaves by it. */
@@ -64,19 +68,32 @@ interface Part {
   isBad: boolean;
 }
 
+/** What peers are made from beside their plans. */
+export interface PeerMaking {
+  readonly index: number;
+  /** Of the whole world. */
+  readonly seed: number;
+  readonly roundTripMs: number;
+  /** A peer of the same process, in another swarm. */
+  readonly beside?: SimulatedPeer | undefined;
+}
+
 /** A peer that has nothing yet. */
-export function newSimulatedPeer(
-  plan: PeerPlan,
-  index: number,
-  host: Host,
-  machine: SwarmPeer,
-): SimulatedPeer {
-  return {
+export function newSimulatedPeer(plan: PeerPlan, making: PeerMaking): SimulatedPeer {
+  const { index, seed, roundTripMs, beside } = making;
+  const {
+    host = newHost(plan.upRate, plan.downRate, roundTripMs),
+    share = { up: new Lane(plan.upLimit), down: new Lane(plan.downLimit) },
+    process = [],
+  } = beside ?? {};
+  const peer: SimulatedPeer = {
     id: plan.id,
     plan,
     index,
     host,
-    machine,
+    share,
+    process,
+    machine: newMachine(plan, share, seed, index),
     links: new Map(),
     lastLink: undefined,
     isUp: true,
@@ -91,6 +108,8 @@ export function newSimulatedPeer(
     relayBytes: 0,
     corrupt: new Map(),
   };
+  process.push(peer);
+  return peer;
 }
 
 /** The connection to a peer; undefined when there is none. */
@@ -98,13 +117,11 @@ export function linkTo({ lastLink, links }: SimulatedPeer, id: PeerId): Link | u
   return lastLink !== undefined && lastLink.other.id === id ? lastLink : links.get(id);
 }
 
-/** A machine as a process would start it. */
-export function newMachine({ id, role, upLimit, downLimit }: PeerPlan, seed: number): SwarmPeer {
-  return new SwarmPeer({
-    ...{ peer: id, role, seed },
-    upLimit: upLimit === undefined ? undefined : new RateLimit(upLimit),
-    downLimit: downLimit === undefined ? undefined : new RateLimit(downLimit),
-  });
+/** A machine as a process would start it; each salt gives it other dice. */
+export function newMachine(plan: PeerPlan, share: Share, seed: number, salt: number): SwarmPeer {
+  const { id, role, isUrgent } = plan;
+  const own = Math.imul(seed + 1, 0x9e3779b1) + Math.imul(salt + 1, 0x85ebca6b);
+  return new SwarmPeer({ peer: id, role, seed: own, share, isUrgent });
 }
 
 /** The swarm is whole when these are. */

@@ -8,7 +8,7 @@ import type { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import { claimsAll, isTelling } from "./conduct.ts";
 import { Connections, endsOf } from "./connections.ts";
 import { EventQueue } from "./event-queue.ts";
-import { type Host, Network, newHost, type Pipe } from "./network.ts";
+import { type Host, Network, type Pipe } from "./network.ts";
 import { Disks } from "./simulated-disk.ts";
 import {
   isWaited,
@@ -103,11 +103,11 @@ export class SwarmWorld {
     return this.#unfinished === 0;
   }
 
-  /** Adds a peer that knows the piece table and wants all. */
-  join(plan: PeerPlan): SimulatedPeer {
+  /** Adds a peer that knows the piece table and wants all; `beside` is of the same process, in another swarm. */
+  join(plan: PeerPlan, beside?: SimulatedPeer): SimulatedPeer {
     const index = this.peers.size;
-    const host = newHost(plan.upRate, plan.downRate, this.#options.roundTripMs);
-    const peer = newSimulatedPeer(plan, index, host, this.#newMachine(plan, index));
+    const { seed, roundTripMs } = this.#options;
+    const peer = newSimulatedPeer(plan, { index, seed, roundTripMs, beside });
     this.peers.set(plan.id, peer);
     const isSource = plan.seeds || claimsAll(plan.conduct ?? "honest");
     if (isSource) for (const piece of this.#options.pieceBytes.keys()) peer.held.add(piece);
@@ -155,7 +155,7 @@ export class SwarmWorld {
     this.#queue.add(instant, KINDS.called, call, undefined);
   }
 
-  /** A peer dies: its connections break. */
+  /** A peer that is alone on its host dies: its connections break. */
   kill(peer: SimulatedPeer): void {
     if (peer.wholeAt === undefined && isWaited(peer)) this.#unfinished -= 1;
     peer.isUp = false;
@@ -168,7 +168,9 @@ export class SwarmWorld {
     peer.isUp = true;
     peer.host.isUp = true;
     peer.host.isServing = false;
-    peer.machine = this.#newMachine(peer.plan, peer.index + this.peers.size);
+    peer.machine.leave();
+    const salt = peer.index + this.peers.size;
+    peer.machine = newMachine(peer.plan, peer.share, this.#options.seed, salt);
     peer.wakeAt = Number.POSITIVE_INFINITY;
     peer.parts.clear();
     peer.corrupt.clear();
@@ -223,11 +225,6 @@ export class SwarmWorld {
   #follow(peer: SimulatedPeer, input: SwarmInput): void {
     this.#todo.push(input);
     this.#todoOf.push(peer);
-  }
-
-  #newMachine(plan: PeerPlan, salt: number): SwarmPeer {
-    const seed = Math.imul(this.#options.seed + 1, 0x9e3779b1) + Math.imul(salt + 1, 0x85ebca6b);
-    return newMachine(plan, seed);
   }
 
   #start(peer: SimulatedPeer): void {
@@ -289,6 +286,9 @@ export class SwarmWorld {
         return;
       case "discard":
         peer.parts.delete(effect.piece);
+        return;
+      case "leave-room":
+        for (const one of peer.process) if (one !== peer) this.#follow(one, { kind: "room-left" });
         return;
       default:
         effect satisfies never;

@@ -45,7 +45,7 @@ export class Fetching {
     this.#options = options;
     this.#report = report;
     this.#claim = new TableClaim(ticket, target.store.rows());
-    this.#swarm = node.join(ticket.swarm, target.store, "all");
+    this.#swarm = node.join(ticket.swarm, target.store, "all", ticket.isUrgent);
     this.#desk = new Desk({ node, swarm: ticket.swarm, table: () => this.#claim.proven });
   }
 

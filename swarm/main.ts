@@ -27,6 +27,7 @@ interface SeedFlags extends AnyFlags {
   readonly listen: string;
   readonly ticket: string;
   readonly name?: string;
+  readonly urgent: readonly string[];
   readonly growing: boolean;
   readonly size?: number;
   readonly quietFor: number;
@@ -54,6 +55,12 @@ const seedCommand = swarmCommand("seed")
   .requiredOption("--listen <host:port>", "where peers come; port 0: a free one")
   .requiredOption("--ticket <file>", "where the ticket is written; of several files, the folder")
   .option("--name <name>", "name of the file elsewhere (default: its own)")
+  .option(
+    "--urgent <file>",
+    "of several files one that goes before the others, at all who get them; may be repeated",
+    (file: string, before: readonly string[]) => [...before, file],
+    [],
+  )
   .option(
     "--growing",
     "the file is still being written: give away what is there, as it comes",

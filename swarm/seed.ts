@@ -16,6 +16,8 @@ import { nameFault } from "./ticket.ts";
 
 export interface SeedOptions extends ListenFlags, RateFlags {
   readonly files: readonly string[];
+  /** Those of the files that go before the others. */
+  readonly urgent: readonly string[];
   /** Where the ticket is written; of several files the folder of their tickets. */
   readonly ticket: string;
   readonly listen: string;
@@ -32,6 +34,7 @@ export interface SeedOptions extends ListenFlags, RateFlags {
 /** Seeds until the time is over or the signal comes. Throws CommandError. */
 export async function seed(options: SeedOptions, report: Report, stop: AbortSignal): Promise<void> {
   const names = namesOf(options);
+  const urgent = urgentOf(options);
   const address = await ownAddress(options, options.listen);
   if (address.host === undefined) throw new CommandError(EXIT.usage, "a seed has to be reached");
   const { isGrowing, bytes, seedForMs } = options;
@@ -47,7 +50,9 @@ export async function seed(options: SeedOptions, report: Report, stop: AbortSign
     node = await listen(options, address);
     const seedings = files.map((file, at) => {
       const [name = "", rows = new Uint8Array()] = [names[at], tables[at]];
-      const own = { name, file, rows, node: node as SwarmNode, ticket: ticketOf(options, name) };
+      const ticket = ticketOf(options, name);
+      const isUrgent = urgent.has(resolve(file.path));
+      const own = { name, file, rows, node: node as SwarmNode, ticket, isUrgent };
       return new Seeding({ ...options, ...own }, report);
     });
     const over = endOf(seedForMs, stop);
@@ -72,6 +77,16 @@ function namesOf({ files, name }: SeedOptions): string[] {
     if (names.indexOf(one) < at) throw new CommandError(EXIT.usage, `two files are named ${one}`);
   }
   return names;
+}
+
+/** The paths of the urgent files. Throws CommandError for one that is none of the files. */
+function urgentOf({ files, urgent }: SeedOptions): ReadonlySet<string> {
+  const paths = new Set(files.map((file) => resolve(file)));
+  for (const one of urgent) {
+    if (paths.has(resolve(one))) continue;
+    throw new CommandError(EXIT.usage, `--urgent ${one} is none of the files that are seeded`);
+  }
+  return new Set(urgent.map((one) => resolve(one)));
 }
 
 function ticketOf({ files, ticket }: SeedOptions, name: string): string {

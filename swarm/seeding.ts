@@ -21,6 +21,7 @@ export interface SeedingOptions {
   readonly node: SwarmNode;
   /** Of the pieces that are there at the start. */
   readonly rows: Uint8Array;
+  readonly isUrgent: boolean;
   /** Where the ticket is written. */
   readonly ticket: string;
   readonly isGrowing: boolean;
@@ -49,7 +50,7 @@ export class Seeding {
     this.#swarmId = options.isGrowing ? randomBytes(32).toString("hex") : tableDigest(rows);
     this.#signer = options.isGrowing ? new TableSigner(this.#swarmId) : undefined;
     this.#table = this.#signer?.prove(rows, false) ?? wholeTable(rows);
-    this.#swarm = node.join(this.#swarmId, file, []);
+    this.#swarm = node.join(this.#swarmId, file, [], options.isUrgent);
     this.#desk = new Desk({ node, swarm: this.#swarmId, table: () => this.#table });
   }
 
@@ -78,8 +79,8 @@ export class Seeding {
   }
 
   #ticket(): Ticket {
-    const { name, file, node } = this.#options;
-    const any = { name, swarm: this.#swarmId, seed: node.address };
+    const { name, file, node, isUrgent } = this.#options;
+    const any = { name, swarm: this.#swarmId, seed: node.address, ...(isUrgent && { isUrgent }) };
     const { rows, proof } = this.#table;
     if (proof.isSealed || this.#signer === undefined) {
       return { kind: "whole", ...any, bytes: file.bytesRead, table: tableDigest(rows) };

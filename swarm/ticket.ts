@@ -21,6 +21,8 @@ interface AnyTicket {
   readonly swarm: string;
   /** Where the seed is, host:port. */
   readonly seed: string;
+  /** It goes before the others of every process that is in several swarms. */
+  readonly isUrgent?: boolean;
 }
 
 export interface WholeTicket extends AnyTicket {
@@ -56,7 +58,7 @@ export function readTicket(path: string): Ticket {
   } catch {
     throw wrong("it is not JSON");
   }
-  const { millraceTicket, kind, name, swarm, seed } = fields;
+  const { millraceTicket, kind, name, swarm, seed, isUrgent = false } = fields;
   if (millraceTicket !== VERSION) {
     throw wrong(
       `"millraceTicket" is ${JSON.stringify(millraceTicket)}, this program reads ${VERSION}`,
@@ -70,7 +72,8 @@ export function readTicket(path: string): Ticket {
   if (typeof seed !== "string" || parsePeerAddress(seed) === undefined) {
     throw wrong('"seed" is not host:port');
   }
-  const any = { name, swarm, seed };
+  if (typeof isUrgent !== "boolean") throw wrong('"isUrgent" is neither true nor false');
+  const any = { name, swarm, seed, ...(isUrgent && { isUrgent }) };
   if (kind === "whole") {
     if (!isSize(fields["bytes"])) throw wrong('"bytes" is not a whole number');
     if (!isHex(fields["table"])) throw wrong('"table" is not 32 bytes in hex');

@@ -52,7 +52,8 @@ async function run(
   const tickets = join(folder, "tickets");
   const listen = (host: number) => ["--listen", `${network.address(host)}:${MILLRACE_PORT}`];
   const seed = network.start(0, [
-    ...[...MILLRACE_ARGV, "seed", ...files, ...listen(0), "--ticket", tickets, "--json"],
+    ...[...MILLRACE_ARGV, "seed", ...files, "--urgent", files[0] ?? "", ...listen(0)],
+    ...["--ticket", tickets, "--json"],
   ]);
   running.push(seed);
   const ready = new Lines("the seed", seed);

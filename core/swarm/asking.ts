@@ -7,13 +7,13 @@ import type { Alarm } from "./alarm.ts";
 import type { SwarmEffect } from "./facts.ts";
 import { isAtRest } from "./fetch.ts";
 import type { FetchTable } from "./fetch-table.ts";
+import type { LanePlace } from "./lane.ts";
 import { ASKED_BYTES, OUTSTANDING_MAX, PIPE_GAIN, QUEUED_PER_NEIGHBOUR_MAX } from "./limits.ts";
 import type { PeerId } from "./message.ts";
 import { isSlow, isUsable, type Neighbour, noteSlow } from "./neighbour.ts";
 import type { Pace } from "./pace.ts";
 import { rarestPiece } from "./piece-choice.ts";
 import type { Random } from "./random.ts";
-import type { RateLimit } from "./rate-limit.ts";
 
 /** Fewer sources at a time could all be slow ones. */
 const SOURCES_MIN = 3;
@@ -25,7 +25,7 @@ const COPIES_MIN = 2;
 export interface AskingView {
   readonly random: Random;
   readonly alarm: Alarm;
-  readonly limit: RateLimit | undefined;
+  readonly lane: LanePlace;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
   /** Those of them with an offer that is not answered. */
   readonly offering: Neighbour[];
@@ -41,10 +41,14 @@ export interface AskingView {
 
 /** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
 export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): void {
-  if (!isOpen(view, now)) return;
-  const { table, neighbours, offering, slow, pace } = view;
+  const { table, neighbours, offering, slow, pace, lane } = view;
   const windowBytes = ASKED_BYTES + PIPE_GAIN * pace.pipeBytes;
-  const window = Math.min(OUTSTANDING_MAX, Math.ceil(windowBytes / pace.blockBytes));
+  const mayBytes = lane.boundOf(windowBytes);
+  const window = Math.min(OUTSTANDING_MAX, Math.ceil(mayBytes / pace.blockBytes));
+  const sourcesMin = mayBytes < windowBytes ? 0 : SOURCES_MIN;
+  lane.want(isIdle(table) ? undefined : windowBytes);
+  if (window === 0) lane.rest();
+  if (window === 0 || !isOpen(view, now)) return;
   // What a relay offers it gives to nobody else: it is taken at once, beyond what else is asked.
   for (let at = offering.length - 1; at >= 0; at -= 1) {
     const one = offering[at] as Neighbour;
@@ -57,7 +61,7 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
   let owed = table.outstanding;
   for (const one of slow) owed -= one.requests.length;
   if (table.orphans.size > 0 && owed < window) owed += adopt(view, window, now, effects);
-  while (offering.length > 0 && (owed < window || table.sources.length < SOURCES_MIN)) {
+  while (offering.length > 0 && (owed < window || table.sources.length < sourcesMin)) {
     if (!isOpen(view, now)) break;
     const source = soonest(offering, now, true);
     if (source === undefined) break;
@@ -74,19 +78,27 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
       owed += askBegun(view, source, window, now, effects);
     }
   }
+  if (owed < window) lane.want(undefined);
   // While pieces wait for a source there is enough to ask for besides what slow ones hold.
   if (owed < window && (table.waiting.count === 0 || (table.sources.length > 0 && owed === 0))) {
     takeOver(view, window, now, effects);
   }
 }
 
+/** Nothing is left to be asked for. */
+function isIdle({ waiting, unasked }: FetchTable): boolean {
+  return waiting.count === 0 && unasked === 0;
+}
+
 /** False when the limit says later: nobody is asked, and no offer answered, before the alarm. */
 function isOpen(view: AskingView, now: Instant): boolean {
-  const { limit, table, alarm } = view;
-  if (limit === undefined) return true;
+  const { lane, table, alarm } = view;
   // Who has nothing to ask for takes no turn from others.
-  if (table.waiting.count === 0 && table.unasked === 0) return true;
-  const waitsUntil = limit.waitsUntil(now, view);
+  if (isIdle(table)) {
+    lane.rest();
+    return true;
+  }
+  const waitsUntil = lane.waitsUntil(now);
   if (waitsUntil !== undefined) alarm.set(waitsUntil);
   return waitsUntil === undefined;
 }
@@ -158,13 +170,13 @@ function askBegun(
   now: Instant,
   effects: SwarmEffect[],
 ): number {
-  const { table, pace, limit } = view;
+  const { table, pace, lane } = view;
   const { length } = source.requests;
   while (source.unasked > 0 && mayAsk(source, now) && source.requests.length < window) {
     if (!isOpen(view, now)) break;
     const block = table.ask(source, pace.blockBytes, now);
     if (block === undefined) break;
-    limit?.take(now, block.bytes, view);
+    lane.pass(now, block.bytes);
     const { piece, offset, bytes } = block;
     const message = { kind: "request", piece, offset, bytes } as const;
     effects.push({ kind: "send", to: source.peer, message });

@@ -7,8 +7,9 @@ import { type AskingView, ask } from "./asking.ts";
 import type { SwarmEffect } from "./facts.ts";
 import { giversOf, noteGiver } from "./fetch.ts";
 import { FetchTable } from "./fetch-table.ts";
+import type { LanePlace } from "./lane.ts";
 import { BRISK_MS_MAX, BUSY_MS, PIECE_RETRY_MS, REQUEST_MS_MAX, TIMED_OUT_MS } from "./limits.ts";
-import type { Block, PeerId, RefuseReason } from "./message.ts";
+import type { Block, Message, PeerId } from "./message.ts";
 import {
   isSlow,
   type Neighbour,
@@ -20,14 +21,15 @@ import {
 } from "./neighbour.ts";
 import { Pace } from "./pace.ts";
 import type { Random } from "./random.ts";
-import type { RateLimit } from "./rate-limit.ts";
+
+type MessageOf<Kind extends Message["kind"]> = Extract<Message, { readonly kind: Kind }>;
 
 const GOT = { kind: "got" } as const;
 
 export interface DownloadsOptions {
   readonly random: Random;
   readonly alarm: Alarm;
-  readonly limit: RateLimit | undefined;
+  readonly lane: LanePlace;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
   /** Of a piece that is not here: twice the neighbours that have it. */
   readonly spread: Readonly<Uint16Array>;
@@ -74,6 +76,16 @@ export class Downloads {
   /** Nothing is coming, or all that is missing is: news of what neighbours have may change that. */
   get isStarved(): boolean {
     return this.#table.outstanding === 0 || this.#table.waiting.count === 0;
+  }
+
+  /** Tells the other swarms of the process how much is asked and has not come; true when they may ask more. */
+  note(): boolean {
+    return this.#options.lane.note(this.#table.outstanding * this.#pace.blockBytes);
+  }
+
+  /** The swarm is left. */
+  leave(): void {
+    this.#options.lane.leave();
   }
 
   /** Asks for as much as may be asked now. */
@@ -125,6 +137,8 @@ export class Downloads {
   /** Stops asking: the store could not take a block. What arrived and is not stored is forgotten. */
   pause(now: Instant, from: PeerId, piece: number, effects: SwarmEffect[]): void {
     this.#isPaused = true;
+    this.#options.lane.rest();
+    this.#options.lane.want(undefined);
     const giver = this.#options.neighbours.get(from);
     if (giver !== undefined) noteStored(giver, now);
     const failed = this.#table.get(piece);
@@ -132,26 +146,29 @@ export class Downloads {
     for (const fetch of this.#table.all()) this.#table.orphan(fetch, effects);
   }
 
-  resume(): void {
+  /** Asks again after a pause. */
+  resume(now: Instant, effects: SwarmEffect[]): void {
     this.#isPaused = false;
+    this.ask(now, effects);
   }
 
   /** A neighbour would send one of these now; what we do not know yet we cannot answer. */
-  offered(from: Neighbour, count: number, pieces: readonly number[]): void {
-    for (const piece of pieces) this.noteHas(from, piece);
+  offered(now: Instant, from: Neighbour, offer: MessageOf<"offer">, effects: SwarmEffect[]): void {
+    for (const piece of offer.pieces) this.noteHas(from, piece);
     if (from.offer === undefined) this.#offering.push(from);
-    from.offer = pieces;
-    from.offerCount = count;
+    from.offer = offer.pieces;
+    from.offerCount = offer.count;
+    this.ask(now, effects);
   }
 
   /** Takes a refusal: the piece goes to another source. */
   refused(
     now: Instant,
     from: Neighbour,
-    piece: number,
-    reason: RefuseReason,
+    refusal: MessageOf<"refuse">,
     effects: SwarmEffect[],
   ): void {
+    const { piece, reason } = refusal;
     const fetch = this.#table.get(piece);
     if (fetch?.source === from.peer) this.#table.orphan(fetch, effects);
     // A refusal holds until it is heard of: where nothing was left to give up, say so all the same.
@@ -162,6 +179,7 @@ export class Downloads {
       this.#options.alarm.set(from.pausedUntil);
     }
     if (reason === "absent" && from.has.remove(piece)) this.#options.copied(from, piece, -1);
+    this.ask(now, effects);
   }
 
   /** A neighbour is gone: its pieces go to other sources. */

@@ -28,6 +28,8 @@ export type SwarmInput =
   | { readonly kind: "block-sent"; readonly to: PeerId }
   /** The store could not read a block that was to be sent. */
   | { readonly kind: "read-failed"; readonly to: PeerId; readonly piece: number }
+  /** Another swarm of this process leaves room. */
+  | { readonly kind: "room-left" }
   | { readonly kind: "wake" };
 
 /** Why a neighbour is disconnected; also what the log says. */
@@ -54,7 +56,9 @@ export type SwarmEffect =
   /** Compare the piece's digest; answered by `piece-verified` or `piece-corrupt`. */
   | { readonly kind: "finish"; readonly piece: number }
   /** Forget the bytes of the unfinished piece. */
-  | { readonly kind: "discard"; readonly piece: number };
+  | { readonly kind: "discard"; readonly piece: number }
+  /** Tell the other swarms of this process `room-left`. */
+  | { readonly kind: "leave-room" };
 
 /** True for a fact that gives nobody a reason to be offered more: most are such. */
 export function isQuiet(input: SwarmInput): boolean {

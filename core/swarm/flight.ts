@@ -20,6 +20,11 @@ export class Flight {
     return this.#queueBytes + PIPE_GAIN * this.pipeBytes;
   }
 
+  /** So many are enough to keep the wire full, where they do not have to be ready for anything. */
+  get enoughBytes(): number {
+    return FLYING_BYTES_MIN + PIPE_GAIN * this.pipeBytes;
+  }
+
   /** The least time that a block was on its way of late. */
   get leastMs(): number {
     return this.#leastMs;

@@ -77,6 +77,8 @@ export const FLYING_BYTES_MIN = 512 * 1024;
 export const FLYING_MS = 150;
 /** How long a relay leaves it to others to pass on what it gave: two pieces of 256 KiB, there and on, at 100 Mbit/s. */
 export const PASS_ON_MS = 100;
+/** Less urgent swarms of a process get one byte in any case for so many of the urgent. */
+export const LEFT_ONE_IN = 8;
 /** Pieces of an offer for each that it gives: of four lacked a moment ago one is mostly needed still. */
 export const OFFERED_PIECES = 4;
 /** Pieces that one offer gives: with 16 neighbours and 200 ms that is 160 MB/s in pieces of 256 KiB. */

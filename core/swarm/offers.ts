@@ -161,7 +161,9 @@ export class Offers {
     const ahead = Math.min(OUTSTANDING_MAX * blockBytes, (PIPE_GAIN * pipeBytes) / this.#taken);
     // Who takes a large piece asks for the rest of it little by little: one more is offered beside it.
     const large = Math.max(0, this.#options.bytesOf(0) - OFFERED_BYTES);
-    const openMax = ahead + large + Math.min(uploads.offeredBytes - waitingBytes, roomBytes);
+    const wanted = ahead + large + Math.min(uploads.offeredBytes - waitingBytes, roomBytes);
+    const openMax = uploads.isHeld ? 0 : wanted;
+    uploads.want(false);
     while (this.#openBytes + this.#unaskedBytes < openMax) {
       const place = this.#turns.next(this.#options.have.count);
       if (place === undefined) return;
@@ -183,6 +185,7 @@ export class Offers {
       const message = { kind: "offer", count: listener.offeredCount, pieces } as const;
       effects.push({ kind: "send", to: listener.neighbour.peer, message });
     }
+    uploads.want(true);
   }
 
   /** Ends offers that were not answered, so that others get them. */

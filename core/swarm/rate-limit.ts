@@ -38,6 +38,12 @@ export class RateLimit {
     return dueAt;
   }
 
+  /** It waits no more. */
+  leave(whose: object): void {
+    const at = this.#turns.findIndex((one) => one.whose === whose);
+    if (at >= 0) this.#turns.splice(at, 1);
+  }
+
   /** The bytes go now; whoever took them queues behind the others for more. */
   take(now: Instant, bytes: number, whose: object): void {
     this.#freeAt = Math.max(this.#freeAt, now - BURST_MS) + bytes / this.rate;

@@ -1,11 +1,14 @@
 // Which of several relays offers a piece first: the one that weighs most for it, so that relays divide
 // the pieces of a pack without a word between them.
 import type { PeerId } from "./message.ts";
+import type { Neighbour } from "./neighbour.ts";
 
-/** True when `self` weighs more for the piece than every other relay. */
-export function isShareOf(self: PeerId, others: Iterable<PeerId>, piece: number): boolean {
+/** True when `self` weighs more for the piece than every relay among its neighbours. */
+export function isShareOf(self: PeerId, neighbours: Iterable<Neighbour>, piece: number): boolean {
   const weight = weightOf(self, piece);
-  for (const other of others) if (weightOf(other, piece) > weight) return false;
+  for (const { role, peer } of neighbours) {
+    if (role === "relay" && weightOf(peer, piece) > weight) return false;
+  }
   return true;
 }
 

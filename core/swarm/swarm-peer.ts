@@ -10,13 +10,13 @@ import { piecesOf } from "./bitfield.ts";
 import { Downloads } from "./downloads.ts";
 import { whomToEvict } from "./eviction.ts";
 import { type DisconnectReason, isQuiet, type SwarmEffect, type SwarmInput } from "./facts.ts";
+import { Lane, type Share } from "./lane.ts";
 import { NEIGHBOURS_MAX, NOISE_MAX, RELAY_NEIGHBOURS_MAX, TIMED_OUT_TIMES_MAX } from "./limits.ts";
 import type { Block, Message, PeerId, PeerRole, RefuseReason } from "./message.ts";
 import { type Neighbour, newNeighbour } from "./neighbour.ts";
 import { Offers } from "./offers.ts";
 import { OwnPieces } from "./own-pieces.ts";
 import { seededRandom } from "./random.ts";
-import type { RateLimit } from "./rate-limit.ts";
 import { isShareOf } from "./relay-share.ts";
 import { Roster } from "./roster.ts";
 import { Uploads } from "./uploads.ts";
@@ -25,9 +25,9 @@ export interface SwarmPeerOptions {
   readonly peer: PeerId;
   readonly role: PeerRole;
   readonly seed: number;
-  /** Of blocks that leave and that are asked for; all swarms of a process share one each. */
-  readonly upLimit?: RateLimit | undefined;
-  readonly downLimit?: RateLimit | undefined;
+  /** Of a process that is in several swarms or has limits. */
+  readonly share?: Share;
+  readonly isUrgent?: boolean | undefined;
 }
 
 export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
@@ -48,29 +48,32 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     const spread = new Uint16Array(PIECES_MAX);
     const alarm = this.#alarm;
     const bytesOf = (piece: number) => this.#pieces.bytesOf(piece);
-    this.#role = options.role;
-    this.#neighboursMax = options.role === "relay" ? RELAY_NEIGHBOURS_MAX : NEIGHBOURS_MAX;
-    this.#roster = new Roster({ self: options.peer, role: options.role, random, alarm });
-    this.#uploads = new Uploads(alarm, options.upLimit);
+    const pieceCount = () => this.#pieces.count;
+    const { peer, role, isUrgent = false } = options;
+    const { up = new Lane(), down = new Lane() } = options.share ?? {};
+    this.#role = role;
+    this.#neighboursMax = role === "relay" ? RELAY_NEIGHBOURS_MAX : NEIGHBOURS_MAX;
+    this.#roster = new Roster({ self: peer, role, random, alarm });
+    this.#uploads = new Uploads(alarm, up.enter(isUrgent));
     this.#offers = new Offers({
-      role: options.role,
+      role,
       neighboursMax: this.#neighboursMax,
       random,
       alarm,
       have: this.#pieces.have,
       spread,
       bytesOf,
-      pieceCount: () => this.#pieces.count,
-      isOurs: (piece) => options.role === "agent" || this.#isShareOf(options.peer, piece),
+      pieceCount,
+      isOurs: (piece) => role === "agent" || isShareOf(peer, this.#neighbours.values(), piece),
     });
     this.#downloads = new Downloads({
       random,
       alarm,
-      limit: options.downLimit,
+      lane: down.enter(isUrgent),
       neighbours: this.#neighbours,
       spread,
       copied: (neighbour, piece, change) => this.#offers.copied(neighbour, piece, change),
-      pieceCount: () => this.#pieces.count,
+      pieceCount,
       bytesOf,
     });
   }
@@ -98,6 +101,14 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       this.#announcing.ride(now, next.to, effects);
       effects.push({ kind: "send-block", to: next.to.peer, piece, offset, bytes });
     }
+    const leavesUp = this.#uploads.note();
+    if (this.#downloads.note() || leavesUp) effects.push({ kind: "leave-room" });
+  }
+
+  /** The swarm is left: the others of the process share what it had. */
+  leave(): void {
+    this.#uploads.leave();
+    this.#downloads.leave();
   }
 
   #take(now: Instant, input: SwarmInput, effects: SwarmEffect[]): void {
@@ -151,8 +162,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#downloads.pause(now, input.from, input.piece, effects);
         return;
       case "resumed":
-        this.#downloads.resume();
-        this.#downloads.ask(now, effects);
+        this.#downloads.resume(now, effects);
         return;
       case "block-sent": {
         const to = this.#neighbours.get(input.to);
@@ -161,6 +171,9 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       }
       case "read-failed":
         this.#unread(now, input.to, input.piece, effects);
+        return;
+      case "room-left":
+        this.#downloads.ask(now, effects);
         return;
       case "wake":
         return;
@@ -197,16 +210,6 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       if (!neighbour.has.has(piece)) this.#offers.copied(neighbour, piece, -1);
     }
     if (this.#pieces.isMissing(piece)) this.#miss(now, [piece], effects);
-  }
-
-  /** True when of all relays among the neighbours and us the piece is ours to offer first. */
-  #isShareOf(self: PeerId, piece: number): boolean {
-    const relays = [...this.#neighbours.values()].filter(({ role }) => role === "relay");
-    return isShareOf(
-      self,
-      relays.map(({ peer }) => peer),
-      piece,
-    );
   }
 
   /** A sole giver is to blame; of several nobody is, and the piece comes from one next time. */
@@ -286,8 +289,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#learn(now, neighbour, message.pieces, effects);
         return;
       case "offer":
-        this.#downloads.offered(neighbour, message.count, message.pieces);
-        this.#downloads.ask(now, effects);
+        this.#downloads.offered(now, neighbour, message, effects);
         return;
       case "request":
         this.#requested(now, neighbour, message, effects);
@@ -304,8 +306,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#offers.declined(neighbour, message.piece);
         return;
       case "refuse":
-        this.#downloads.refused(now, neighbour, message.piece, message.reason, effects);
-        this.#downloads.ask(now, effects);
+        this.#downloads.refused(now, neighbour, message, effects);
         return;
       case "block": {
         const isExpected = this.#downloads.receive(now, neighbour, message, effects);

@@ -5,6 +5,7 @@ import type { Instant } from "../machine.ts";
 import type { Alarm } from "./alarm.ts";
 import { Bitfield } from "./bitfield.ts";
 import { Flight } from "./flight.ts";
+import type { LanePlace } from "./lane.ts";
 import {
   BRISK_MS_MAX,
   OFFERED_BYTES,
@@ -19,7 +20,6 @@ import {
 } from "./limits.ts";
 import type { Block } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
-import type { RateLimit } from "./rate-limit.ts";
 
 interface QueuedBlock extends Block {
   /** Place in the order of requests. */
@@ -48,7 +48,7 @@ interface Queue {
 
 export class Uploads {
   readonly #alarm: Alarm;
-  readonly #limit: RateLimit | undefined;
+  readonly #lane: LanePlace;
   /** By the neighbour's place. */
   readonly #queues: (Queue | undefined)[] = [];
   /** Those with blocks queued. */
@@ -63,9 +63,9 @@ export class Uploads {
   readonly #flight = new Flight();
   #asked = 0;
 
-  constructor(alarm: Alarm, limit?: RateLimit) {
+  constructor(alarm: Alarm, lane: LanePlace) {
     this.#alarm = alarm;
-    this.#limit = limit;
+    this.#lane = lane;
   }
 
   /** Bytes queued or being handed to connections, for all but the stalled. */
@@ -75,12 +75,32 @@ export class Uploads {
 
   /** Bytes that may wait here or be offered, beyond those that leave while an offer is answered. */
   get offeredBytes(): number {
-    return Math.min(OFFERED_BYTES, OFFERED_MS * (this.#limit?.rate ?? Number.POSITIVE_INFINITY));
+    return Math.min(OFFERED_BYTES, OFFERED_MS * this.#lane.rate);
   }
 
   /** Bytes that may be on their way beyond those that are. */
   get roomBytes(): number {
-    return this.#flight.maxBytes - this.#queuedBytes - this.#flyingBytes;
+    return this.#boundBytes - this.#queuedBytes - this.#flyingBytes;
+  }
+
+  /** It has to leave the wire to an urgent swarm. */
+  get isHeld(): boolean {
+    return this.#lane.yields && this.roomBytes <= 0;
+  }
+
+  /** Tells the other swarms of the process how much waits or is on its way; true when they may send more. */
+  note(): boolean {
+    return this.#lane.note(this.#queuedBytes + this.#flyingBytes);
+  }
+
+  /** The swarm is left. */
+  leave(): void {
+    this.#lane.leave();
+  }
+
+  /** Says whether more would be offered if more might be on its way. */
+  want(isMore: boolean): void {
+    this.#lane.want(isMore ? this.#flight.enoughBytes : undefined);
   }
 
   /** Bytes that the wire holds, there and back. */
@@ -161,6 +181,7 @@ export class Uploads {
 
   /** Takes the next block to send; undefined when there is none, enough are on their way, or the limit says later. */
   next(now: Instant): { readonly to: Neighbour; readonly block: Block } | undefined {
+    if (this.#queued === 0) this.#lane.rest();
     if (this.#queued === 0 || this.#sending >= SENDING_MAX) return undefined;
     let best: Queue | undefined;
     let earliest = Number.POSITIVE_INFINITY;
@@ -175,12 +196,17 @@ export class Uploads {
     }
     const block = best?.blocks[0];
     if (best === undefined || block === undefined) return undefined;
-    const waitsUntil = this.#limit?.waitsUntil(now, this);
+    if (this.#lane.yields && this.#flyingBytes >= this.#boundBytes) {
+      this.want(true);
+      this.#lane.rest();
+      return undefined;
+    }
+    const waitsUntil = this.#lane.waitsUntil(now);
     if (waitsUntil !== undefined) {
       this.#alarm.set(waitsUntil);
       return undefined;
     }
-    this.#limit?.take(now, block.bytes, this);
+    this.#lane.pass(now, block.bytes);
     best.blocks.shift();
     if (best.blocks.length === 0) this.#unlist(best);
     this.#send(now, best, block.bytes);
@@ -231,6 +257,12 @@ export class Uploads {
 
   #isOverdue({ flying }: Queue, now: Instant): boolean {
     return (flying[0]?.at ?? now) + BRISK_MS_MAX <= now;
+  }
+
+  /** Bytes that may be on their way; those of a swarm that yields only fill what is left. */
+  get #boundBytes(): number {
+    if (!this.#lane.yields) return this.#flight.maxBytes;
+    return this.#lane.boundOf(this.#flight.enoughBytes);
   }
 
   /**

@@ -7,8 +7,8 @@ import { PIECE_ROW_BYTES, PieceTable } from "../../core/release/piece-table.ts";
 import { Bitfield } from "../../core/swarm/bitfield.ts";
 import type { DisconnectReason, SwarmEffect, SwarmInput } from "../../core/swarm/facts.ts";
 import type { Frame, Hello } from "../../core/swarm/frame.ts";
+import type { Share } from "../../core/swarm/lane.ts";
 import type { Block, PeerId, PeerRole } from "../../core/swarm/message.ts";
-import type { RateLimit } from "../../core/swarm/rate-limit.ts";
 import { SwarmPeer } from "../../core/swarm/swarm-peer.ts";
 import { Driver } from "../driver.ts";
 import { BlockWork } from "./block-work.ts";
@@ -30,10 +30,12 @@ export interface JoinedSwarmOptions {
   readonly store: PieceStore;
   readonly log: SwarmLog;
   readonly now: () => Instant;
-  readonly upLimit: RateLimit | undefined;
-  readonly downLimit: RateLimit | undefined;
+  readonly share: Share;
+  readonly isUrgent: boolean;
   /** Opens a connection and calls `admit` or `dialFailed`. */
   readonly dial: (swarm: JoinedSwarm, peer: Introduction) => void;
+  /** Other swarms of the process may go on. */
+  readonly leaveRoom: (swarm: JoinedSwarm) => void;
   readonly left: (swarm: JoinedSwarm) => void;
 }
 
@@ -66,9 +68,9 @@ export class JoinedSwarm implements Swarm {
     this.#store = options.store;
     this.#log = options.log;
     this.#listeners = new SwarmListeners(options.pack, (piece) => this.#store.has(piece));
-    const { peerId: peer, role, upLimit, downLimit } = options;
+    const { peerId: peer, role, share, isUrgent } = options;
     const seed = randomBytes(4).readUInt32LE();
-    this.#machine = new SwarmPeer({ peer, role, seed, upLimit, downLimit });
+    this.#machine = new SwarmPeer({ peer, role, seed, share, isUrgent });
     this.#driver = new Driver(this.#machine, {
       now: options.now,
       perform: (effect) => this.#perform(effect),
@@ -155,6 +157,7 @@ export class JoinedSwarm implements Swarm {
     if (!this.#hasLeft) {
       this.#hasLeft = true;
       this.#driver.stop();
+      this.#machine.leave();
       for (const [peer, link] of this.#links) this.#unlink(peer, link, "left the swarm");
       this.#options.left(this);
       this.#listeners.end();
@@ -187,6 +190,11 @@ export class JoinedSwarm implements Swarm {
       closed: (reason) => this.#closed(peer, link, reason),
     });
     this.#driver.input({ kind: "connected", peer, role });
+  }
+
+  /** Another swarm of the process leaves room to this one. */
+  roomLeft(): void {
+    this.#driver.input({ kind: "room-left" });
   }
 
   /** A dial came to nothing. */
@@ -288,6 +296,9 @@ export class JoinedSwarm implements Swarm {
         return;
       case "discard":
         this.#store.discard(effect.piece);
+        return;
+      case "leave-room":
+        this.#options.leaveRoom(this);
         return;
       default:
         effect satisfies never;

@@ -4,8 +4,8 @@
 import type { Socket } from "node:net";
 import type { Instant } from "../../core/machine.ts";
 import type { Frame, Hello } from "../../core/swarm/frame.ts";
+import { Lane, type Share } from "../../core/swarm/lane.ts";
 import type { PeerId, PeerRole } from "../../core/swarm/message.ts";
-import { RateLimit } from "../../core/swarm/rate-limit.ts";
 import { monotonicNow } from "../driver.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import { Connection } from "./connection.ts";
@@ -70,8 +70,7 @@ export class SwarmNode {
   readonly #now: () => Instant;
   readonly #tcp: TcpTransport;
   readonly #transports: readonly PeerTransport[];
-  readonly #upLimit: RateLimit | undefined;
-  readonly #downLimit: RateLimit | undefined;
+  readonly #share: Share;
   readonly #pool = new BufferPool();
   readonly #swarms = new Map<string, JoinedSwarm>();
   readonly #desks = new Map<string, DeskCall["answered"]>();
@@ -96,8 +95,7 @@ export class SwarmNode {
     this.#options = options;
     this.#log = options.log ?? SILENT;
     this.#now = options.now ?? monotonicNow;
-    this.#upLimit = limitOf(options.upLimit);
-    this.#downLimit = limitOf(options.downLimit);
+    this.#share = { up: laneOf(options.upLimit), down: laneOf(options.downLimit) };
     this.#tcp = tcp;
     this.#transports = [tcp, ...(options.transports ?? [])];
     this.address = tcp.address;
@@ -128,21 +126,34 @@ export class SwarmNode {
     return this.#connections.size;
   }
 
-  /** Enters a pack's swarm; the store stays the caller's. Throws when the pack is joined already. */
-  join(pack: string, store: PieceStore, wanted: "all" | readonly number[]): Swarm {
+  /**
+   * Enters a pack's swarm; the store stays the caller's. An urgent one goes before the others of this process,
+   * as it should at all its peers. Throws when the pack is joined already.
+   */
+  join(
+    pack: string,
+    store: PieceStore,
+    wanted: "all" | readonly number[],
+    isUrgent = false,
+  ): Swarm {
     if (this.#swarms.has(pack)) throw new Error(`the swarm of pack ${pack} is joined already`);
-    const swarm = new JoinedSwarm({
+    const leaveRoom = () => {
+      for (const one of this.#swarms.values()) if (one !== swarm) one.roomLeft();
+    };
+    const swarm: JoinedSwarm = new JoinedSwarm({
       pack,
       peerId: this.#options.peerId,
       role: this.#options.role,
       store,
       log: this.#log,
       now: this.#now,
-      upLimit: this.#upLimit,
-      downLimit: this.#downLimit,
+      share: this.#share,
+      isUrgent,
+      leaveRoom,
       dial: (from, peer) => void this.#dial(from, peer),
       left: ({ bytes }) => {
         this.#swarms.delete(pack);
+        leaveRoom();
         this.#leftBytes = sum([this.#leftBytes, bytes]);
       },
     });
@@ -323,6 +334,6 @@ function sum(parts: readonly SwarmBytes[]): SwarmBytes {
   return { fromRelay: of("fromRelay"), fromPeers: of("fromPeers"), sent: of("sent") };
 }
 
-function limitOf(bytesPerSecond: number | undefined): RateLimit | undefined {
-  return bytesPerSecond === undefined ? undefined : new RateLimit(bytesPerSecond / 1_000);
+function laneOf(bytesPerSecond: number | undefined): Lane {
+  return new Lane(bytesPerSecond === undefined ? undefined : bytesPerSecond / 1_000);
 }

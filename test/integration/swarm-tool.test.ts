@@ -99,10 +99,15 @@ test("several files, by one seed and one get", async () => {
   writeFileSync(world.path("other.bin"), "other");
   const tickets = world.path("tickets");
   const where = ["--listen", "127.0.0.1:0", "--ticket", tickets];
-  const seed = world.start("seed", world.file, world.path("other.bin"), ...where);
+  const files = [world.file, world.path("other.bin")];
+  const seed = world.start("seed", ...files, "--urgent", world.file, ...where);
   await eventOf(seed, "ready");
   const paths = ["blob.bin.ticket", "other.bin.ticket"].map((name) => world.path("tickets", name));
   await until("both tickets are there", () => paths.every((path) => existsSync(path)));
+  assert.deepEqual(
+    paths.map((path) => readTicket(path).isUrgent),
+    [true, undefined],
+  );
   const get = world.start("get", ...paths, "--out", world.path("a"));
   assert.equal((await get.ended).code, 0, get.output.stderr);
   world.assertHas("a");
@@ -111,6 +116,9 @@ test("several files, by one seed and one get", async () => {
   const twice = await world.start("get", ...paths, ...paths, "--out", world.path("b")).ended;
   assert.equal(twice.code, 2);
   assert.match(twice.stderr, /two tickets are of a file blob.bin/);
+  const wrong = await world.start("seed", ...files, "--urgent", "else.bin", ...where).ended;
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /--urgent else.bin is none of the files/);
 });
 
 test("a seed and a get that are held to a rate", async () => {
@@ -217,6 +225,12 @@ const BAD_TICKETS: readonly BadTicket[] = [
     says: /"name"/,
   },
   { what: "a hidden NUL", ticket: (one) => ({ ...one, name: "x\0" }), code: 2, says: /"name"/ },
+  {
+    what: "an urgency of another kind",
+    ticket: (one) => ({ ...one, isUrgent: "yes" }),
+    code: 2,
+    says: /"isUrgent" is neither true nor false/,
+  },
   { what: "no table", ticket: (one) => ({ ...one, table: "00" }), code: 2, says: /"table"/ },
   {
     what: "another swarm",

@@ -122,6 +122,8 @@ function print(effect: SwarmEffect): string {
     case "finish":
     case "discard":
       return `${effect.kind} ${effect.piece}`;
+    case "leave-room":
+      return effect.kind;
     default:
       return effect satisfies never;
   }
