@@ -104,7 +104,7 @@ test("a clean swarm moves each byte once to each, and about once out of the rela
   const twoRelays = begin(plans, Array(40).fill(700 * KIB), 1);
   runUntilWhole(twoRelays, 60_000);
   assert.equal(costs(twoRelays).waste, 1);
-  assert(costs(twoRelays).fromRelays < 0.3, `${costs(twoRelays).fromRelays} of the bytes`);
+  assert(costs(twoRelays).fromRelays < 0.35, `${costs(twoRelays).fromRelays} of the bytes`);
 });
 
 test("fault 30: the only seeder leaves at 1 %: a relay that comes later completes it for all", () => {
