@@ -8,9 +8,15 @@ import type { SwarmEffect } from "./facts.ts";
 import { isAtRest } from "./fetch.ts";
 import type { FetchTable } from "./fetch-table.ts";
 import type { LanePlace } from "./lane.ts";
-import { ASKED_BYTES, OUTSTANDING_MAX, PIPE_GAIN, QUEUED_PER_NEIGHBOUR_MAX } from "./limits.ts";
+import {
+  ASKED_BYTES,
+  LATE_MS_MIN,
+  OUTSTANDING_MAX,
+  PIPE_GAIN,
+  QUEUED_PER_NEIGHBOUR_MAX,
+} from "./limits.ts";
 import type { PeerId } from "./message.ts";
-import { isSlow, isUsable, type Neighbour, noteSlow } from "./neighbour.ts";
+import { isSlow, isUsable, type Neighbour, noteSlow, waitingFrom } from "./neighbour.ts";
 import type { Pace } from "./pace.ts";
 import { rarestPiece } from "./piece-choice.ts";
 import type { Random } from "./random.ts";
@@ -190,7 +196,7 @@ function choose(view: AskingView, source: Neighbour, now: Instant): number | und
   return rarestPiece(table.waiting, source.has, spread, {
     start: Math.floor(random() * view.pieceCount()),
     copiesMin: COPIES_MIN,
-    isLeft: source.retryAt.size === 0 ? undefined : (one) => !isUsable(source, one, now),
+    isLeft: source.retryAt === undefined ? undefined : (one) => !isUsable(source, one, now),
   });
 }
 
@@ -208,23 +214,30 @@ function adopt(view: AskingView, window: number, now: Instant, effects: SwarmEff
   return asked;
 }
 
-/** With nothing else to ask, brisk neighbours go on with what slow ones do not end. */
+/** With nothing else to ask, brisk neighbours go on with what slow ones do not end, and idle ones with what is late. */
 function takeOver(view: AskingView, window: number, now: Instant, effects: SwarmEffect[]): void {
   const { table, neighbours, slow } = view;
   for (const source of [...table.sources]) {
-    if (!isSlow(source, now)) continue;
+    const wasSlow = isSlow(source, now);
+    if (!wasSlow && table.waiting.count > 0) continue;
     for (const fetch of [...source.fetching]) {
-      const { piece } = fetch;
       if (!isAtRest(fetch)) continue;
-      const brisk = briskWith(neighbours, piece, now);
-      if (brisk === undefined) continue;
+      const brisk = briskWith(neighbours, fetch.piece, now);
+      if (brisk === undefined || (!wasSlow && !isLate(source, brisk, now))) continue;
       table.orphan(fetch, effects);
-      noteSlow(source);
-      if (!slow.includes(source)) slow.push(source);
-      table.assign(piece, brisk, effects);
+      if (wasSlow) noteSlow(source);
+      if (wasSlow && !slow.includes(source)) slow.push(source);
+      table.assign(fetch.piece, brisk, effects);
       askBegun(view, brisk, window, now, effects);
     }
   }
+}
+
+/** True when an idle neighbour would by its habit have answered twice while we waited for a source. */
+function isLate(source: Neighbour, idle: Neighbour, now: Instant): boolean {
+  const since = waitingFrom(source);
+  if (since === undefined || idle.requests.length > 0 || idle.responseMs === 0) return false;
+  return now - since >= Math.max(LATE_MS_MIN, 2 * idle.responseMs);
 }
 
 /** Of the neighbours that have a piece and are not slow the one that owes us least. */

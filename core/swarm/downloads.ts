@@ -8,7 +8,14 @@ import type { SwarmEffect } from "./facts.ts";
 import { giversOf, noteGiver } from "./fetch.ts";
 import { FetchTable } from "./fetch-table.ts";
 import type { LanePlace } from "./lane.ts";
-import { BRISK_MS_MAX, BUSY_MS, PIECE_RETRY_MS, REQUEST_MS_MAX, TIMED_OUT_MS } from "./limits.ts";
+import {
+  BRISK_MS_MAX,
+  BUSY_MS,
+  LATE_MS_MIN,
+  PIECE_RETRY_MS,
+  REQUEST_MS_MAX,
+  TIMED_OUT_MS,
+} from "./limits.ts";
 import type { Block, Message, PeerId } from "./message.ts";
 import {
   isSlow,
@@ -34,7 +41,7 @@ export interface DownloadsOptions {
   /** Of a piece that is not here: twice the neighbours that have it. */
   readonly spread: Readonly<Uint16Array>;
   /** Hears of each change of what neighbours have. */
-  readonly copied: (neighbour: Neighbour, piece: number, change: 1 | -1) => void;
+  readonly copied: (neighbour: Neighbour, pieces: readonly number[], change: 1 | -1) => void;
   readonly pieceCount: () => number;
   readonly bytesOf: (piece: number) => number;
 }
@@ -46,6 +53,8 @@ export class Downloads {
   readonly #offering: Neighbour[] = [];
   readonly #slow: Neighbour[] = [];
   readonly #view: AskingView;
+  /** Of what a neighbour says the pieces that it did not say before. */
+  readonly #news: number[] = [];
   #isPaused = false;
 
   constructor(options: DownloadsOptions) {
@@ -65,10 +74,13 @@ export class Downloads {
     this.#table.miss(pieces);
   }
 
-  /** Notes that a neighbour has a piece; false when that is no news. */
-  noteHas(neighbour: Neighbour, piece: number): boolean {
-    if (!neighbour.has.add(piece)) return false;
-    this.#options.copied(neighbour, piece, 1);
+  /** Notes that a neighbour has pieces; false when none of them is news. */
+  noteHas(neighbour: Neighbour, pieces: readonly number[]): boolean {
+    const news = this.#news;
+    news.length = 0;
+    for (const piece of pieces) if (neighbour.has.add(piece)) news.push(piece);
+    if (news.length === 0) return false;
+    this.#options.copied(neighbour, news, 1);
     neighbour.isDry = false;
     return true;
   }
@@ -91,9 +103,12 @@ export class Downloads {
   /** Asks for as much as may be asked now. */
   ask(now: Instant, effects: SwarmEffect[]): void {
     if (this.#isPaused) return;
-    const { outstanding } = this.#table;
+    const table = this.#table;
+    const { alarm } = this.#options;
+    const { outstanding } = table;
     ask(this.#view, now, effects);
-    if (this.#table.outstanding > outstanding) this.#options.alarm.set(now + BRISK_MS_MAX);
+    if (table.outstanding > outstanding) alarm.set(now + BRISK_MS_MAX);
+    if (table.outstanding > 0 && table.waiting.count === 0) alarm.set(now + LATE_MS_MIN);
   }
 
   /** Takes a block that came; false when it was never asked, or is not the next of its piece. */
@@ -154,7 +169,7 @@ export class Downloads {
 
   /** A neighbour would send one of these now; what we do not know yet we cannot answer. */
   offered(now: Instant, from: Neighbour, offer: MessageOf<"offer">, effects: SwarmEffect[]): void {
-    for (const piece of offer.pieces) this.noteHas(from, piece);
+    this.noteHas(from, offer.pieces);
     if (from.offer === undefined) this.#offering.push(from);
     from.offer = offer.pieces;
     from.offerCount = offer.count;
@@ -178,7 +193,7 @@ export class Downloads {
       from.pausedUntil = Math.max(from.pausedUntil, now + busyMs);
       this.#options.alarm.set(from.pausedUntil);
     }
-    if (reason === "absent" && from.has.remove(piece)) this.#options.copied(from, piece, -1);
+    if (reason === "absent" && from.has.remove(piece)) this.#options.copied(from, [piece], -1);
     this.ask(now, effects);
   }
 
@@ -187,16 +202,16 @@ export class Downloads {
     this.#table.orphanAllOf(neighbour);
     leave(this.#offering, neighbour);
     leave(this.#slow, neighbour);
-    for (const piece of neighbour.has.pieces()) this.#options.copied(neighbour, piece, -1);
+    this.#options.copied(neighbour, neighbour.has.pieces(), -1);
   }
 
   /** Takes the pieces from neighbours whose block is overdue; returns those neighbours. */
   expire(now: Instant, effects: SwarmEffect[]): Neighbour[] {
     const overdue: Neighbour[] = [];
     for (const neighbour of this.#options.neighbours.values()) {
-      for (const [piece, at] of neighbour.retryAt) {
+      for (const [piece, at] of neighbour.retryAt ?? []) {
         if (at > now) continue;
-        neighbour.retryAt.delete(piece);
+        neighbour.retryAt?.delete(piece);
         neighbour.isDry = false;
       }
       const since = waitingFrom(neighbour);
@@ -222,7 +237,10 @@ export class Downloads {
     const givers = giversOf(fetch);
     this.#table.again(fetch);
     for (const giver of givers) {
-      this.#options.neighbours.get(giver)?.retryAt.set(piece, now + PIECE_RETRY_MS);
+      const neighbour = this.#options.neighbours.get(giver);
+      if (neighbour === undefined) continue;
+      neighbour.retryAt ??= new Map();
+      neighbour.retryAt.set(piece, now + PIECE_RETRY_MS);
     }
     this.#options.alarm.set(now + PIECE_RETRY_MS);
     return givers;
@@ -240,7 +258,7 @@ export class Downloads {
       }
       if (!isHungry) continue;
       if (neighbour.pausedUntil > now) alarm.set(neighbour.pausedUntil);
-      for (const at of neighbour.retryAt.values()) alarm.set(at);
+      for (const at of neighbour.retryAt?.values() ?? []) alarm.set(at);
     }
   }
 

@@ -2,7 +2,7 @@
 // downlinks, where nothing can be put first any more, so their wait is kept short: few blocks where the
 // uplink is slow, more where it is fast, and beyond them what the wire holds.
 import type { Instant } from "../machine.ts";
-import { FLYING_BYTES, FLYING_BYTES_MIN, FLYING_MS, PIPE_GAIN } from "./limits.ts";
+import { FLYING_BYTES, FLYING_BYTES_MIN, FLYING_MS, FLYING_MS_LONG, PIPE_GAIN } from "./limits.ts";
 import { Pace } from "./pace.ts";
 
 /** The least time rises by so much of it in a millisecond, so that a path that became longer is found out. */
@@ -47,7 +47,8 @@ export class Flight {
     this.#notedAt = now;
     this.#meanMs = this.#meanMs === 0 ? tookMs : (7 * this.#meanMs + tookMs) / 8;
     this.#pace.note(now, bytes, this.#leastMs);
-    const isLong = this.#meanMs - this.#leastMs > FLYING_MS;
+    const waitMsMax = this.#pace.isFast ? FLYING_MS_LONG : FLYING_MS;
+    const isLong = this.#meanMs - this.#leastMs > waitMsMax;
     const change = isLong ? -bytes : bytes;
     this.#queueBytes = Math.min(
       FLYING_BYTES,

@@ -49,6 +49,8 @@ export const REQUEST_MS_MAX = 20_000;
 export const SEND_MS_MAX = 20_000;
 /** A neighbour whose block is this old, or that takes this long for the bytes below, is slow: others may take over. */
 export const BRISK_MS_MAX = 1_000;
+/** At the end a block is late when it is this old, and older than idle neighbours would let it be: looked at so often. */
+export const LATE_MS_MIN = 50;
 /** 128 KiB/s are a sixteenth of 17 Mbit/s: less than what a neighbour among others gives on a slow wire. */
 export const BRISK_BYTES = 128 * 1024;
 /** How long a neighbour that said `busy` is left alone, before jitter of a half. */
@@ -75,12 +77,14 @@ export const FLYING_BYTES = ASKED_BYTES;
 export const FLYING_BYTES_MIN = 512 * 1024;
 /** Blocks that wait for longer on their way are too many: all that may fly take 126 ms at 100 Mbit/s. */
 export const FLYING_MS = 150;
+/** The same where blocks are long: at 1 Gbit/s they take 13 ms, at 250 Mbit/s 50, and what we ask for waits behind them. */
+export const FLYING_MS_LONG = 20;
 /** How long a relay leaves it to others to pass on what it gave: two pieces of 256 KiB, there and on, at 100 Mbit/s. */
 export const PASS_ON_MS = 100;
 /** Less urgent swarms of a process get one byte in any case for so many of the urgent. */
 export const LEFT_ONE_IN = 8;
-/** Pieces of an offer for each that it gives: of four lacked a moment ago one is mostly needed still. */
-export const OFFERED_PIECES = 4;
+/** Pieces of an offer for each that it gives: of eight lacked a moment ago one is mostly needed still. */
+export const OFFERED_PIECES = 8;
 /** Pieces that one offer gives: with 16 neighbours and 200 ms that is 160 MB/s in pieces of 256 KiB. */
 export const OFFERED_COUNT_MAX = 8;
 /** Pieces of the longest offer. */

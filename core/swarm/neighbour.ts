@@ -30,8 +30,8 @@ export interface Neighbour {
   /** What it is the source of, in the order it was begun, and how much of that is not asked to its end. */
   readonly fetching: Fetch[];
   unasked: number;
-  /** Pieces not to be asked of it before an instant. */
-  readonly retryAt: Map<number, Instant>;
+  /** Pieces not to be asked of it before an instant; undefined: there never were any. */
+  retryAt: Map<number, Instant> | undefined;
   /** Nothing is asked of it before. */
   pausedUntil: Instant;
   /** Pieces of which it would send one now, until we have answered. */
@@ -72,7 +72,7 @@ export function newNeighbour(
     cancelled: [],
     fetching: [],
     unasked: 0,
-    retryAt: new Map(),
+    retryAt: undefined,
     pausedUntil: now,
     offer: undefined,
     offerCount: 0,
@@ -92,7 +92,7 @@ export function newNeighbour(
 /** True when it may be asked for the piece now. */
 export function isUsable(neighbour: Neighbour, piece: number, now: Instant): boolean {
   if (!neighbour.has.has(piece) || neighbour.pausedUntil > now) return false;
-  const retryAt = neighbour.retryAt.get(piece);
+  const retryAt = neighbour.retryAt?.get(piece);
   return retryAt === undefined || retryAt <= now;
 }
 

@@ -55,8 +55,8 @@ export class Offers {
   readonly #listeners: (Listener | undefined)[] = [];
   /** Those that there was nothing to offer to when their turn came. */
   #served: Listener[] = [];
-  /** Of a relay's: what it gave a moment ago. */
-  readonly #resting = new RestingPieces();
+  /** Of a relay alone: what it gave a moment ago. */
+  readonly #resting: RestingPieces | undefined;
   /** Bytes offered and not answered, and bytes of pieces taken and not asked for. */
   #openBytes = 0;
   #unaskedBytes = 0;
@@ -66,6 +66,7 @@ export class Offers {
   constructor(options: OffersOptions) {
     this.#options = options;
     this.#turns = new Turns(options.neighboursMax);
+    this.#resting = options.role === "relay" ? new RestingPieces() : undefined;
   }
 
   /** A neighbour connected; `settled` is empty, and kept here from now on. */
@@ -95,15 +96,17 @@ export class Offers {
     this.#lookAgain();
   }
 
-  /** A neighbour has a piece now, from here or elsewhere, or has it no more. */
-  copied({ place }: Neighbour, piece: number, change: 1 | -1): void {
+  /** A neighbour has pieces now, from here or elsewhere, or has them no more. */
+  copied({ place }: Neighbour, pieces: readonly number[], change: 1 | -1): void {
     const listener = this.#listeners[place];
     if (listener === undefined) return;
-    listener.given?.delete(piece);
-    if (listener.doubted?.remove(piece)) this.#count(piece, 2);
-    if (change > 0) this.#settle(listener, piece);
-    else this.#unsettle(listener, piece);
-    if (listener.unaskedPiece === piece) this.#expect(listener, -1, 0);
+    for (const piece of pieces) {
+      listener.given?.delete(piece);
+      if (listener.doubted?.remove(piece)) this.#count(piece, 2);
+      if (change > 0) this.#settle(listener, piece);
+      else this.#unsettle(listener, piece);
+      if (listener.unaskedPiece === piece) this.#expect(listener, -1, 0);
+    }
     this.#turn(listener);
   }
 
@@ -156,7 +159,8 @@ export class Offers {
 
   /** Offers more while less than enough waits here to leave or is on its way. */
   make(now: Instant, uploads: Uploads, effects: SwarmEffect[]): void {
-    if (this.#resting.restedAt <= now) this.#wake(now);
+    if (this.#resting !== undefined && this.#resting.restedAt <= now)
+      this.#wake(now, this.#resting);
     const { waitingBytes, roomBytes, pipeBytes, blockBytes } = uploads;
     const ahead = Math.min(OUTSTANDING_MAX * blockBytes, (PIPE_GAIN * pipeBytes) / this.#taken);
     // Who takes a large piece asks for the rest of it little by little: one more is offered beside it.
@@ -252,14 +256,15 @@ export class Offers {
   }
 
   #choose(now: Instant, { settled, givenAt }: Listener, count: number): number[] {
-    const { role, have, spread, random, pieceCount, alarm } = this.#options;
-    if (role === "relay") {
+    const { have, spread, random, pieceCount, alarm } = this.#options;
+    const resting = this.#resting;
+    if (resting !== undefined) {
       const pieces = rarestPieces(have, settled, spread, 0, count);
       // Who got nothing for a while has nobody that passes anything on.
       if (givenAt + PASS_ON_MS <= now) return pieces;
-      const fresh = pieces.filter((piece) => !this.#resting.has(piece));
+      const fresh = pieces.filter((piece) => !resting.has(piece));
       if (fresh.length < pieces.length) {
-        alarm.set(Math.min(this.#resting.restedAt, givenAt + PASS_ON_MS));
+        alarm.set(Math.min(resting.restedAt, givenAt + PASS_ON_MS));
       }
       return fresh;
     }
@@ -272,13 +277,13 @@ export class Offers {
     listener.givenAt = now;
     for (const piece of listener.offered) {
       this.#settle(listener, piece);
-      if (this.#resting.add(now, piece)) this.#count(piece, RESTING_RANK);
+      if (this.#resting?.add(now, piece)) this.#count(piece, RESTING_RANK);
     }
   }
 
   /** Pieces have rested: whoever lacks them may have them. */
-  #wake(now: Instant): void {
-    for (const piece of this.#resting.rested(now)) this.#count(piece, -RESTING_RANK);
+  #wake(now: Instant, resting: RestingPieces): void {
+    for (const piece of resting.rested(now)) this.#count(piece, -RESTING_RANK);
     this.#lookAgain();
   }
 

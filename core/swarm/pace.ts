@@ -21,8 +21,12 @@ export class Pace {
 
   /** Bytes of a block: long ones cost less to handle, short ones keep a slow wire in order. */
   get blockBytes(): number {
-    const isFast = this.#blockBytes > LONG_BLOCKS_RATE * this.#blockMs;
-    return isFast ? BLOCK_BYTES_LONG : BLOCK_BYTES_SHORT;
+    return this.isFast ? BLOCK_BYTES_LONG : BLOCK_BYTES_SHORT;
+  }
+
+  /** Blocks come or go fast enough for long ones. */
+  get isFast(): boolean {
+    return this.#blockBytes > LONG_BLOCKS_RATE * this.#blockMs;
   }
 
   /** A block of so many bytes came or went, with a least delay of `delayMs`. */

@@ -72,7 +72,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       lane: down.enter(isUrgent),
       neighbours: this.#neighbours,
       spread,
-      copied: (neighbour, piece, change) => this.#offers.copied(neighbour, piece, change),
+      copied: (neighbour, pieces, change) => this.#offers.copied(neighbour, pieces, change),
       pieceCount,
       bytesOf,
     });
@@ -207,7 +207,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   #unhold(now: Instant, piece: number, effects: SwarmEffect[]): void {
     if (!this.#pieces.remove(piece)) return;
     for (const neighbour of this.#neighbours.values()) {
-      if (!neighbour.has.has(piece)) this.#offers.copied(neighbour, piece, -1);
+      if (!neighbour.has.has(piece)) this.#offers.copied(neighbour, [piece], -1);
     }
     if (this.#pieces.isMissing(piece)) this.#miss(now, [piece], effects);
   }
@@ -327,12 +327,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     pieces: readonly number[],
     effects: SwarmEffect[],
   ): void {
-    let news = 0;
-    for (const piece of pieces) {
-      if (piece >= PIECES_MAX || !this.#downloads.noteHas(neighbour, piece)) continue;
-      news += 1;
-    }
-    if (news === 0) this.#hearNoise(now, neighbour, effects);
+    if (!this.#downloads.noteHas(neighbour, pieces)) this.#hearNoise(now, neighbour, effects);
     else if (this.#downloads.isStarved) this.#downloads.ask(now, effects);
   }
 
