@@ -22,6 +22,8 @@ export interface BroadcastPlan {
   readonly seedMbit: number;
   /** Every how manieth peer uploads at a quarter; 0: none. */
   readonly slowEvery: number;
+  /** 1: the file grows at the seed, at the rate of its NIC; 0: it is whole there. */
+  readonly grows: number;
   /** Neighbours of a peer; as many as there are peers: all know all. */
   readonly degree: number;
   readonly roundTripMs: number;
@@ -49,6 +51,7 @@ export const SHAPED: BroadcastPlan = {
   seedMbit: 100,
   runBytes: 64 * 1024,
   slowEvery: 0,
+  grows: 0,
   degree: 16,
   roundTripMs: 0.2,
   churn: 0,
@@ -75,6 +78,8 @@ export interface BroadcastReport {
   readonly ratio: number;
   /** Over F/d: the slowest of those that came later, from its own start; 0: none came. */
   readonly newcomerRatio: number;
+  /** Of a file that grew: over the time of its last byte and of a piece's way through the swarm; 0: it did not. */
+  readonly cutThroughRatio: number;
   readonly boundMs: number;
   readonly lastMs: number;
   /** Share of the time until the last that the peers' uplinks were busy, and the seed's. */
@@ -129,7 +134,7 @@ export class Broadcast {
       role: "relay",
       upRate: plan.seedMbit * MBIT,
       downRate: mbit * MBIT,
-      seeds: true,
+      seeds: plan.grows === 0,
       ...(plan.limitedEvery === undefined && limitsOf(plan)),
     });
     for (let index = 0; index < peers; index += 1) this.first.push(this.#join(`a${index}`, index));
@@ -145,6 +150,7 @@ export class Broadcast {
     if (plan.degree >= peers) introduceAll(this.world, [this.seed, ...this.first]);
     else introduceSome(this.world, this.seed, this.first, plan.degree, this.#random);
     this.#planLosses();
+    if (plan.grows > 0) this.#planGrowth();
   }
 
   /** Runs it to its end. */
@@ -161,6 +167,7 @@ export class Broadcast {
     return {
       ratio: lastMs / this.boundMs,
       newcomerRatio: newcomers.length === 0 ? 0 : newcomerMs / (bytes / (mbit * MBIT)),
+      cutThroughRatio: this.#plan.grows > 0 ? lastMs / this.#grownMs : 0,
       boundMs: this.boundMs,
       lastMs,
       busy: upMs / survivors.length / this.world.now,
@@ -188,6 +195,21 @@ export class Broadcast {
       conduct,
       ...(index % limitedEvery === 0 && limitsOf(this.#plan)),
     });
+  }
+
+  /** When no peer could have all of a growing file before: its last piece takes a doubling each until all have it. */
+  get #grownMs(): Instant {
+    const { peers, pieces, pieceBytes, mbit, seedMbit } = this.#plan;
+    const doublings = Math.ceil(Math.log2(peers + 1));
+    return (pieces * pieceBytes) / (seedMbit * MBIT) + (doublings * pieceBytes) / (mbit * MBIT);
+  }
+
+  #planGrowth(): void {
+    const { pieces, pieceBytes, seedMbit } = this.#plan;
+    const pieceMs = pieceBytes / (seedMbit * MBIT);
+    for (let piece = 0; piece < pieces; piece += 1) {
+      this.world.at((piece + 1) * pieceMs, () => this.world.mirror(this.seed, piece));
+    }
   }
 
   #planLosses(): void {

@@ -53,7 +53,7 @@ export class SwarmWorld {
   readonly peers = new Map<PeerId, SimulatedPeer>();
   readonly trace = new TraceHash();
   readonly disconnects: { by: PeerId; peer: PeerId; reason: string; at: Instant }[] = [];
-  /** Pieces that became whole at a peer, of all. */
+  /** Pieces that became whole at a peer by what others gave it, of all. */
   transfers = 0;
   readonly #options: SwarmWorldOptions;
   readonly #queue: EventQueue;
@@ -90,7 +90,10 @@ export class SwarmWorld {
     this.#disks = new Disks({
       ...{ pieceBytes, diskMs, after, tell },
       holdBack: (peer, from) => this.#holdBack(peer, from),
-      whole: (peer, piece) => this.#hold(peer, piece),
+      whole: (peer, piece) => {
+        this.transfers += 1;
+        this.#hold(peer, piece);
+      },
     });
   }
 
@@ -363,7 +366,6 @@ export class SwarmWorld {
   #hold(peer: SimulatedPeer, piece: number): void {
     peer.held.add(piece);
     if (peer.lost.size > 0) peer.lost.delete(piece);
-    this.transfers += 1;
     if (peer.held.count < this.#options.pieceBytes.length || peer.wholeAt !== undefined) return;
     peer.wholeAt = this.now;
     if (isWaited(peer)) this.#unfinished -= 1;

@@ -40,6 +40,18 @@ for (const change of [
   }
 }
 
+for (const [name, change, ratioMax] of [
+  ["16 peers", {}, 1.15],
+  ["200 peers that know 16 each", { ...REGION, peers: 200, pieces: 300 }, 1.2],
+] as const) {
+  test(`a file that grows at the seed spreads while it does: ${name}`, () => {
+    const broadcast = new Broadcast({ ...SHAPED, ...change, grows: 1 });
+    const { cutThroughRatio, isWhole } = broadcast.run();
+    assert(isWhole);
+    assert(cutThroughRatio <= ratioMax, `${cutThroughRatio} of the last byte and a piece's way`);
+  });
+}
+
 test("a relay leaves it to agents to pass on a small pack", () => {
   const fast = { mbit: 1000, seedMbit: 1000 };
   const { seedCopies } = new Broadcast({ ...SHAPED, ...fast, pieces: 5, peers: 12 }).run();
