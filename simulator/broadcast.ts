@@ -217,7 +217,9 @@ export class Broadcast {
     if (killed > 0)
       this.world.at(this.boundMs / 2, () => this.#replace(Math.round(killed * peers)));
     const everyMs = 60_000 / (churn * peers);
+    // Where newcomers take longer than the time between losses the run would never end.
     const lose = () => {
+      if (this.first.every(({ isUp, wholeAt }) => !isUp || wholeAt !== undefined)) return;
       this.#replace(1);
       this.world.at(this.world.now + everyMs, lose);
     };
