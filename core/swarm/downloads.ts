@@ -90,9 +90,12 @@ export class Downloads {
     return this.#table.outstanding === 0 || this.#table.waiting.count === 0;
   }
 
-  /** Tells the other swarms of the process how much is asked and has not come; true when they may ask more. */
+  /**
+   * Tells the other swarms of the process whether this one waits for the limit; true when they may ask more. What
+   * is asked and has not come counts for nothing: it waits at senders, while the downlink may be idle.
+   */
   note(): boolean {
-    return this.#options.lane.note(this.#table.outstanding * this.#pace.blockBytes);
+    return this.#options.lane.note(0);
   }
 
   /** The swarm is left. */
