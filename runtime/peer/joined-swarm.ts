@@ -245,7 +245,9 @@ export class JoinedSwarm implements Swarm {
     if (link.role === "relay") this.bytes.fromRelay += block.bytes;
     else this.bytes.fromPeers += block.bytes;
     link.arrived = buffer;
-    this.#driver.input({ kind: "received", from: peer, message: { kind: "block", ...block } });
+    const { piece, offset, bytes } = block;
+    const message = { kind: "block", piece, offset, bytes } as const;
+    this.#driver.input({ kind: "received", from: peer, message });
   }
 
   #closed(peer: PeerId, link: Link, reason: string): void {
