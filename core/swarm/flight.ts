@@ -2,7 +2,15 @@
 // downlinks, where nothing can be put first any more, so their wait is kept short: few blocks where the
 // uplink is slow, more where it is fast, and beyond them what the wire holds.
 import type { Instant } from "../machine.ts";
-import { FLYING_BYTES, FLYING_BYTES_MIN, FLYING_MS, FLYING_MS_LONG, PIPE_GAIN } from "./limits.ts";
+import {
+  FLYING_BLOCKS,
+  FLYING_BYTES,
+  FLYING_BYTES_MIN,
+  FLYING_MS,
+  FLYING_MS_LONG,
+  FLYING_PIPE_GAIN,
+  PIPE_GAIN,
+} from "./limits.ts";
 import { Pace } from "./pace.ts";
 
 /** The least time rises by so much of it in a millisecond, so that a path that became longer is found out. */
@@ -15,7 +23,12 @@ export class Flight {
   #meanMs = 0;
   #leastMs = Number.POSITIVE_INFINITY;
 
-  /** Bytes that may be on their way. */
+  /** With so many on their way the next block waits here, where another may still go before it. */
+  get fullBytes(): number {
+    return FLYING_BLOCKS * this.blockBytes + FLYING_PIPE_GAIN * this.pipeBytes;
+  }
+
+  /** Bytes that may be queued or on their way: no more is offered then. */
   get maxBytes(): number {
     return this.#queueBytes + PIPE_GAIN * this.pipeBytes;
   }

@@ -71,6 +71,13 @@ export const HAVE_PIECES = 16;
 export const OFFERED_BYTES = 1280 * 1024;
 /** Where a limit lets less go in this time, so much: what those above take at 100 Mbit/s. */
 export const OFFERED_MS = 105;
+/**
+ * Blocks on their way to all: 528 KiB where they are short. Some leave, the others are at downlinks; as many again would
+ * overflow the queue before the uplink where all begin at once, and what is lost there is sent again in pieces.
+ */
+export const FLYING_BLOCKS = 12;
+/** And so much of what the wire seems to hold, so that it is found out when it holds more. */
+export const FLYING_PIPE_GAIN = 2;
 /** Bytes on their way to all, beyond those that the wire holds: some on the uplink, the rest at downlinks. */
 export const FLYING_BYTES = ASKED_BYTES;
 /** So few where blocks wait for longer than below: some leave, some are next. */

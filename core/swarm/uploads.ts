@@ -183,6 +183,7 @@ export class Uploads {
   next(now: Instant): { readonly to: Neighbour; readonly block: Block } | undefined {
     if (this.#queued === 0) this.#lane.rest();
     if (this.#queued === 0 || this.#sending >= SENDING_MAX) return undefined;
+    if (this.#flyingBytes >= this.#flight.fullBytes) return undefined;
     let best: Queue | undefined;
     let earliest = Number.POSITIVE_INFINITY;
     const flyingMax = this.#flyingMax;
