@@ -318,8 +318,11 @@ export class SwarmWorld {
     const isWithheld = conduct === "staller" && offset > 0;
     if (conduct === "mute" || conduct === "leech" || isWithheld) return;
     const isRefused = conduct === "liar";
-    if (isRefused) this.#send(peer, to, { kind: "refuse", piece, reason: "absent" });
-    else this.#network.send(this.now, link.out, bytes, { kind: "block", piece, offset, bytes });
+    if (isRefused) {
+      this.#send(peer, to, { kind: "refuse", piece, reason: "absent" });
+      // Nothing is on its way: its machine goes on, and refuses the next one without delay.
+      this.#follow(peer, { kind: "received", from: to, message: { kind: "got" } });
+    } else this.#network.send(this.now, link.out, bytes, { kind: "block", piece, offset, bytes });
     if (this.#network.hasTaken(link.out)) {
       this.#follow(peer, { kind: "block-sent", to });
     } else link.unsent += 1;
