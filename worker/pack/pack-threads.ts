@@ -24,6 +24,9 @@ export class PackThreads {
       atomics: "disabled",
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
       recordTiming: false,
+      // A thread that is ended while it requires a module takes Node 26 down with it ("facade->
+      // InstantiateModule"); where it may not require one, piscina imports it, which can be ended.
+      execArgv: ["--no-require-module"],
     });
   }
 
