@@ -59,7 +59,7 @@ test("a word that the control plane dies of is said again, to the same rollout",
   });
   try {
     const running = startMillrace(["abort", "hello", "--addr", api.address]);
-    await until("it was said once", () => wordsOf(api).length === 1);
+    await until("it was said", () => wordsOf(api).length > 0);
     await api.stop();
     await api.start({
       // By now another rollout of the service is open.
