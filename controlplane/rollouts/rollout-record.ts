@@ -69,6 +69,7 @@ const Row = z.object({
   ),
   ledgers: z.array(z.object({ relay: z.string(), boot: z.string(), epoch: count, quota: count })),
   settled: z.object({ succeeded: count, failed: count }),
+  permittedRelays: z.array(z.string()).default([]),
 });
 const Stored = z.object({
   id: z.string().regex(/^r-[0-9a-f]{16}$/),

@@ -105,6 +105,14 @@ export class RelayBoard {
     return this.#machinesMost;
   }
 
+  /** Relays among these that are away, and whose machines were never counted whole under this leader. */
+  uncounted(relays: readonly string[]): readonly string[] {
+    return relays.filter((relay) => {
+      const missed = this.#missed.get(relay);
+      return missed !== undefined && missed.had === undefined;
+    });
+  }
+
   /** Whether some relay is away, however long. */
   get isAnyAway(): boolean {
     return this.#missed.size > 0;

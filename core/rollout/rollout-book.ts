@@ -90,7 +90,9 @@ export class RolloutBook {
 
   persist(permits: PermitBook | undefined, effects: RolloutEffect[]): void {
     if (permits !== undefined) {
-      this.#row = { ...this.#row, ledgers: permits.ledgers, settled: permits.settled };
+      const { ledgers, settled } = permits;
+      const relays = new Set([...this.#row.permittedRelays, ...ledgers.map(({ relay }) => relay)]);
+      this.#row = { ...this.#row, ledgers, settled, permittedRelays: [...relays] };
     }
     effects.push({ kind: "persist", row: this.#row });
   }

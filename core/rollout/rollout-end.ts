@@ -5,6 +5,9 @@ import type { RelayBoard } from "./relay-board.ts";
 import type { RolloutBook } from "./rollout-book.ts";
 import { totalsOf } from "./tally.ts";
 
+/** Relays that a message names at most. */
+const NAMED_MAX = 5;
+
 /** Whether every machine that switched is back, by the word of every relay. */
 export function areAllBack(at: Instant, board: RelayBoard, book: RolloutBook): boolean {
   if (board.isMissingAny(at) || board.online.length === 0) return false;
@@ -12,6 +15,8 @@ export function areAllBack(at: Instant, board: RelayBoard, book: RolloutBook): b
     .caughtUp(at, book.revision)
     .filter(({ tally }) => tally?.isRollback && tally.toRevert + tally.activating === 0);
   if (back.length < board.online.length) return false;
+  // How many machines such a relay has is not known, so no count elsewhere can speak for them.
+  if (board.uncounted(book.row.permittedRelays).length > 0) return false;
   // Machines of a relay that is away are back only if they are counted elsewhere.
   const most = Math.max(board.machinesMost, ...book.row.waves.map(({ matching }) => matching));
   return !board.isAnyAway || board.machines >= most;
@@ -30,6 +35,7 @@ export function leftOver(board: RelayBoard, book: RolloutBook): string {
 /** Why a state's deadline ends the rollout. */
 export function expiry(
   { row }: RolloutBook,
+  board: RelayBoard,
   missingRegions: readonly string[],
 ): { readonly reason: string; readonly message: string } {
   if (row.state === "replicating") {
@@ -37,6 +43,9 @@ export function expiry(
     const message = `replication: ${regions}: not every pack was there in time`;
     return { reason: "replication", message };
   }
-  const message = `${row.state.replace("_", " ")} took longer than its deadline`;
+  const silent = row.state === "rolling_back" ? board.uncounted(row.permittedRelays) : [];
+  const names = silent.slice(0, NAMED_MAX).join(", ");
+  const who = silent.length === 0 ? "" : `; ${silent.length} relays not heard again: ${names}`;
+  const message = `${row.state.replace("_", " ")} took longer than its deadline${who}`;
   return { reason: "deadline", message };
 }

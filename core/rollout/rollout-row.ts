@@ -81,6 +81,8 @@ export interface RolloutRow {
   readonly waves: readonly WaveRow[];
   readonly ledgers: readonly LedgerRow[];
   readonly settled: SettledPermits;
+  /** Relays that were granted permits in any wave: only their machines can have switched. */
+  readonly permittedRelays: readonly string[];
 }
 
 export const NOTHING_SETTLED: SettledPermits = { succeeded: 0, failed: 0 };
@@ -96,5 +98,6 @@ export function newRolloutRow(isBehindAnother: boolean): RolloutRow {
     waves: [],
     ledgers: [],
     settled: NOTHING_SETTLED,
+    permittedRelays: [],
   };
 }

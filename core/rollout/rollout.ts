@@ -315,7 +315,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
 
   #expire(effects: RolloutEffect[]): void {
     const assign = this.row.state === "rolling_back" ? undefined : this.#leaveAsIs();
-    this.#end("failed", expiry(this.#book, this.missingRegions), assign, effects);
+    this.#end("failed", expiry(this.#book, this.#board, this.missingRegions), assign, effects);
   }
 
   #leaveAsIs(): AssignPhase | undefined {

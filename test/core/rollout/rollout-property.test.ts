@@ -133,6 +133,25 @@ function worldOf(
 
 const RUNS = { numRuns: 300 };
 
+/**
+ * Relay 1 gets a permit, is away, and its leader ends at the same instant; relay 0, which was away until
+ * then, has as many machines as the leader before had counted.
+ */
+const TWO_RELAYS_IN_TURN: World = {
+  relays: 2,
+  fates: ["good", "good"],
+  percents: [],
+  failuresPercent: 0,
+  maxUnavailablePercent: 0,
+  bakeMs: 0,
+  delays: [1, 1, 1, 1, 1],
+  troubles: [
+    { atMs: 1, kind: "away", relay: 0 },
+    { atMs: 21_005, kind: "away", relay: 1 },
+    { atMs: 21_005, kind: "crash", relay: 0 },
+  ],
+};
+
 /** Runs it to its end, looking at it after every event. */
 function runToEnd(rollout: VirtualRollout, look = (): void => {}): void {
   const isOver = rollout.time.run(
@@ -202,7 +221,7 @@ test("among machines of every fate it ends once, and succeeds only within the bu
         for (const agent of online) assert.equal(agent.standing.running, OLD);
       }
     }),
-    RUNS,
+    { ...RUNS, examples: [[TWO_RELAYS_IN_TURN]] },
   );
 });
 
