@@ -129,7 +129,9 @@ export class PermitDesks {
       return;
     }
     const { epoch, wave, ttlMs } = quota;
-    entry.driver.input({ kind: "granted", epoch, wave, quota: quota.quota, ttlMs });
+    // A control plane from before lets all of a quota be out.
+    const together = quota.together || quota.quota;
+    entry.driver.input({ kind: "granted", epoch, wave, quota: quota.quota, together, ttlMs });
   }
 
   /** Quotas that no assignment has claimed by the end of a snapshot are forgotten. */

@@ -197,9 +197,9 @@ export class OpenRollout {
     const { fleet, fence } = this.#options;
     const { id, policy } = this.#record;
     if (effect.kind === "grant") {
-      const { relay, wave, quota, ttlMs } = effect;
+      const { relay, wave, quota, together, ttlMs } = effect;
       failpoint("controlplane.before-send");
-      const wire = { rollout: id, epoch: fence.epoch, wave, quota, ttlMs };
+      const wire = { rollout: id, epoch: fence.epoch, wave, quota, together, ttlMs };
       fleet.hub.send(relay, { $case: "quota", quota: wire });
       failpoint("controlplane.after-send");
     } else if (effect.kind === "census") {

@@ -39,6 +39,14 @@ export interface RolloutRecord {
 }
 
 const count = z.number().int().nonnegative();
+const Ledger = z.object({
+  relay: z.string(),
+  boot: z.string(),
+  epoch: count,
+  quota: count,
+  // Before, all of a quota could be out.
+  together: count.default(Number.MAX_SAFE_INTEGER),
+});
 const Row = z.object({
   state: z.enum([
     "waiting",
@@ -67,7 +75,7 @@ const Row = z.object({
       failed: count,
     }),
   ),
-  ledgers: z.array(z.object({ relay: z.string(), boot: z.string(), epoch: count, quota: count })),
+  ledgers: z.array(Ledger),
   settled: z.object({ succeeded: count, failed: count }),
   permittedRelays: z.array(z.string()).default([]),
 });

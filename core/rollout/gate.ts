@@ -1,6 +1,6 @@
 // Whether a wave may go on: over the budget, healthy, or not known yet. Silence is never health.
 import { failureBudget, outMax, sampleNeeded } from "./bounds.ts";
-import type { PermitCount } from "./permits.ts";
+import type { PermitCount, Room } from "./permits.ts";
 import type { RolloutPlan, WaveRow } from "./rollout-row.ts";
 import type { Totals } from "./tally.ts";
 
@@ -20,8 +20,8 @@ export interface Gate {
   readonly verdict: "over" | "wait" | "pass";
   /** Why, for people. */
   readonly why: string;
-  /** Permits that may be granted now. */
-  readonly room: number;
+  /** What may be granted now. */
+  readonly room: Room;
   /** Members that can still get it have it, or have failed. */
   readonly isServed: boolean;
   readonly failed: number;
@@ -35,7 +35,7 @@ export function judge(facts: GateFacts): Gate {
   const together = outMax(plan, planned, wave.matching);
   // Everybody's wave takes whoever comes late; another one never grows beyond its size.
   const capLeft = percent >= 100 ? Number.POSITIVE_INFINITY : Math.max(0, planned - permitted);
-  const room = Math.max(0, Math.min(together - permits.out - failed, capLeft));
+  const room = { slots: Math.max(0, together - permits.held - failed), machines: capLeft };
   const isServed = permits.out === 0 && (capLeft === 0 || totals.unserved === 0);
   const answer = (verdict: Gate["verdict"], why = ""): Gate => ({
     verdict,

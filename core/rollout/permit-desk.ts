@@ -18,10 +18,14 @@ export interface Member {
   readonly wave: number | undefined;
 }
 
-/** Permits that may have been handed out in one (epoch, wave), until their time runs out. */
+/**
+ * Permits that may have been handed out in one (epoch, wave), until their time runs out; `together` of
+ * them may be out or have failed.
+ */
 export interface Quota {
   readonly epoch: number;
   readonly quota: number;
+  readonly together: number;
   readonly ttlMs: number;
   readonly until: Instant;
 }
@@ -74,7 +78,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
         this.#assign(input.assignment);
         break;
       case "granted":
-        this.#grant(now, input.epoch, input.wave, input.quota, input.ttlMs);
+        this.#grant(now, input);
         break;
       case "led":
         if (input.epoch >= this.#leader.epoch) this.#leader = input;
@@ -105,12 +109,18 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     this.#isDue = true;
   }
 
-  #grant(now: Instant, epoch: number, wave: number, quota: number, ttlMs: number): void {
+  #grant(now: Instant, granted: Extract<DeskInput, { kind: "granted" }>): void {
+    const { epoch, wave, quota, ttlMs } = granted;
     const before = this.#quotas.get(wave);
     if (before !== undefined && before.epoch > epoch) return;
-    // Messages may be repeated or late, and a quota never shrinks within its epoch.
-    const most = before?.epoch === epoch ? Math.max(before.quota, quota) : quota;
-    this.#quotas.set(wave, { epoch, quota: most, ttlMs, until: now + ttlMs });
+    // Messages may be repeated or late, and a quota never shrinks within its epoch. How many may be
+    // out goes with the highest one; said again, it never shrinks either.
+    const isSame = before?.epoch === epoch;
+    let { together } = granted;
+    if (isSame && before.quota > quota) together = before.together;
+    else if (isSame && before.quota === quota) together = Math.max(before.together, together);
+    const most = isSame ? Math.max(before.quota, quota) : quota;
+    this.#quotas.set(wave, { epoch, quota: most, together, ttlMs, until: now + ttlMs });
     this.#isDue = true;
   }
 
@@ -162,7 +172,8 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     let waiting: Member[] | undefined;
     for (const [wave, quota] of [...this.#quotas].sort(([a], [b]) => a - b)) {
       if (quota.epoch !== this.#leader.epoch || now >= quota.until) continue;
-      let room = quota.quota - this.ledger.counts(quota.epoch, wave).granted;
+      const { granted, outstanding, failed } = this.ledger.counts(quota.epoch, wave);
+      let room = Math.min(quota.quota - granted, quota.together - outstanding - failed);
       if (room <= 0) continue;
       waiting ??= this.#waiting(quota.epoch);
       const left: Member[] = [];

@@ -34,12 +34,16 @@ export interface Standing {
 
 export type DeskInput =
   | { readonly kind: "assigned"; readonly assignment: DeskAssignment }
-  /** So many permits may have been handed out in this (epoch, wave); cumulative. */
+  /**
+   * So many permits may have been handed out in this (epoch, wave), cumulative; of these, so many
+   * `together` may be out or have failed.
+   */
   | {
       readonly kind: "granted";
       readonly epoch: number;
       readonly wave: number;
       readonly quota: number;
+      readonly together: number;
       readonly ttlMs: number;
     }
   /** The leader with this epoch lives until then; nothing is handed out later. */

@@ -12,12 +12,16 @@ export const PERMIT_TTL_MS = 10_000;
 const TTL_SLACK_MS = 5_000;
 /** A silent relay's permits count as failed so long after their last possible answer. */
 const SILENCE_MS = 20_000;
+/** Permits ahead of each that may be out: one that takes longer than a second is not waited for by the next. */
+const AHEAD = 8;
 
 interface Ledger {
   readonly relay: string;
   readonly epoch: number;
   boot: string;
   quota: number;
+  /** Of the quota, so many may be out or have failed at any time; the relay sees to it. */
+  together: number;
   granted: number;
   succeeded: number;
   failed: number;
@@ -37,15 +41,25 @@ export interface Grant {
   readonly relay: string;
   /** Cumulative in (epoch, wave). */
   readonly quota: number;
+  /** So many of them may be out or have failed at any time. */
+  readonly together: number;
 }
 
-/** Where a wave's permits stand; the three add up to the machines permitted. */
+/** What may be granted: `slots` more that are out at once, `machines` more in all. */
+export interface Room {
+  readonly slots: number;
+  readonly machines: number;
+}
+
+/** Where a wave's permits stand; all but `held` add up to the machines permitted. */
 export interface PermitCount {
   readonly succeeded: number;
   /** Answered failed, or not in time. */
   readonly failed: number;
   /** Not answered yet, quota that may still be handed out among them. */
   readonly out: number;
+  /** So many of these may be out at the same time, at worst. */
+  readonly held: number;
 }
 
 export class PermitBook {
@@ -67,7 +81,13 @@ export class PermitBook {
 
   /** For the row. */
   get ledgers(): readonly LedgerRow[] {
-    return this.#ledgers.map(({ relay, boot, epoch, quota }) => ({ relay, boot, epoch, quota }));
+    return this.#ledgers.map(({ relay, boot, epoch, quota, together }) => ({
+      relay,
+      boot,
+      epoch,
+      quota,
+      together,
+    }));
   }
 
   get settled(): SettledPermits {
@@ -95,52 +115,68 @@ export class PermitBook {
   count(at: Instant, active: number): PermitCount {
     let { succeeded, failed } = this.#settled;
     let out = 0;
+    let held = 0;
     let late = 0;
+    let lateHeld = 0;
     for (const ledger of this.#ledgers) {
       succeeded += ledger.succeeded;
       failed += ledger.failed;
       const open = openPermits(ledger, at);
-      if (this.#isLate(ledger, at)) late += open;
-      else out += open;
+      if (this.#isLate(ledger, at)) {
+        late += open;
+        lateHeld += heldPermits(ledger, at);
+      } else {
+        out += open;
+        held += heldPermits(ledger, at);
+      }
     }
     const explained = Math.min(late, Math.max(0, active - succeeded));
-    return { succeeded: succeeded + explained, failed: failed + late - explained, out };
+    // Those of the others that were never handed out are dead, and nobody's failure.
+    const lost = Math.min(late - explained, lateHeld);
+    return { succeeded: succeeded + explained, failed: failed + lost, out, held };
   }
 
-  /** Gives out at most `room` permits, to those first who got none for the longest time. */
-  allot(at: Instant, wants: readonly Want[], room: number): Grant[] {
+  /** Gives out permits as far as there is room, to those first who got none for the longest time. */
+  allot(at: Instant, wants: readonly Want[], room: Room): Grant[] {
     const grants: Grant[] = [];
-    let left = room;
+    let { slots, machines } = room;
     const since = ({ relay }: Want): Instant => this.#of(relay)?.grantedAt ?? -1;
-    for (const want of wants.toSorted((a, b) => since(a) - since(b))) {
-      const grant = left > 0 ? this.#grant(at, want, left) : undefined;
+    const inTurn = wants.toSorted((a, b) => since(a) - since(b));
+    for (const [index, want] of inTurn.entries()) {
+      const share = Math.ceil(slots / (inTurn.length - index));
+      const grant = this.#grant(at, want, { slots: share, machines });
       if (grant === undefined) continue;
-      left -= grant.used;
-      grants.push({ relay: want.relay, quota: grant.quota });
+      slots -= grant.slots;
+      machines -= grant.machines;
+      grants.push({ relay: want.relay, quota: grant.quota, together: grant.together });
     }
     return grants;
   }
 
-  #grant(
-    at: Instant,
-    want: Want,
-    room: number,
-  ): { readonly quota: number; readonly used: number } | undefined {
+  /** The grant, and how much of the room it takes. */
+  #grant(at: Instant, want: Want, room: Room): (Omit<Grant, "relay"> & Room) | undefined {
     const known = this.#of(want.relay);
     // A relay that has not said what became of an older quota, or of one before its restart, waits.
     if (known !== undefined && (known.epoch !== this.#epoch || known.boot !== want.boot)) return;
-    const ledger = known ?? newLedger({ ...want, epoch: this.#epoch, quota: 0 }, at);
-    const available = hasRunOut(ledger, at) ? 0 : Math.max(0, ledger.quota - ledger.granted);
-    const more = Math.min(want.machines - available, room);
-    if (more <= 0) return;
+    const ledger = known ?? newLedger({ ...want, epoch: this.#epoch, quota: 0, together: 0 }, at);
+    const held = heldPermits(ledger, at);
+    const available = isDead(ledger, at) ? 0 : Math.max(0, ledger.quota - ledger.granted);
+    const slots = Math.max(0, Math.min(room.slots, busyPermits(ledger) + want.machines - held));
+    const ahead = Math.min(want.machines, AHEAD * (held + slots));
+    const more = Math.max(0, Math.min(ahead - available, room.machines));
+    const isOld = available > 0 && at >= ledger.grantedAt + PERMIT_TTL_MS / 2;
+    if (more === 0 && (available === 0 || slots === 0) && !isOld) return;
     // What has run out lives again with a higher quota.
     const quota = Math.max(ledger.quota, ledger.granted + available + more);
-    const used = quota - ledger.granted - available;
-    if (used > room) return;
+    const machines = quota - ledger.granted - available;
+    if (machines > room.machines) return;
+    const together = ledger.failed + held + slots;
     if (known === undefined) this.#ledgers.push(ledger);
+    // A relay that hears the same quota again takes the greater number.
+    ledger.together = quota > ledger.quota ? together : Math.max(ledger.together, together);
     ledger.quota = quota;
     ledger.grantedAt = at;
-    return { quota, used };
+    return { quota, together: ledger.together, slots, machines };
   }
 
   #of(relay: string): Ledger | undefined {
@@ -165,9 +201,9 @@ export class PermitBook {
   }
 }
 
-function newLedger({ relay, boot, epoch, quota }: LedgerRow, at: Instant): Ledger {
+function newLedger({ relay, boot, epoch, quota, together }: LedgerRow, at: Instant): Ledger {
   const counts = { granted: 0, succeeded: 0, failed: 0, returned: 0 };
-  return { relay, boot, epoch, quota, ...counts, grantedAt: at, heardAt: at };
+  return { relay, boot, epoch, quota, together, ...counts, grantedAt: at, heardAt: at };
 }
 
 /** Whether what the relay did not hand out cannot be handed out any more, by its own later word. */
@@ -176,7 +212,24 @@ function hasRunOut(ledger: Ledger, at: Instant): boolean {
   return at >= dead && ledger.heardAt >= dead;
 }
 
+/** Whether nothing more can be handed out of the quota: it has run out, or too many have failed. */
+function isDead(ledger: Ledger, at: Instant): boolean {
+  return ledger.failed >= ledger.together || hasRunOut(ledger, at);
+}
+
+/** Permits handed out and not answered, by the relay's last word. */
+function busyPermits({ granted, succeeded, failed, returned }: Ledger): number {
+  return Math.max(0, granted - succeeded - failed - returned);
+}
+
+/** Permits that are out, or may still be handed out. */
 function openPermits(ledger: Ledger, at: Instant): number {
-  const spent = hasRunOut(ledger, at) ? ledger.granted : Math.max(ledger.quota, ledger.granted);
-  return Math.max(0, spent - ledger.succeeded - ledger.failed - ledger.returned);
+  const left = isDead(ledger, at) ? 0 : Math.max(0, ledger.quota - ledger.granted);
+  return busyPermits(ledger) + left;
+}
+
+/** Of these, how many can be out at once. */
+function heldPermits(ledger: Ledger, at: Instant): number {
+  const most = Math.max(busyPermits(ledger), ledger.together - ledger.failed);
+  return Math.min(openPermits(ledger, at), most);
 }

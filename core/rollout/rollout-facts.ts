@@ -50,6 +50,7 @@ export type RolloutEffect =
       readonly relay: string;
       readonly wave: number;
       readonly quota: number;
+      readonly together: number;
       readonly ttlMs: number;
     }
   | {

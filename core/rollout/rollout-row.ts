@@ -62,6 +62,8 @@ export interface LedgerRow {
   readonly boot: string;
   readonly epoch: number;
   readonly quota: number;
+  /** Of the quota, so many may be out or have failed at any time. */
+  readonly together: number;
 }
 
 /** Permits of the current wave that are answered for good and have no ledger any more. */

@@ -4,7 +4,7 @@ import type { Instant, Machine } from "../machine.ts";
 import { outMax } from "./bounds.ts";
 import type { CensusCount } from "./census.ts";
 import { isFinal, mayFollow, stateMsMax } from "./lifecycle.ts";
-import { PERMIT_TTL_MS } from "./permits.ts";
+import { PERMIT_TTL_MS, type Room } from "./permits.ts";
 import { RelayBoard } from "./relay-board.ts";
 import { RolloutBook } from "./rollout-book.ts";
 import { areAllBack, expiry, leftOver } from "./rollout-end.ts";
@@ -244,13 +244,12 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
     this.#grant(at, gate.room, effects);
   }
 
-  #grant(at: Instant, room: number, effects: RolloutEffect[]): void {
+  #grant(at: Instant, room: Room, effects: RolloutEffect[]): void {
     const grants = this.#run?.grants(at, room) ?? [];
     if (grants.length === 0) return;
     this.#persist(effects);
-    for (const { relay, quota } of grants) {
-      const { wave } = this.row;
-      effects.push({ kind: "grant", relay, wave, quota, ttlMs: PERMIT_TTL_MS });
+    for (const grant of grants) {
+      effects.push({ kind: "grant", ...grant, wave: this.row.wave, ttlMs: PERMIT_TTL_MS });
     }
   }
 

@@ -2,7 +2,7 @@
 // rollout; it says what is known, and the rollout decides.
 import type { Instant } from "../machine.ts";
 import { type Gate, judge } from "./gate.ts";
-import { type Grant, PermitBook, type Want } from "./permits.ts";
+import { type Grant, PermitBook, type Room, type Want } from "./permits.ts";
 import type { RelayBoard } from "./relay-board.ts";
 import type { RolloutPlan, RolloutRow, WaveRow } from "./rollout-row.ts";
 import { type RelayView, totalsOf, waveTallyOf } from "./tally.ts";
@@ -94,9 +94,8 @@ export class WaveRun {
     return { gate, wave: { ...wave, permitted, healthy: totals.healthy, failed: gate.failed } };
   }
 
-  /** Grants permits to relays with staged machines of the wave, `room` together at most. */
-  grants(at: Instant, room: number): readonly Grant[] {
-    if (room <= 0) return [];
+  /** Grants permits to relays with staged machines of the wave, as far as there is room. */
+  grants(at: Instant, room: Room): readonly Grant[] {
     const wants: Want[] = this.#known(at).flatMap(({ relay, boot, tally }) => {
       const counts = tally && waveTallyOf(tally, this.#index);
       if (tally === undefined || counts === undefined) return [];

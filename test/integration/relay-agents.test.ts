@@ -32,7 +32,7 @@ const assigned = (over: Partial<Assignment> = {}, revision = 5, epoch = 1): Comm
 
 const quota = (count: number, epoch = 1): Command => ({
   $case: "quota",
-  quota: { rollout: ROLLOUT, epoch, wave: 0, quota: count, ttlMs: 60_000 },
+  quota: { rollout: ROLLOUT, epoch, wave: 0, quota: count, together: count, ttlMs: 60_000 },
 });
 
 const snapshotEnd = (epoch = 1): Command => ({ $case: "snapshotEnd", snapshotEnd: { epoch } });

@@ -35,7 +35,7 @@ const assigned = (epoch: number, revision: number): Command => ({
 
 const quota = (count: number, epoch: number): Command => ({
   $case: "quota",
-  quota: { rollout: "r-1", epoch, wave: 0, quota: count, ttlMs: 60_000 },
+  quota: { rollout: "r-1", epoch, wave: 0, quota: count, together: count, ttlMs: 60_000 },
 });
 
 const snapshotEnd = (epoch: number): Command => ({ $case: "snapshotEnd", snapshotEnd: { epoch } });

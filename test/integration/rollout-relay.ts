@@ -123,10 +123,11 @@ export class TestRelay {
         }
         return;
       case "quota": {
-        const { rollout, epoch, wave, quota, ttlMs } = command.quota;
+        const { rollout, epoch, wave, quota, together, ttlMs } = command.quota;
         this.quotas.push(quota);
         const desk = this.#desks.get(rollout);
-        if (desk !== undefined) this.#step(desk, { kind: "granted", epoch, wave, quota, ttlMs });
+        const granted = { kind: "granted", epoch, wave, quota, together, ttlMs } as const;
+        if (desk !== undefined) this.#step(desk, granted);
         return;
       }
       case "census": {

@@ -50,6 +50,7 @@ const action = fc.oneof(
     epoch: fc.integer({ min: 1, max: 3 }),
     wave: fc.integer({ min: 0, max: 2 }),
     quota: fc.integer({ min: 0, max: 6 }),
+    together: fc.integer({ min: 0, max: 6 }),
   }),
   fc.record({ do: fc.constant("led" as const), epoch: fc.integer({ min: 1, max: 3 }) }),
   fc.record({ do: fc.constant("paused" as const), paused: fc.boolean() }),
@@ -62,6 +63,7 @@ class Checked {
   #desk = new PermitDesk("r-1", "relay-1", [], 0, ANSWER_MS);
   readonly #kept = new Map<string, KeptPermit>();
   readonly #quotas = new Map<string, number>();
+  readonly #togethers = new Map<string, number>();
   readonly #staged = new Set<string>();
   #assignment = assigned({});
   #ledUntil = 0;
@@ -96,6 +98,15 @@ class Checked {
       );
       assert.ok(!this.#kept.has(permit.id), "an id used twice");
       assert.ok(this.#staged.has(permit.agentId), "not staged");
+      const { epoch, wave } = permit;
+      const inUse = [...this.#kept.values()].filter(
+        (one) =>
+          one.epoch === epoch &&
+          one.wave === wave &&
+          (one.state === "sent" || one.state === "begun" || one.state === "failed"),
+      );
+      const most = this.#togethers.get(`${epoch}/${wave}`) ?? 0;
+      assert.ok(inUse.length < most, "too many out or failed");
     }
     if (effect.kind === "send") {
       assert.ok(this.#kept.has(permit.id), "sent before it was kept");
@@ -138,8 +149,9 @@ class Checked {
       case "granted": {
         const key = `${next.epoch}/${next.wave}`;
         this.#quotas.set(key, Math.max(next.quota, this.#quotas.get(key) ?? 0));
-        const { epoch, wave, quota } = next;
-        this.step({ kind: "granted", epoch, wave, quota, ttlMs: 5_000 });
+        this.#togethers.set(key, Math.max(next.together, this.#togethers.get(key) ?? 0));
+        const { epoch, wave, quota, together } = next;
+        this.step({ kind: "granted", epoch, wave, quota, together, ttlMs: 5_000 });
         break;
       }
       case "led":

@@ -62,8 +62,8 @@ class Desk {
     return this.step({ kind: "stood", candidate, standing: standing(over), connected });
   }
 
-  granted(quota: number, epoch = 1, wave = 0): this {
-    return this.step({ kind: "granted", epoch, wave, quota, ttlMs: TTL_MS });
+  granted(quota: number, epoch = 1, wave = 0, together = quota): this {
+    return this.step({ kind: "granted", epoch, wave, quota, together, ttlMs: TTL_MS });
   }
 
   /** Lets time pass, waking the desk whenever it asks for it. */
@@ -122,6 +122,22 @@ test("answers end permits; a machine that turns bad later counts as failed", () 
   assert.deepEqual(tally.failing, [{ agentId: "b", region: "eu", error: "x" }]);
   desk.stood("a", { phase: "reverting" });
   assert.deepEqual(desk.counts(), { ...ended, succeeded: 0, failed: 2 });
+});
+
+test("no more are out or failed at a time than may be: one that succeeds lets the next go", () => {
+  const desk = new Desk();
+  for (const agent of ["a", "b", "c", "d"]) desk.stood(agent);
+  const [first, second, third] = byHash("a", "b", "c", "d") as [string, string, string, string];
+  desk.granted(4, 1, 0, 1);
+  assert.deepEqual(desk.sent, [first]);
+  desk.stood(first, { phase: "active", running: "new" }).after(0);
+  assert.deepEqual(desk.sent, [first, second]);
+  desk.stood(second, { phase: "failed", error: "x" }).after(0);
+  assert.deepEqual(desk.sent, [first, second], "a failure keeps its place");
+  desk.granted(4, 1, 0, 2);
+  assert.deepEqual(desk.sent, [first, second, third]);
+  desk.granted(3, 1, 0, 9);
+  assert.equal(desk.sent.length, 3, "an older word changes nothing");
 });
 
 test("a permit that is not begun in time is returned, and may be replaced", () => {

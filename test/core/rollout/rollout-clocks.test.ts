@@ -32,7 +32,7 @@ class Scene {
   now = 0;
   readonly rollout: Rollout;
   #revision = 0;
-  #granted = 0;
+  #quota = 0;
 
   constructor(row: RolloutRow = newRolloutRow(false), plan: Partial<RolloutPlan> = {}) {
     this.rollout = new Rollout({ ...PLAN, ...plan }, row, 7);
@@ -58,7 +58,7 @@ class Scene {
         const count = { counts: [], lowest: [1, 2], total: 2 };
         const { query } = effect;
         said.push(...this.tell({ kind: "census-answered", relay: "relay", query, count }));
-      } else if (effect.kind === "grant") this.#granted = effect.quota;
+      } else if (effect.kind === "grant") this.#quota = effect.quota;
     }
     return said;
   }
@@ -71,7 +71,9 @@ class Scene {
 
   report(counts: Partial<Tally> & { succeeded?: number; failedPermits?: number }): string[] {
     const { succeeded = 0, failedPermits = 0, ...more } = counts;
-    const permits = { granted: this.#granted, succeeded, failed: failedPermits, returned: 0 };
+    const { activating = 0, active = 0, failed = 0 } = more;
+    const granted = Math.min(this.#quota, activating + active + Math.max(failed, failedPermits));
+    const permits = { granted, succeeded, failed: failedPermits, returned: 0 };
     const wave = { wave: 0, members: 2, healthy: more.active ?? 0, epoch: 7, ...permits };
     const nothing = { fetching: 0, staged: 0, activating: 0, active: 0, failed: 0, reverted: 0 };
     const about = { epoch: 7, revision: this.#revision, isRollback: false, matching: 2 };
@@ -99,7 +101,7 @@ test("it waits its turn, replicates, activates, bakes and succeeds", () => {
   assert.equal(scene.state, "activating");
   assert.deepEqual(scene.report({ staged: 2 }), ["persist", "grant"]);
   assert.deepEqual(scene.report({ activating: 1, staged: 1 }), []);
-  assert.deepEqual(scene.report({ active: 1, staged: 1, succeeded: 1 }), ["persist", "grant"]);
+  assert.deepEqual(scene.report({ active: 1, staged: 1, succeeded: 1 }), [], "the relay goes on");
   assert.deepEqual(scene.report({ active: 2, succeeded: 2 }), ["persist"]);
   assert.equal(scene.state, "baking");
   scene.pass(9_999);
@@ -211,8 +213,8 @@ test("a new leader counts what was granted and not reported as spent", () => {
   before.report({ staged: 2 });
   const { row } = before.rollout;
   assert.deepEqual(
-    row.ledgers.map(({ epoch, quota }) => [epoch, quota]),
-    [[7, 1]],
+    row.ledgers.map(({ epoch, quota, together }) => [epoch, quota, together]),
+    [[7, 2, 1]],
   );
   const next = new Rollout({ ...PLAN, failuresPercent: 50 }, row, 8);
   const effects: RolloutEffect[] = [];

@@ -5,6 +5,7 @@ import { PermitDesk } from "../../../core/rollout/permit-desk.ts";
 import type { DeskAssignment, Standing } from "../../../core/rollout/permit-facts.ts";
 import type { KeptPermit } from "../../../core/rollout/permit-ledger.ts";
 import { type FailingMember, tallyOf } from "../../../core/rollout/permit-tally.ts";
+import type { RolloutEffect } from "../../../core/rollout/rollout-facts.ts";
 import type { Tally } from "../../../core/rollout/tally.ts";
 import { type Candidate, passesFilter } from "../../../core/rollout/targets.ts";
 import { waveHash } from "../../../core/rollout/wave-hash.ts";
@@ -114,8 +115,9 @@ export class VirtualRelay {
     for (const agent of this.agents) this.#time.in(this.#delay(), () => this.#obey(agent));
   }
 
-  granted(epoch: number, wave: number, quota: number, ttlMs: number): void {
-    this.#step({ kind: "granted", epoch, wave, quota, ttlMs });
+  granted(epoch: number, grant: Omit<Extract<RolloutEffect, { kind: "grant" }>, "relay">): void {
+    const { wave, quota, together, ttlMs } = grant;
+    this.#step({ kind: "granted", epoch, wave, quota, together, ttlMs });
   }
 
   /** What it reports; undefined: it has no assignment. */

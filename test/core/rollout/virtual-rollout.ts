@@ -178,9 +178,8 @@ export class VirtualRollout {
 
   #send(effect: RolloutEffect): void {
     if (effect.kind === "grant") {
-      const { wave, quota, ttlMs } = effect;
       const epoch = this.#epoch;
-      this.#to(effect.relay, (relay) => relay.granted(epoch, wave, quota, ttlMs));
+      this.#to(effect.relay, (relay) => relay.granted(epoch, effect));
     } else if (effect.kind === "census") {
       const { query, low, high } = effect;
       const { regions, labels } = this.#plan.waves[effect.wave] as RolloutPlan["waves"][number];

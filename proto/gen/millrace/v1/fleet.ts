@@ -516,6 +516,11 @@ export interface PermitQuota {
   quota: number;
   /** Unused permits run out after this time from receipt, milliseconds. */
   ttlMs: number;
+  /**
+   * Of these permits, so many may be out or have failed at any time: with each that succeeds or comes
+   * back unused the relay hands out the next. 0: all.
+   */
+  together: number;
 }
 
 /** Asks for counts of machines by the hash of (agent, rollout). */
@@ -4137,7 +4142,7 @@ export const PackProgress: MessageFns<PackProgress> = {
 };
 
 function createBasePermitQuota(): PermitQuota {
-  return { rollout: "", epoch: 0, wave: 0, quota: 0, ttlMs: 0 };
+  return { rollout: "", epoch: 0, wave: 0, quota: 0, ttlMs: 0, together: 0 };
 }
 
 export const PermitQuota: MessageFns<PermitQuota> = {
@@ -4156,6 +4161,9 @@ export const PermitQuota: MessageFns<PermitQuota> = {
     }
     if (message.ttlMs !== 0) {
       writer.uint32(40).uint32(message.ttlMs);
+    }
+    if (message.together !== 0) {
+      writer.uint32(48).uint32(message.together);
     }
     return writer;
   },
@@ -4213,6 +4221,14 @@ export const PermitQuota: MessageFns<PermitQuota> = {
             message.ttlMs = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.together = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4236,6 +4252,7 @@ export const PermitQuota: MessageFns<PermitQuota> = {
         : isSet(object.ttl_ms)
         ? globalThis.Number(object.ttl_ms)
         : 0,
+      together: isSet(object.together) ? globalThis.Number(object.together) : 0,
     };
   },
 
@@ -4256,6 +4273,9 @@ export const PermitQuota: MessageFns<PermitQuota> = {
     if (message.ttlMs !== 0) {
       obj.ttlMs = Math.round(message.ttlMs);
     }
+    if (message.together !== 0) {
+      obj.together = Math.round(message.together);
+    }
     return obj;
   },
 
@@ -4269,6 +4289,7 @@ export const PermitQuota: MessageFns<PermitQuota> = {
     message.wave = object.wave ?? 0;
     message.quota = object.quota ?? 0;
     message.ttlMs = object.ttlMs ?? 0;
+    message.together = object.together ?? 0;
     return message;
   },
 };
