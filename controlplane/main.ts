@@ -35,7 +35,7 @@ const flags = new Command("millrace controlplane")
   .description("Queues builds, runs rollouts, and serves the API.")
   .option("--listen <host:port>", "where the API listens", "127.0.0.1:7070")
   .requiredOption("--store <url>", "where state is kept, as in sqlite:/srv/millrace.db")
-  .requiredOption("--origin <url>", "blob store that workers write to, as in file:/srv/origin")
+  .requiredOption("--origin <url>", "where packs lie: file:PATH or gs://BUCKET/PREFIX")
   .option(
     "--build-detect <ms>",
     "silence after which a worker counts as lost",

@@ -109,6 +109,18 @@ export function isBlobSegment(text: string): boolean {
   return segmentFault(text) === undefined;
 }
 
+/** Returns an offset or length in bytes; throws RangeError where it is none. */
+export function blobCount(count: number, what: string): number {
+  if (Number.isSafeInteger(count) && count >= 0) return count;
+  throw new RangeError(`blob ${what} is ${count}, it must be a whole number from 0 on`);
+}
+
+/** Returns the limit of a list page, BLOB_LIST_MAX by default; throws RangeError where it is none. */
+export function blobListLimit(limit = BLOB_LIST_MAX): number {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= BLOB_LIST_MAX) return limit;
+  throw new RangeError(`blob list limit is ${limit}, allowed are 1 to ${BLOB_LIST_MAX}`);
+}
+
 function checkLength(text: string, what: string): void {
   const bytes = Buffer.byteLength(text);
   if (bytes > BLOB_KEY_BYTES_MAX) {

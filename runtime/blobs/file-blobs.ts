@@ -8,7 +8,6 @@ import { BlobDirectories, syncDirectory } from "./blob-directories.ts";
 import { blobFailure, isCode } from "./blob-failures.ts";
 import { blobPlace, placePath } from "./blob-paths.ts";
 import {
-  BLOB_LIST_MAX,
   type BlobHead,
   type BlobListOptions,
   BlobNotFoundError,
@@ -16,7 +15,9 @@ import {
   type BlobRange,
   type BlobStore,
   BlobUnavailableError,
+  blobCount,
   blobKey,
+  blobListLimit,
   blobPrefix,
 } from "./blob-store.ts";
 import { blobHead, listBlobs } from "./blob-walk.ts";
@@ -76,8 +77,8 @@ export class FileBlobs implements BlobStore {
 
   async *get(key: string, range?: BlobRange): AsyncGenerator<Uint8Array, void, void> {
     blobKey(key);
-    const offset = checkCount(range?.offset ?? 0, "offset");
-    const bytes = checkCount(range?.bytes ?? Number.MAX_SAFE_INTEGER, "length");
+    const offset = blobCount(range?.offset ?? 0, "offset");
+    const bytes = blobCount(range?.bytes ?? Number.MAX_SAFE_INTEGER, "length");
     this.#checkOpen();
     const pin = this.#files.pin(key);
     try {
@@ -101,7 +102,7 @@ export class FileBlobs implements BlobStore {
 
   async read(key: string, offset: number, target: Uint8Array): Promise<number> {
     blobKey(key);
-    checkCount(offset, "offset");
+    blobCount(offset, "offset");
     this.#checkOpen();
     const pin = this.#files.pin(key);
     try {
@@ -126,10 +127,8 @@ export class FileBlobs implements BlobStore {
 
   async list(prefix: string, options: BlobListOptions = {}): Promise<BlobPage> {
     blobPrefix(prefix);
-    const { after = "", limit = BLOB_LIST_MAX } = options;
-    if (!Number.isInteger(limit) || limit < 1 || limit > BLOB_LIST_MAX) {
-      throw new RangeError(`blob list limit is ${limit}, allowed are 1 to ${BLOB_LIST_MAX}`);
-    }
+    const { after = "" } = options;
+    const limit = blobListLimit(options.limit);
     this.#checkOpen();
     const directory = prefix.slice(0, Math.max(0, prefix.lastIndexOf("/")));
     try {
@@ -203,9 +202,4 @@ async function fill(handle: FileHandle, offset: number, target: Uint8Array): Pro
     count += bytesRead;
   }
   return count;
-}
-
-function checkCount(count: number, what: string): number {
-  if (Number.isSafeInteger(count) && count >= 0) return count;
-  throw new RangeError(`blob ${what} is ${count}, it must be a whole number from 0 on`);
 }

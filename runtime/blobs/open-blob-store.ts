@@ -2,13 +2,23 @@
 import { fileURLToPath } from "node:url";
 import type { BlobStore } from "./blob-store.ts";
 import { openFileBlobs } from "./file-blobs.ts";
+import { parseGcsAddress } from "./gcs-address.ts";
+import { openGcsBlobs } from "./gcs-blobs.ts";
 
-/** Opens `file:PATH` or `file:///PATH`; throws for another scheme, BlobUnavailableError if not usable. */
+/**
+ * Opens `file:PATH`, `file:///PATH` or `gs://BUCKET/PREFIX`; throws for another scheme,
+ * BlobUnavailableError if not usable. STORAGE_EMULATOR_HOST is where gs: is, if it is set.
+ */
 export async function openBlobStore(url: string): Promise<BlobStore> {
+  if (url.startsWith("gs:")) {
+    return openGcsBlobs(parseGcsAddress(url, process.env["STORAGE_EMULATOR_HOST"]));
+  }
   if (url.startsWith("file://")) return openFileBlobs(fileURLToPath(url));
   const path = url.startsWith("file:") ? url.slice("file:".length) : "";
   if (path === "") {
-    throw new Error(`blob store ${JSON.stringify(url)} is not known: give file:PATH`);
+    throw new Error(
+      `blob store ${JSON.stringify(url)} is not known: give file:PATH or gs://BUCKET/PREFIX`,
+    );
   }
   return openFileBlobs(path);
 }

@@ -160,7 +160,7 @@ test("a store is named by its URL, and refused where it cannot be", async () => 
   await same.close();
   await writeFile(join(root, "plain"), "");
   await assert.rejects(openBlobStore(`file:${join(root, "plain")}`), BlobUnavailableError);
-  for (const url of ["", "file:", "gs://bucket", root]) {
+  for (const url of ["", "file:", "s3://bucket", root]) {
     await assert.rejects(openBlobStore(url), /is not known: give file:PATH/);
   }
   await rm(join(root, ".tmp"), { recursive: true });

@@ -1,0 +1,42 @@
+// The memory that uploads of one store gather their chunks in, shared by all and bounded.
+
+/** The unit of an upload: what GCS recommends at least, and a multiple of the 256 KiB that it asks for. */
+export const CHUNK_BYTES = 8 << 20;
+/**
+ * Chunks at once, of all uploads: 64 MiB. A relay has 250 MB and needs 140, so that is what is left; a
+ * segment that is being filled may run so far ahead of its upload while the one before ends.
+ */
+const CHUNKS_MAX = 8;
+
+/** Hands out buffers of CHUNK_BYTES; who asks while all are out waits its turn. */
+export class ChunkPool {
+  readonly #waiting: (() => void)[] = [];
+  #free: Uint8Array[] = [];
+  #out = 0;
+
+  async take(): Promise<Uint8Array> {
+    if (this.#out === CHUNKS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#out += 1;
+    // Not cleared, so that a short blob touches no more of it than it has bytes.
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  }
+
+  /** Takes a buffer back that nobody reads any more. */
+  give(chunk: Uint8Array): void {
+    this.#free.push(chunk);
+    this.#settle();
+  }
+
+  /** Writes off a buffer that a broken connection may still read. */
+  lose(): void {
+    this.#settle();
+  }
+
+  #settle(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#out -= 1;
+    else next();
+    // Nothing is under way: the memory is worth more elsewhere.
+    if (this.#out === 0) this.#free = [];
+  }
+}
