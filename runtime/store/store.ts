@@ -1,7 +1,8 @@
 // The store: a small ordered key-value map with revisions, transactions, leases and watches, shaped
 // after etcd so that one contract suite holds for every driver. This file owns the interface; limits
-// are in store-limits.ts, errors in store-errors.ts. Revisions rise by one with every committed
-// transaction that writes, and are shared by all its operations. Keys are ordered by their UTF-8 bytes.
+// are in store-limits.ts, errors in store-errors.ts. Revisions rise with every committed transaction that
+// writes, by one where nothing else writes to the same database, and are shared by all its operations.
+// Keys are ordered by their UTF-8 bytes.
 import type { RevisionCompactedError } from "./store-errors.ts";
 
 /** Names a lease; never used again once the lease is gone. */
@@ -104,7 +105,7 @@ export interface Store {
     onEvents: (events: readonly WatchEvent[]) => void,
     onCompacted?: (error: RevisionCompactedError) => void,
   ): Promise<Watch>;
-  /** Forgets the history before `revision`; reads and watches can still start at it. */
+  /** Forgets the history before `revision`, but perhaps the last of it; reads and watches can start there. */
   compact(revision: number): Promise<void>;
   /** Finishes what was asked, ends all watches and frees the store; later calls are refused. */
   close(): Promise<void>;

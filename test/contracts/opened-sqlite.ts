@@ -15,17 +15,19 @@ export async function openSqliteForTest(
   const clock = new ManualClock();
   const open = () => openSqliteStore(path, { clock, ...options });
   let store = open();
+  const reopen: OpenedStore["reopen"] = async (between) => {
+    await store.close();
+    await between?.();
+    store = open();
+    return store;
+  };
   return {
     store,
     path,
     url: `sqlite:${path}`,
     passTime: async (ms) => clock.pass(ms),
-    reopen: async (between) => {
-      await store.close();
-      await between?.();
-      store = open();
-      return store;
-    },
+    reopen,
+    restart: () => reopen(),
     dispose: async () => {
       await store.close();
       await rm(folder, { recursive: true });

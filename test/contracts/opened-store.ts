@@ -12,6 +12,8 @@ export interface OpenedStore {
   passTime(ms: number): Promise<void>;
   /** Closes the store, runs `between` and opens it again, as a restarted program would. */
   reopen(between?: () => Promise<void>): Promise<Store>;
+  /** As reopen, but what counts the time of leases is restarted too. */
+  restart(): Promise<Store>;
   /** Closes the store and removes what it kept. */
   dispose(): Promise<void>;
 }
@@ -41,6 +43,11 @@ export async function put(store: Store, pairs: Readonly<Record<string, string>>)
 export async function remove(store: Store, ...keys: readonly string[]): Promise<number> {
   const operations = keys.map((key) => ({ delete: key }));
   return (await store.transact({ compares: [], operations })).revision;
+}
+
+/** Whether the error names what a store may have kept when it was compacted to `revision`. */
+export function isFirstAfter(error: RevisionCompactedError, revision: number): boolean {
+  return [revision - 1, revision].includes(error.compactedRevision);
 }
 
 /** One line an event: `3 put a=1` or `4 delete a`. */

@@ -52,7 +52,7 @@ test("what is not a store is refused and left as it is", async () => {
   raised.close();
   assert.throws(() => openSqliteStore(newer), /newer\.db has format 99, this program knows 1/);
   assert.throws(() => openSqliteStore(folder), StoreUnavailableError);
-  for (const url of ["sqlite:", "etcd://127.0.0.1:2379", notes]) {
+  for (const url of ["sqlite:", "postgres://127.0.0.1:5432/millrace", notes]) {
     await assert.rejects(openStore(url), /is not known: give sqlite:PATH/);
   }
   await rm(folder, { recursive: true });

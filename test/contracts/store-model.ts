@@ -17,11 +17,11 @@ type Snapshot = ReadonlyMap<string, ModelEntry>;
 export class StoreModel {
   readonly #states: { readonly revision: number; readonly map: Snapshot }[];
   readonly #events: string[][] = [];
-  readonly #first: number;
+  readonly firstRevision: number;
   compactedRevision = 0;
 
   constructor(revision: number) {
-    this.#first = revision;
+    this.firstRevision = revision;
     this.#states = [{ revision, map: new Map() }];
   }
 
@@ -60,13 +60,13 @@ export class StoreModel {
   /** The events under a prefix from a revision on, as lines. */
   events(prefix: string, fromRevision: number): string[] {
     return this.#events
-      .filter((_, index) => this.#first + index + 1 >= fromRevision)
+      .filter((_, index) => this.firstRevision + index + 1 >= fromRevision)
       .flat()
       .filter((line) => line.split(" ", 3)[2]?.startsWith(prefix));
   }
 
   #at(revision: number): Snapshot {
-    return this.#states[revision - this.#first]?.map ?? new Map();
+    return this.#states[revision - this.firstRevision]?.map ?? new Map();
   }
 
   #holds(compare: Compare): boolean {
