@@ -126,6 +126,23 @@ export function watchCases(open: OpenStore): void {
       .map(([n, revision]) => ["n1", "n2", "n3"].map((key) => `${revision} put ${key}=${n}`));
     assert.deepEqual(log.lines, expected.flat());
   });
+
+  openedCase(open, "large transactions are replayed whole", async ({ store }) => {
+    const keys = Array.from({ length: 60 }, (_, n) => `n${100 + n}`);
+    const value = new Uint8Array(16 << 10);
+    const operations = keys.map((key) => ({ put: key, value }));
+    const log = new WatchLog();
+    const results = [];
+    for (let n = 0; n < 6; n += 1) {
+      results.push(await store.transact({ compares: [], operations }));
+    }
+    await log.watch(store, { prefix: "n", fromRevision: results[0]?.revision as number });
+    await log.until(({ events }) => events.length === keys.length * results.length);
+    assert.deepEqual(
+      log.events.map(({ entry }) => `${entry.modRevision} ${entry.key}`),
+      results.flatMap(({ revision }) => keys.map((key) => `${revision} ${key}`)),
+    );
+  });
 }
 
 /** Registers the cases. */

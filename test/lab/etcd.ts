@@ -46,7 +46,7 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
   const cluster = places.map(({ name, peer }) => `${name}=${peer}`).join(",");
   const members = places.map(({ name, client, peer }) => {
     const url = `${secure ? "https" : "http"}://${client}`;
-    return new EtcdMember(client, [
+    return new EtcdMember(client, join(folder, name), [
       ...["--name", name, "--data-dir", join(folder, name), "--logger", "zap"],
       ...["--listen-client-urls", url, "--advertise-client-urls", url],
       ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
@@ -89,11 +89,13 @@ export class Etcd {
 /** One member: a process, its port and its data. */
 export class EtcdMember {
   readonly address: string;
+  readonly #data: string;
   readonly #flags: readonly string[];
   #process: ChildProcess | undefined;
 
-  constructor(address: string, flags: readonly string[]) {
+  constructor(address: string, data: string, flags: readonly string[]) {
     this.address = address;
+    this.#data = data;
     this.#flags = flags;
   }
 
@@ -123,9 +125,9 @@ export class EtcdMember {
     await exited;
   }
 
-  /** Stops or continues it without ending it: its connections stay open and say nothing. */
-  freeze(frozen: boolean): void {
-    this.#process?.kill(frozen ? "SIGSTOP" : "SIGCONT");
+  /** Removes the data of a member that does not run. */
+  async wipe(): Promise<void> {
+    await rm(this.#data, { recursive: true });
   }
 }
 
