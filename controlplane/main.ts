@@ -25,6 +25,11 @@ import { createRollouts } from "./rollouts/rollouts.ts";
 interface Flags {
   readonly listen: string;
   readonly store: string;
+  readonly storeCa?: string;
+  readonly storeCert?: string;
+  readonly storeKey?: string;
+  readonly storeUser?: string;
+  readonly storePasswordFile?: string;
   readonly origin: string;
   readonly buildDetect: number;
   readonly metricsPort?: number;
@@ -34,7 +39,15 @@ interface Flags {
 const flags = new Command("millrace controlplane")
   .description("Queues builds, runs rollouts, and serves the API.")
   .option("--listen <host:port>", "where the API listens", "127.0.0.1:7070")
-  .requiredOption("--store <url>", "where state is kept, as in sqlite:/srv/millrace.db")
+  .requiredOption(
+    "--store <url>",
+    "where state is kept, as in sqlite:/srv/millrace.db or etcd://host:2379,host:2379",
+  )
+  .option("--store-ca <file>", "connect to etcd by TLS, and trust these certificates")
+  .option("--store-cert <file>", "certificate to show to etcd")
+  .option("--store-key <file>", "key of that certificate")
+  .option("--store-user <name>", "user of etcd")
+  .option("--store-password-file <file>", "file with the user's password")
   .requiredOption("--origin <url>", "where packs lie: file:PATH or gs://BUCKET/PREFIX")
   .option(
     "--build-detect <ms>",
@@ -64,7 +77,13 @@ const telemetry = await startTelemetry({
 if (flags.store.startsWith("sqlite:")) {
   mkdirSync(dirname(flags.store.slice("sqlite:".length)), { recursive: true });
 }
-const store = await openStore(flags.store);
+const store = await openStore(flags.store, {
+  ca: flags.storeCa,
+  cert: flags.storeCert,
+  key: flags.storeKey,
+  user: flags.storeUser,
+  passwordFile: flags.storePasswordFile,
+});
 const origin = await openBlobStore(flags.origin);
 const fence = await raiseEpoch(store);
 log.info({ epoch: fence.epoch }, "leading");

@@ -1,6 +1,7 @@
 // Where an etcd cluster is, and how to be let in: `etcd://host:port,host:port/prefix`, with certificates
 // and a user beside it, because a URL is shown in logs and lists of processes.
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 
 /** Under which all keys are, so that a cluster may serve others too. */
 const PREFIX = "millrace";
@@ -46,7 +47,15 @@ export function etcdAddress(url: string, access: StoreAccess = {}): EtcdAddress 
       `store prefix ${JSON.stringify(path)} is not made of letters, digits, ".", "-", "_" and "/" between them`,
     );
   }
-  return { hosts, prefix: path === "" ? PREFIX : path, ...tlsOf(access), ...userOf(access) };
+  const tls = tlsOf(access);
+  // Node refuses to send an address as the name of a TLS server, and grpc-js 1.14 asks it to.
+  const unnamed = hosts.find((host) => isIP(host.replace(/:\d+$/, "").replace(/^\[|\]$/g, "")));
+  if (tls.tls !== undefined && unnamed !== undefined) {
+    throw new Error(
+      `store member ${unnamed} has no name to check its certificate by: with --store-ca give host names`,
+    );
+  }
+  return { hosts, prefix: path === "" ? PREFIX : path, ...tls, ...userOf(access) };
 }
 
 function tlsOf({ ca, cert, key }: StoreAccess): Pick<EtcdAddress, "tls"> {

@@ -20,5 +20,9 @@ export async function openStore(url: string, access: StoreAccess = {}): Promise<
       `store ${JSON.stringify(url)} is not known: give sqlite:PATH or etcd://HOST:PORT,HOST:PORT[/PREFIX]`,
     );
   }
+  const given = Object.values(access).find((value) => value !== undefined);
+  if (given !== undefined) {
+    throw new Error(`store ${JSON.stringify(url)} is a file: certificates and users are etcd's`);
+  }
   return openSqliteStore(path);
 }
