@@ -125,6 +125,11 @@ export class EtcdMember {
     await exited;
   }
 
+  /** Stops it without ending it, or lets it go on: its connections stay open and say nothing. */
+  stall(stalled: boolean): void {
+    this.#process?.kill(stalled ? "SIGSTOP" : "SIGCONT");
+  }
+
   /** Removes the data of a member that does not run. */
   async wipe(): Promise<void> {
     await rm(this.#data, { recursive: true });
