@@ -1,5 +1,5 @@
 // What is going on with builds in this process: every change of a row, from the store's watch, and the
-// progress that workers tell between row writes. It wakes whoever waits; it keeps no row.
+// progress that workers tell between row writes. It wakes whoever waits, and keeps the rows of live builds.
 import {
   type BuildProgress,
   type BuildRow,
@@ -52,6 +52,7 @@ export class Follower {
 /** The pulse of all builds. */
 export class LiveBuilds {
   readonly #listeners: RowListener[] = [];
+  readonly #rows = new Map<string, BuildRow>();
   readonly #followers = new Map<string, Set<Follower>>();
   readonly #news = new Map<string, AttemptNews>();
   readonly #log: Log;
@@ -81,6 +82,7 @@ export class LiveBuilds {
   async start(store: Store, table: BuildTable): Promise<void> {
     const { rows, revision } = await table.live();
     for (const row of rows) this.#tell(row);
+    await this.#tellEnds(table, new Set(rows.map(({ id }) => id)));
     this.#watch = await store.watch(
       { prefix: BUILDS, fromRevision: revision + 1 },
       (events) => {
@@ -134,8 +136,21 @@ export class LiveBuilds {
     return { ...row, progress: { ...row.progress, ...progress, phase, logBytes } };
   }
 
+  /** Tells of builds that lived when they were last heard of, and are not among these. */
+  async #tellEnds(table: BuildTable, living: ReadonlySet<string>): Promise<void> {
+    for (const id of [...this.#rows.keys()].filter((one) => !living.has(one))) {
+      const row = await table.get(id);
+      if (row !== undefined) this.#tell(row);
+    }
+  }
+
   #tell(row: BuildRow): void {
-    if (!isLive(row)) this.#news.delete(row.id);
+    if (isLive(row)) {
+      this.#rows.set(row.id, row);
+    } else {
+      this.#rows.delete(row.id);
+      this.#news.delete(row.id);
+    }
     for (const listener of this.#listeners) listener(row);
     this.#mark(row.id);
   }

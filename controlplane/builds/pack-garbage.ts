@@ -24,6 +24,7 @@ export class PackGarbage {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #running = new Set<Promise<void>>();
   #watch: Watch | undefined;
+  #anew: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(options: PackGarbageOptions) {
@@ -33,18 +34,34 @@ export class PackGarbage {
   /** Goes on with the packs that are marked, and follows new marks. */
   async start(): Promise<void> {
     const { store } = this.#options;
-    this.#watch = await store.watch({ prefix: GARBAGE }, (events) => {
-      for (const { type, entry } of events) {
-        if (type === "put") this.#plan(entry.key.slice(GARBAGE.length), false, 0);
-      }
-    });
+    this.#watch?.close();
+    this.#watch = await store.watch(
+      { prefix: GARBAGE },
+      (events) => {
+        for (const { type, entry } of events) {
+          if (type === "put") this.#plan(entry.key.slice(GARBAGE.length), false, 0);
+        }
+      },
+      () => this.#startAnew(),
+    );
+    if (this.#stopped) this.#watch.close();
     for await (const { key } of scan(store, GARBAGE)) {
       this.#plan(key.slice(GARBAGE.length), false, 0);
     }
   }
 
+  /** The watch is over because history was compacted; what it missed is marked still. */
+  #startAnew(): void {
+    if (this.#stopped) return;
+    this.start().catch((error: unknown) => {
+      this.#options.log.warn({ err: error }, "marked packs could not be read yet");
+      this.#anew = setTimeout(() => this.#startAnew(), RETRY_MS);
+    });
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#anew);
     this.#watch?.close();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     await Promise.all(this.#running);

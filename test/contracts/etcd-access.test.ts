@@ -10,7 +10,7 @@ import { Etcd3 } from "etcd3";
 import { etcdAddress, type StoreAccess } from "../../runtime/store/etcd-address.ts";
 import { openStore } from "../../runtime/store/open-store.ts";
 import { StoreUnavailableError } from "../../runtime/store/store-errors.ts";
-import { etcdMissing, startEtcd } from "../lab/etcd.ts";
+import { startEtcd } from "../lab/etcd.ts";
 import { put, text, WatchLog } from "./opened-store.ts";
 
 let folder: string;
@@ -59,7 +59,7 @@ test("what is wrong with an address is said", async () => {
   }
 });
 
-describe("etcd access", { skip: etcdMissing() }, () => {
+describe("etcd access", () => {
   test("etcd is known by its certificate, and knows us by ours", async () => {
     // One certificate is all three: the authority, the server's and ours.
     execFileSync("openssl", [

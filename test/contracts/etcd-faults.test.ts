@@ -11,7 +11,7 @@ import {
   StoreUnavailableError,
   StoreUnknownOutcomeError,
 } from "../../runtime/store/store-errors.ts";
-import { type Etcd, etcdMissing, startEtcd } from "../lab/etcd.ts";
+import { type Etcd, startEtcd } from "../lab/etcd.ts";
 import { FaultyWire } from "../lab/faulty-wire.ts";
 import { bytes, put, remove, text, WatchLog } from "./opened-store.ts";
 
@@ -27,7 +27,7 @@ interface Broken {
   readonly direct: Store;
 }
 
-describe("etcd faults", { skip: etcdMissing() }, () => {
+describe("etcd faults", () => {
   for (const members of [1, 3]) {
     test(`fault 4: members killed one by one (${members}): increments count once, watches miss none`, async () => {
       const etcd = await startEtcd({ members });

@@ -1,10 +1,10 @@
 // Runs the store's contract on the etcd driver, against a real etcd.
 import { after, before, describe } from "node:test";
-import { type Etcd, etcdMissing, startEtcd } from "../lab/etcd.ts";
+import { type Etcd, startEtcd } from "../lab/etcd.ts";
 import { openEtcdForTest } from "./opened-etcd.ts";
 import { storeContract } from "./store-contract.ts";
 
-describe("etcd", { skip: etcdMissing() }, () => {
+describe("etcd", () => {
   let etcd: Etcd;
   before(async () => {
     etcd = await startEtcd();

@@ -3,6 +3,9 @@ import { strict as assert } from "node:assert";
 import type { Entry, Store, WatchEvent, WatchOptions } from "../../runtime/store/store.ts";
 import type { RevisionCompactedError } from "../../runtime/store/store-errors.ts";
 
+/** Only a test that fails waits so long. */
+const WATCHED_MS = 60_000;
+
 /** A store of one test, empty at first. */
 export interface OpenedStore {
   readonly store: Store;
@@ -79,14 +82,18 @@ export class WatchLog {
     return this.events.map(line);
   }
 
-  /** Resolves when the condition holds; the test runner's timeout is the deadline. */
+  /** Resolves when the condition holds; rejects with what has come so far after WATCHED_MS. */
   async until(holds: (log: WatchLog) => boolean): Promise<void> {
     if (holds(this)) return;
-    await new Promise<void>((resolve) => {
-      this.#check = () => {
-        if (holds(this)) resolve();
-      };
-    });
+    const held = Promise.withResolvers<void>();
+    this.#check = () => {
+      if (holds(this)) held.resolve();
+    };
+    const timer = setTimeout(() => {
+      const last = this.lines.slice(-5).join(", ");
+      held.reject(new Error(`not watched: ${holds}; ${this.events.length} events came: ${last}`));
+    }, WATCHED_MS);
+    await held.promise.finally(() => clearTimeout(timer));
   }
 
   #add(events: readonly WatchEvent[]): void {

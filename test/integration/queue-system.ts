@@ -38,9 +38,13 @@ export function scratch(): { readonly root: string; readonly remove: () => void 
   return { root, remove: () => rmSync(root, { recursive: true, force: true }) };
 }
 
-/** Starts a queue on what lies under `root`. */
-export async function startQueue(root: string, limits: Partial<BuildLimits> = {}) {
-  const store = await openStore(`sqlite:${join(root, "store.db")}`);
+/** Starts a queue on what lies under `root`, or in another store. */
+export async function startQueue(
+  root: string,
+  limits: Partial<BuildLimits> = {},
+  storeUrl = `sqlite:${join(root, "store.db")}`,
+) {
+  const store = await openStore(storeUrl);
   const origin = await openBlobStore(`file:${join(root, "origin")}`);
   const fence = await raiseEpoch(store);
   const told: string[] = [];

@@ -2,6 +2,10 @@
 // is asked or what is answered while they look whole. What was held back can be delivered late.
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { until } from "./until.ts";
+
+/** Only a test that fails waits so long for an answer. */
+const ANSWERED_MS = 60_000;
 
 /** What happens to bytes: `mute` loses answers, `held` keeps requests back, `cut` refuses connections. */
 export type WireState = "open" | "mute" | "held" | "cut";
@@ -50,15 +54,15 @@ export class FaultyWire {
 
   /** Resolves when a request is held back. */
   async heldSome(): Promise<void> {
-    while (![...this.#links].some(({ held }) => held.length > 0)) {
-      await Promise.race([...this.#links].map(({ near }) => once(near, "data")));
-    }
+    await until("a request to be held back", () =>
+      [...this.#links].some(({ held }) => held.length > 0),
+    );
   }
 
   /** Delivers what was held back, and resolves when the target has answered it. */
   async deliverHeld(): Promise<void> {
     for (const link of [...this.#links].filter(({ held }) => held.length > 0)) {
-      const answered = once(link.far, "data");
+      const answered = once(link.far, "data", { signal: AbortSignal.timeout(ANSWERED_MS) });
       link.far.write(Buffer.concat(link.held));
       link.held = [];
       await answered;
