@@ -39,6 +39,11 @@ export async function copySegment(copy: Copy, segment: number): Promise<"stored"
   const key = segmentKey(copy.pack, segment);
   if ((await copy.target.head(key)) !== undefined) return "present";
   const footer = await footerOf(copy.source, copy.pack, segment);
+  const read = async (): Promise<void> => {
+    for await (const _ of verified(copy, key, footer));
+  };
+  const shared = await copy.target.share?.(key, copy.source, read);
+  if (shared !== undefined && shared !== "apart") return shared;
   return copy.target.put(key, verified(copy, key, footer));
 }
 

@@ -33,6 +33,9 @@ export interface BlobPage {
   readonly more: boolean;
 }
 
+/** What became of a blob that two stores were to share. */
+export type Shared = "stored" | "present" | "apart";
+
 /** Every call rejects with BlobKeyError for a key against the rules. */
 export interface BlobStore {
   /**
@@ -41,6 +44,12 @@ export interface BlobStore {
    * it asks for the next: then its memory may be used again. BlobFullError when space is out.
    */
   put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>): Promise<"stored" | "present">;
+  /**
+   * Puts the blob that `from` has under the key, without copying it, where both stores can keep the same
+   * bytes; "apart" where they cannot, and a put must bring them. `verified` is called before anything is
+   * visible, once they can; what it throws ends the put. As atomic and durable as a put.
+   */
+  share?(key: string, from: BlobStore, verified: () => Promise<void>): Promise<Shared>;
   /** The bytes in buffers that belong to the caller; throws BlobNotFoundError when iterated. */
   get(key: string, range?: BlobRange): AsyncIterable<Uint8Array>;
   /** Fills `target` from `offset` as far as the blob reaches; the bytes read, 0 beyond its end. */

@@ -6,10 +6,18 @@ import { join } from "node:path";
 import type { BlobDirectories } from "./blob-directories.ts";
 import { blobFailure, isCode } from "./blob-failures.ts";
 import { type BlobPlace, isProcessAlive, isStaleTemp, placePath, tempName } from "./blob-paths.ts";
-import { BlobUnavailableError } from "./blob-store.ts";
+import { BlobUnavailableError, type Shared } from "./blob-store.ts";
 
 /** Tries to link while other processes remove the directory that is just being filled. */
 const LINK_TRIES_MAX = 10;
+
+/** Another file system, one without links, somebody else's file, or one with too many names. */
+const NOT_LINKED = ["EXDEV", "EPERM", "EOPNOTSUPP", "EMLINK"];
+
+/** What was thrown by the caller's part of a put. */
+interface Failed {
+  caller?: unknown;
+}
 
 /** The bytes of a blob, at once or as they come. */
 export type BlobBody = Uint8Array | AsyncIterable<Uint8Array>;
@@ -29,14 +37,45 @@ export class BlobWriter {
   /** Puts a blob that seems absent; false when another put was first. */
   async store(place: BlobPlace, body: BlobBody): Promise<boolean> {
     const temp = join(this.#temps, tempName());
-    const failed: { body?: unknown } = {};
+    const failed: Failed = {};
+    return await this.#finish(temp, place, failed, () =>
+      writeSynced(temp, body instanceof Uint8Array ? [body] : noting(body, failed)),
+    );
+  }
+
+  /** Gives the synced file at `path` a further name, once `verified` resolves; "apart" where it may have none. */
+  async share(place: BlobPlace, path: string, verified: () => Promise<void>): Promise<Shared> {
+    const temp = join(this.#temps, tempName());
     try {
-      await writeSynced(temp, body instanceof Uint8Array ? [body] : noting(body, failed));
+      await link(path, temp);
+    } catch (error) {
+      if (NOT_LINKED.some((code) => isCode(error, code))) return "apart";
+      throw blobFailure(error, `blob ${path}`, this.#root);
+    }
+    const failed: Failed = {};
+    const isStored = await this.#finish(temp, place, failed, async () => {
+      await verified().catch((error: unknown) => {
+        failed.caller = error;
+        throw error;
+      });
+    });
+    return isStored ? "stored" : "present";
+  }
+
+  /** Fills the temporary file and gives it its name; what the caller's part throws is no fault of the store. */
+  async #finish(
+    temp: string,
+    place: BlobPlace,
+    failed: Failed,
+    fill: () => Promise<void>,
+  ): Promise<boolean> {
+    try {
+      await fill();
       const stored = await this.#link(temp, place);
       await this.#directories.sync(place.directory);
       return stored;
     } catch (error) {
-      if (error === failed.body) throw error;
+      if (error === failed.caller) throw error;
       throw blobFailure(error, `blob ${join(place.directory, place.name)}`, this.#root);
     } finally {
       await rm(temp, { force: true });
@@ -94,12 +133,12 @@ async function writeSynced(
 /** Passes the body on, noting what it throws: that error is the caller's, not the store's. */
 async function* noting(
   body: AsyncIterable<Uint8Array>,
-  failed: { body?: unknown },
+  failed: Failed,
 ): AsyncGenerator<Uint8Array, void, void> {
   try {
     yield* body;
   } catch (error) {
-    failed.body = error;
+    failed.caller = error;
     throw error;
   }
 }

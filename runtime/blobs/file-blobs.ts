@@ -19,6 +19,7 @@ import {
   blobKey,
   blobListLimit,
   blobPrefix,
+  type Shared,
 } from "./blob-store.ts";
 import { blobHead, listBlobs } from "./blob-walk.ts";
 import { type BlobBody, BlobWriter, removeStaleTemps } from "./blob-writer.ts";
@@ -63,16 +64,14 @@ export class FileBlobs implements BlobStore {
     this.#writer = new BlobWriter(this.#root, join(root, ".tmp"), this.#directories);
   }
 
-  async put(key: string, body: BlobBody): Promise<"stored" | "present"> {
-    blobKey(key);
-    this.#checkOpen();
-    const put = this.#put(key, body);
-    this.#puts.add(put);
-    try {
-      return await put;
-    } finally {
-      this.#puts.delete(put);
-    }
+  put(key: string, body: BlobBody): Promise<"stored" | "present"> {
+    return this.#noted(key, () => this.#put(key, body));
+  }
+
+  share(key: string, from: BlobStore, verified: () => Promise<void>): Promise<Shared> {
+    return this.#noted(key, async () =>
+      from instanceof FileBlobs ? await this.#share(key, from, verified) : "apart",
+    );
   }
 
   async *get(key: string, range?: BlobRange): AsyncGenerator<Uint8Array, void, void> {
@@ -168,6 +167,30 @@ export class FileBlobs implements BlobStore {
       return "present";
     }
     return (await this.#writer.store(place, body)) ? "stored" : "present";
+  }
+
+  /** A second name for the other store's file, where it is on this file system. */
+  async #share(key: string, from: FileBlobs, verified: () => Promise<void>): Promise<Shared> {
+    const place = blobPlace(key);
+    if (await this.head(key)) {
+      await this.#directories.sync(place.directory);
+      return "present";
+    }
+    if (!(await from.head(key))) throw new BlobNotFoundError(key);
+    return await this.#writer.share(place, placePath(from.#root, place), verified);
+  }
+
+  /** Runs a put that `close` waits for. */
+  async #noted<Outcome>(key: string, run: () => Promise<Outcome>): Promise<Outcome> {
+    blobKey(key);
+    this.#checkOpen();
+    const put = run();
+    this.#puts.add(put);
+    try {
+      return await put;
+    } finally {
+      this.#puts.delete(put);
+    }
   }
 
   async #open(key: string): Promise<FileHandle> {

@@ -22,6 +22,22 @@ import { mountSmallDisk } from "./small-disk.ts";
 const WRITER = fileURLToPath(new URL("blob-writer-child.ts", import.meta.url));
 const OPEN_FILES_MAX = 64;
 
+test("stores on two file systems share nothing: the blob has to be put", async () => {
+  const disk = mountSmallDisk(1024);
+  const { store, dispose } = await openFilesForTest();
+  try {
+    const other = await openBlobStore(`file:${disk.path}`);
+    await other.put("k", pattern(1_000));
+    const unread = async (): Promise<void> => assert.fail("it was verified in vain");
+    assert.equal(await store.share?.("k", other, unread), "apart");
+    assert.deepEqual(await keysOf(store, ""), []);
+    await other.close();
+  } finally {
+    await dispose();
+    disk.remove();
+  }
+});
+
 test("fault 12: a full disk refuses the put, keeps nothing of it, and can be freed", async () => {
   const disk = mountSmallDisk(1024);
   try {
