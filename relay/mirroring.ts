@@ -29,6 +29,8 @@ export interface MirroringOptions {
   readonly root: string;
   readonly origin: BlobStore;
   readonly region: BlobStore;
+  /** Segments pulled from the origin at once. */
+  readonly pullsMax: number;
   readonly node: SwarmNode;
   readonly log: Log;
   /** More of a pack's rows are known, or that they are all. */
@@ -56,7 +58,7 @@ export class Mirroring {
 
   constructor(options: MirroringOptions) {
     this.#options = options;
-    this.#mirror = new Mirror(options.relayId, Math.random);
+    this.#mirror = new Mirror(options.relayId, Math.random, options.pullsMax);
     this.#driver = new Driver(this.#mirror, { perform: (effect) => this.#perform(effect) });
     this.#aloneTimer = setTimeout(() => this.siblings([options.relayId], []), ALONE_MS);
     rmSync(this.#spool, { recursive: true, force: true });

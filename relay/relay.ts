@@ -43,6 +43,8 @@ export interface RelayOptions {
   readonly capacity: number;
   readonly origin: BlobStore;
   readonly regionStore: BlobStore;
+  /** Segments pulled from the origin at once. */
+  readonly pullsMax: number;
   readonly node: SwarmNode;
   /** Takes calls of agents that TCP does not lead here. */
   readonly calls?: WebRtcTransport;
@@ -124,6 +126,7 @@ export class Relay {
       root,
       origin: options.origin,
       region: options.regionStore,
+      pullsMax: options.pullsMax,
       node,
       log,
       onRows: (room) => this.#directory.rowsKnown(room),

@@ -21,6 +21,12 @@ import { endLeftProcesses } from "./process-group.ts";
 import { removeTree } from "./remove-tree.ts";
 import { SourceMirrors } from "./source.ts";
 
+/**
+ * Chunks of 8 MiB that uploads to a bucket may hold: 128 MiB, so that four segments are on their way while one
+ * is filled. A worker has 600 MB and needs 250 besides.
+ */
+const UPLOAD_CHUNKS_MAX = 16;
+
 interface Flags {
   readonly controlplane: string;
   readonly origin: string;
@@ -62,7 +68,7 @@ async function run(): Promise<void> {
     attributes: { "service.instance.id": worker },
     ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
   });
-  const origin = await openBlobStore(flags.origin);
+  const origin = await openBlobStore(flags.origin, { chunksMax: UPLOAD_CHUNKS_MAX });
   const client = connect(WorkerServiceClient, address);
   const mirrors = new SourceMirrors(join(root, "mirrors"));
   await mirrors.mend();

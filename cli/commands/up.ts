@@ -16,6 +16,7 @@ interface Flags {
   readonly workers: number;
   readonly root: string;
   readonly port: number;
+  readonly blobs?: string;
   readonly label: string[];
   readonly metrics: boolean;
   readonly json: boolean;
@@ -34,6 +35,7 @@ export function upCommand(): Command {
       "folder that everything is kept in",
       join(homedir(), ".millrace", "up"),
     )
+    .option("--blobs <url>", "keep blobs below it, as gs://BUCKET/PREFIX, not in the folder")
     .option("--port <n>", "port of the control plane; 0: a free one", count(0), 7070)
     .option("--label <k=v>", "a label for every agent; repeatable", collect, [])
     .option("--metrics", "serve Prometheus metrics, each program on a free port", false)
@@ -50,6 +52,7 @@ async function run(flags: Flags): Promise<void> {
     relays: flags.relays,
     workers: flags.workers,
     labels: flags.label,
+    ...(flags.blobs !== undefined && { blobs: flags.blobs }),
     metrics: flags.metrics,
   };
   const say = (text: string): void => {

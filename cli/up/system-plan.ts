@@ -32,6 +32,8 @@ export interface SystemOptions {
   readonly workers: number;
   /** Labels of every agent, `k=v`. */
   readonly labels: readonly string[];
+  /** URL that all blob stores lie below; the root where it is left out. */
+  readonly blobs?: string;
   /** Serve metrics: each program on a free port. */
   readonly metrics: boolean;
 }
@@ -87,7 +89,7 @@ export function planControlPlane(options: SystemOptions): PlannedChild {
     flags: {
       "--listen": `127.0.0.1:${options.port}`,
       "--store": `sqlite:${join(root, "controlplane", "millrace.db")}`,
-      "--origin": `file:${join(root, "origin")}`,
+      "--origin": storeUrl(options, "origin"),
       ...metricsFlag(options),
     },
     listens: options.port === 0 ? ["--listen"] : [],
@@ -98,7 +100,7 @@ export function planControlPlane(options: SystemOptions): PlannedChild {
 /** Workers and relays: everything that needs the control plane only. */
 export function planServers(options: SystemOptions, controlplane: string): PlannedChild[] {
   const { root } = options;
-  const origin = `file:${join(root, "origin")}`;
+  const origin = storeUrl(options, "origin");
   const workers = numbered(options.workers).map(
     (number): PlannedChild => ({
       name: `worker-${number}`,
@@ -123,7 +125,7 @@ export function planServers(options: SystemOptions, controlplane: string): Plann
           "--region": region,
           "--root": join(root, "regions", region, `relay-${number}`),
           "--origin": origin,
-          "--region-store": `file:${join(root, "regions", region, "store")}`,
+          "--region-store": storeUrl(options, `regions/${region}/store`),
           "--listen": "127.0.0.1:0",
           "--swarm-listen": "127.0.0.1:0",
           ...metricsFlag(options),
@@ -166,6 +168,12 @@ export function planAgents(options: SystemOptions, controlplane: string): Planne
 
 function root(options: SystemOptions, region: string): string {
   return join(options.root, "regions", region);
+}
+
+function storeUrl({ root, blobs }: SystemOptions, name: string): string {
+  if (blobs === undefined) return `file:${join(root, name)}`;
+  const [place = "", settings] = blobs.split("?", 2);
+  return `${place.replace(/\/$/, "")}/${name}${settings === undefined ? "" : `?${settings}`}`;
 }
 
 function metricsFlag(options: SystemOptions): Record<string, string> {

@@ -7,6 +7,8 @@ import { pullRank, segmentOwner, TAKE_OVER_MS } from "./mirror-plan.ts";
 
 /** Segments pulled at once: 4 streams of 256 KiB buffers keep a disk and a NIC busy. */
 export const PULLS_MAX = 4;
+/** The same where a byte of the origin costs money: who is killed has one segment in vain. */
+export const PULLS_MAX_COSTLY = 1;
 /** How often the shared store is looked at while siblings pull: a fifth of a second hides in a segment. */
 export const LOOK_MS = 200;
 /** First and longest wait before a failed pull is tried again, before jitter of a half. */
@@ -70,6 +72,7 @@ export type MirrorEffect =
 export class Mirror implements Machine<MirrorInput, MirrorEffect> {
   readonly #relayId: string;
   readonly #random: Random;
+  readonly #pullsMax: number;
   readonly #packs = new Map<string, MirroredPack>();
   /** Pulls under way, by pack and segment; they hold their place even when the pack is dropped. */
   readonly #pulls = new Set<string>();
@@ -79,9 +82,10 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
   #apart: ReadonlySet<string> = new Set();
   deadline: Instant = Number.POSITIVE_INFINITY;
 
-  constructor(relayId: string, random: Random) {
+  constructor(relayId: string, random: Random, pullsMax = PULLS_MAX) {
     this.#relayId = relayId;
     this.#random = random;
+    this.#pullsMax = pullsMax;
   }
 
   /** How far each pack is, in the order they were told. */
@@ -222,7 +226,7 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
       this.#fetch(pack, index, effects);
       const at = Math.max(turnAt, segment.retryAt);
       if (at > now) due = Math.min(due, at);
-      else if (this.#pulls.size < PULLS_MAX) this.#pull(pack, index, segment, effects);
+      else if (this.#pulls.size < this.#pullsMax) this.#pull(pack, index, segment, effects);
     }
     due = Math.min(due, this.#copySeal(now, pack, effects));
     return awaitsSibling ? Math.min(due, this.#look(now, pack, effects)) : due;

@@ -2,20 +2,23 @@
 
 /** The unit of an upload: what GCS recommends at least, and a multiple of the 256 KiB that it asks for. */
 export const CHUNK_BYTES = 8 << 20;
-/**
- * Chunks at once, of all uploads: 64 MiB. A relay has 250 MB and needs 140, so that is what is left; a
- * segment that is being filled may run so far ahead of its upload while the one before ends.
- */
-const CHUNKS_MAX = 8;
+/** Chunks at once, of all uploads, by default: 32 MiB. A relay has 250 MB, 40 are the library's, 140 its own. */
+export const CHUNKS_DEFAULT = 4;
 
 /** Hands out buffers of CHUNK_BYTES; who asks while all are out waits its turn. */
 export class ChunkPool {
+  readonly #chunksMax: number;
   readonly #waiting: (() => void)[] = [];
   #free: Uint8Array[] = [];
   #out = 0;
 
+  constructor(chunksMax: number) {
+    this.#chunksMax = chunksMax;
+  }
+
   async take(): Promise<Uint8Array> {
-    if (this.#out === CHUNKS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#out === this.#chunksMax)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#out += 1;
     // Not cleared, so that a short blob touches no more of it than it has bytes.
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES);

@@ -16,7 +16,7 @@ import {
   isBlobSegment,
 } from "./blob-store.ts";
 import type { BlobBody } from "./blob-writer.ts";
-import { ChunkPool } from "./chunk-pool.ts";
+import { CHUNKS_DEFAULT, ChunkPool } from "./chunk-pool.ts";
 import type { GcsAddress } from "./gcs-address.ts";
 import { GcsBucket } from "./gcs-bucket.ts";
 import { download, downloadBuffers } from "./gcs-download.ts";
@@ -25,10 +25,18 @@ import { PATIENCE_MS } from "./gcs-patience.ts";
 import { upload } from "./gcs-upload.ts";
 import { GcsWire } from "./gcs-wire.ts";
 
+/** What may differ from store to store. */
+export interface GcsOptions {
+  /** How long an operation is tried again without progress. */
+  readonly patienceMs?: number;
+  /** Chunks of 8 MiB that all puts may hold at a time. */
+  readonly chunksMax?: number;
+}
+
 /** Opens the store, and asks the bucket once; BlobUnavailableError where it may not or cannot be read. */
 export async function openGcsBlobs(
   address: GcsAddress,
-  patienceMs = PATIENCE_MS,
+  { patienceMs = PATIENCE_MS, chunksMax = CHUNKS_DEFAULT }: GcsOptions = {},
 ): Promise<BlobStore> {
   const bucket = await GcsBucket.load(address, patienceMs);
   try {
@@ -37,19 +45,20 @@ export async function openGcsBlobs(
   } catch (error) {
     throw gcsFailure(error, "the blob store", address);
   }
-  return new GcsBlobs(bucket);
+  return new GcsBlobs(bucket, chunksMax);
 }
 
 /** The blobs below one prefix of a bucket; see BlobStore for what each call promises. */
 class GcsBlobs implements BlobStore {
   readonly #bucket: GcsBucket;
   readonly #wire = new GcsWire();
-  readonly #pool = new ChunkPool();
+  readonly #pool: ChunkPool;
   readonly #puts = new Set<Promise<unknown>>();
   #isClosed = false;
 
-  constructor(bucket: GcsBucket) {
+  constructor(bucket: GcsBucket, chunksMax: number) {
     this.#bucket = bucket;
+    this.#pool = new ChunkPool(chunksMax);
   }
 
   async put(key: string, body: BlobBody): Promise<"stored" | "present"> {

@@ -13,8 +13,11 @@ import { segmentKey } from "./pack-keys.ts";
 import { digestOf } from "./piece-codec.ts";
 import type { SealedSegment } from "./seal.ts";
 
-/** Puts that may be unfinished at once: one is filled while another is made durable. */
-const PUTS_MAX = 2;
+/**
+ * Puts that may be unfinished at once: one is filled while the others are made durable. To a bucket each is a
+ * stream of its own, and with more of them the memory for what is not sent yet would be in too many parts.
+ */
+const PUTS_MAX = 4;
 
 export interface SegmentWriterOptions {
   readonly store: BlobStore;

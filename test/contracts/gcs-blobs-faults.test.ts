@@ -37,7 +37,7 @@ describe("a gs: store", { skip: fakeGcsMissing(), timeout: 240_000 }, () => {
     const bucket = `bucket-${stores++}`;
     await server.createBucket(bucket);
     const address = parseGcsAddress(`gs://${bucket}/packs?endpoint=${front.endpoint}`);
-    const one = await openGcsBlobs(address, PATIENCE_MS);
+    const one = await openGcsBlobs(address, { patienceMs: PATIENCE_MS });
     opened.push(one);
     return one;
   };
@@ -71,10 +71,10 @@ describe("a gs: store", { skip: fakeGcsMissing(), timeout: 240_000 }, () => {
     test(`fault 21: a put goes on where ${what}`, async () => {
       const key = `broken/${index}`;
       strike(purpose, nth, fault);
-      const before = front.sentBytes;
+      const before = front.sentBytes();
       assert.equal(await store.put(key, parts(BYTES, 1_000_000)), "stored");
       assert((await content(store, key)).equals(BYTES));
-      const sent = front.sentBytes - before;
+      const sent = front.sentBytes() - before;
       const chunks = again * (8 << 20);
       assert(sent >= SIZE && sent <= SIZE + chunks, `${sent} bytes sent of ${SIZE}`);
     });
@@ -143,10 +143,10 @@ describe("a gs: store", { skip: fakeGcsMissing(), timeout: 240_000 }, () => {
     test(`fault 21: a download that ${what} goes on at its byte`, async () => {
       front.rule = () => undefined;
       if ((await store.head("read")) === undefined) await store.put("read", BYTES);
-      const before = front.fetchedBytes;
+      const before = front.fetchedBytes();
       strike("media", nth, fault);
       assert((await content(store, "read")).equals(BYTES));
-      const fetched = front.fetchedBytes - before;
+      const fetched = front.fetchedBytes() - before;
       // What lay in the sockets of a connection that broke comes again.
       assert(fetched < SIZE + CUT_AT, `${fetched} bytes fetched of ${SIZE}`);
       strike("media", nth, fault);
@@ -184,7 +184,10 @@ describe("a gs: store", { skip: fakeGcsMissing(), timeout: 240_000 }, () => {
       front.rule = () => ({ kind: "answer", status, body });
     };
     const address = parseGcsAddress(`gs://bucket-0?endpoint=${front.endpoint}`);
-    const attempts = [() => openGcsBlobs(address, PATIENCE_MS), () => store.put("k", BYTES)];
+    const attempts = [
+      () => openGcsBlobs(address, { patienceMs: PATIENCE_MS }),
+      () => store.put("k", BYTES),
+    ];
     for (const attempt of attempts) {
       say(403, "forbidden", "ship@x does not have storage.objects.list access");
       await assert.rejects(attempt(), (error: Error) => {
@@ -207,7 +210,10 @@ describe("a gs: store", { skip: fakeGcsMissing(), timeout: 240_000 }, () => {
     const missing = `gs://no-such-bucket?endpoint=${front.endpoint}`;
     await assert.rejects(openBlobStore(missing), /bucket no-such-bucket does not exist; create it/);
     const nobody = parseGcsAddress("gs://bucket-0?endpoint=http://127.0.0.1:1");
-    await assert.rejects(openGcsBlobs(nobody, 10), /http:\/\/127.0.0.1:1 cannot be reached/);
+    await assert.rejects(
+      openGcsBlobs(nobody, { patienceMs: 10 }),
+      /http:\/\/127.0.0.1:1 cannot be reached/,
+    );
   });
 });
 

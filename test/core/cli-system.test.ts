@@ -83,6 +83,21 @@ test("a system's programs, each with a folder of its own", () => {
   assert.deepEqual(planControlPlane({ ...options, port: 7070 }).listens, []);
 });
 
+test("blobs lie below the root, or below a place that is named", () => {
+  const origins = (blobs: string) =>
+    [
+      planControlPlane({ ...options, blobs }),
+      ...planServers({ ...options, blobs }, "127.0.0.1:9"),
+    ].map(({ flags }) => flags["--origin"]);
+  assert.deepEqual(new Set(origins("gs://b/p/")), new Set(["gs://b/p/origin"]));
+  assert.deepEqual(
+    new Set(origins("gs://b?endpoint=h:1")),
+    new Set(["gs://b/origin?endpoint=h:1"]),
+  );
+  const [, relay] = planServers({ ...options, blobs: "gs://b/p" }, "127.0.0.1:9");
+  assert.equal(relay?.flags["--region-store"], "gs://b/p/regions/eu/store");
+});
+
 test("pages are read until there are enough rows", async () => {
   const asked: string[] = [];
   const read = async ({ limit, pageToken }: { limit: number; pageToken: string }) => {

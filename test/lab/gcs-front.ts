@@ -53,10 +53,11 @@ export class GcsFront {
   /** Its URL, to be given as the endpoint of a store. */
   readonly endpoint: string;
   rule: FrontRule = () => undefined;
-  /** Bytes of blobs that were fetched through it. */
-  fetchedBytes = 0;
-  /** Bytes of uploads that came, also those that came again. */
-  sentBytes = 0;
+  /** Called after bytes of blobs came or went. */
+  onTransfer = (): void => {};
+  /** Bytes of each object that were fetched, and that came in uploads, also those that came again. */
+  readonly #fetched = new Map<string, number>();
+  readonly #sent = new Map<string, number>();
   readonly #server: Server;
   readonly #target: string;
   readonly #agent = new Agent({ keepAlive: true });
@@ -76,6 +77,16 @@ export class GcsFront {
       // A side that broke off gets no answer, and a server that is away gives none.
       this.#serve(asked, answer).catch(() => answer.destroy());
     });
+  }
+
+  /** Bytes that were fetched of objects whose names start so. */
+  fetchedBytes(prefix = ""): number {
+    return sumBelow(this.#fetched, prefix);
+  }
+
+  /** Bytes that came in uploads of objects whose names start so, counted anew where they came again. */
+  sentBytes(prefix = ""): number {
+    return sumBelow(this.#sent, prefix);
   }
 
   /** Breaks every connection to it, whatever is under way. */
@@ -120,7 +131,7 @@ export class GcsFront {
 
   /** Uploads as GCS takes them. */
   async #upload(upload: Upload, asked: IncomingMessage, body: Buffer): Promise<Sent> {
-    this.sentBytes += body.length;
+    this.#count(this.#sent, asked, body.length);
     const [, start, total] = /^bytes (\d+|\*)[^/]*\/(\d+|\*)$/.exec(range(asked)) ?? [];
     const isEnd = asked.complete && total !== "*";
     if (Number(start) > upload.kept) return { status: 400, headers: {}, body: Buffer.alloc(0) };
@@ -160,13 +171,20 @@ export class GcsFront {
       if (fault?.kind === "damage") flip(part);
       const passed = part.subarray(0, left);
       left -= passed.length;
-      this.fetchedBytes += passed.length;
+      this.#count(this.#fetched, asked, passed.length);
       if (!answer.write(passed)) await once(answer, "drain");
       if (left > 0) continue;
       answer.destroy();
       return;
     }
     answer.end();
+  }
+
+  #count(counts: Map<string, number>, asked: IncomingMessage, bytes: number): void {
+    const { pathname, searchParams } = new URL(asked.url ?? "", this.endpoint);
+    const name = searchParams.get("name") ?? decodeURIComponent(pathname.split("/o/")[1] ?? "");
+    counts.set(name, (counts.get(name) ?? 0) + bytes);
+    this.onTransfer();
   }
 
   async #pass(asked: IncomingMessage, headers: object, body: Buffer): Promise<Sent> {
@@ -219,6 +237,12 @@ async function received(asked: IncomingMessage, bytesMax = Number.POSITIVE_INFIN
     // It broke off: what came is what counts.
   }
   return Buffer.concat(parts);
+}
+
+function sumBelow(counts: ReadonlyMap<string, number>, prefix: string): number {
+  let sum = 0;
+  for (const [name, bytes] of counts) if (name.startsWith(prefix)) sum += bytes;
+  return sum;
 }
 
 function flip(bytes: Buffer): void {

@@ -35,6 +35,8 @@ export interface SystemFlags {
   readonly regions?: number;
   readonly agents?: number;
   readonly relays?: number;
+  /** URL that blob stores lie below; the root where it is left out. */
+  readonly blobs?: string;
   /** Each program serves its metrics. */
   readonly metrics?: boolean;
   readonly env?: Readonly<Record<string, string>>;
@@ -105,7 +107,8 @@ export class System {
   peakRssMb(program: "agent" | "relay" | "worker"): number {
     const peaks = this.children(`${program}-`).map((child) => {
       const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
-      return (Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024) / 1e6;
+      // One that was killed a moment ago has none.
+      return (Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024) / 1e6;
     });
     return Math.round(Math.max(...peaks));
   }
@@ -138,6 +141,7 @@ export async function startSystem(flags: SystemFlags): Promise<System> {
   const args = ["up", "--json", "--root", flags.root, "--port", "0"];
   args.push("--regions", String(flags.regions ?? 1), "--agents", String(flags.agents ?? 2));
   args.push("--relays", String(flags.relays ?? 1));
+  if (flags.blobs !== undefined) args.push("--blobs", flags.blobs);
   if (flags.metrics === true) args.push("--metrics");
   const up = spawn(process.execPath, [MILLRACE, ...args], {
     env: environment(flags.root, flags.env),
