@@ -31,8 +31,8 @@ export interface ControlLinkOptions {
   readonly log: Log;
   /** A new stream begins; what it says first is a snapshot. */
   readonly onBegin: () => void;
-  /** The leader lives until `gate.ledUntil`. */
-  readonly onLed: () => void;
+  /** The leader lives until `gate.ledUntil`; it is the first word of its on this stream. */
+  readonly onLed: (isFirst: boolean) => void;
   /** A command that may be obeyed. */
   readonly onCommand: (command: Command) => void;
 }
@@ -139,10 +139,11 @@ export class ControlLink {
       this.#leave("its leader is of an old epoch");
       return;
     }
-    if (!this.#isUp) log.info({ epoch: heartbeat.epoch }, "follows a leader");
+    const isFirst = !this.#isUp;
+    if (isFirst) log.info({ epoch: heartbeat.epoch }, "follows a leader");
     this.#isUp = true;
     this.#backOff.reset();
-    onLed();
+    onLed(isFirst);
     const held = this.#held;
     this.#held = [];
     for (const command of held) this.#obey(command);

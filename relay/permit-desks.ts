@@ -71,6 +71,11 @@ export class PermitDesks {
     return this.#entries.values();
   }
 
+  /** Whether some permit is out. */
+  get isAnyOut(): boolean {
+    return [...this.#entries.values()].some(({ desk }) => desk.ledger.isAnyOpen);
+  }
+
   /** Machines that are connected, or broke off a moment ago. */
   *machines(): Generator<Candidate, void, void> {
     for (const { candidate } of this.#options.sessions.all()) yield candidate;

@@ -80,7 +80,10 @@ export class Relay {
   constructor(options: RelayOptions) {
     this.#options = options;
     const { relayId, region, root, capacity, log, node, calls } = options;
-    this.#pace = new ReportPace(() => this.#report());
+    this.#pace = new ReportPace(
+      () => this.#report(),
+      () => this.#desks.isAnyOut,
+    );
     const onChange = (): void => this.#pace.changed();
     this.#gate = new CommandGate(root);
     this.#book = new AssignmentBook(root);
@@ -191,9 +194,9 @@ export class Relay {
       onBegin: () => {
         this.#named = { services: new Set(), orders: new Set(), packs: new Set() };
       },
-      onLed: () => {
+      onLed: (isFirst) => {
         this.#desks.led(this.#gate.epoch, this.#gate.ledUntil);
-        this.#pace.changed();
+        if (isFirst) this.#pace.changed();
       },
       onCommand: (command) => this.#obey(command),
     });

@@ -1,5 +1,8 @@
 // What a relay sums up for the control plane: packs, rollouts, and the failing machines by name, in one
-// message that stays within its limit. And when: at once after a quiet time, else once a second.
+// message that stays within its limit. And when: at once after a quiet time, else once a second; while
+// permits are out it waits for their answers.
+
+import type { Instant } from "../core/machine.ts";
 import { type DeskTally, tallyOf } from "../core/rollout/permit-tally.ts";
 import {
   type AssignmentPhase,
@@ -103,26 +106,39 @@ function rolloutTally({ assignment }: OpenDesk, tally: DeskTally): RolloutTally 
 /** Calls `send` when a report is due. */
 export class ReportPace {
   readonly #send: () => boolean;
+  readonly #isBusy: () => boolean;
   #lastAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
-  #isChanged = false;
+  /** When the oldest change that is not told yet came, and when it will be looked at. */
+  #changedAt = Number.POSITIVE_INFINITY;
+  #dueAt = Number.POSITIVE_INFINITY;
   #isStopped = false;
 
-  /** `send` returns false where there was nobody to send to. */
-  constructor(send: () => boolean) {
+  /**
+   * `send` returns false where there was nobody to send to. While it `isBusy` a change waits for more: what
+   * is told of half of the permits would hold up the word that all are answered by a second.
+   */
+  constructor(send: () => boolean, isBusy: () => boolean) {
     this.#send = send;
+    this.#isBusy = isBusy;
   }
 
   /** Something that a report tells has changed. */
   changed(): void {
-    if (this.#isChanged) return;
-    this.#isChanged = true;
-    this.#arm(Math.max(GATHER_MS, this.#lastAt + INTERVAL_MS - monotonicNow()));
+    const now = monotonicNow();
+    this.#changedAt = Math.min(this.#changedAt, now);
+    const dueAt = Math.max(now + GATHER_MS, this.#lastAt + INTERVAL_MS);
+    if (dueAt < this.#dueAt) this.#look(dueAt);
   }
 
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
+  }
+
+  #look(at: Instant): void {
+    this.#dueAt = at;
+    this.#arm(at - monotonicNow());
   }
 
   #arm(delayMs: number): void {
@@ -131,7 +147,14 @@ export class ReportPace {
   }
 
   #fire(): void {
-    this.#isChanged = false;
+    const latest = this.#changedAt + INTERVAL_MS;
+    const isChanged = latest < Number.POSITIVE_INFINITY;
+    this.#dueAt = Number.POSITIVE_INFINITY;
+    if (isChanged && this.#isBusy() && monotonicNow() < latest) {
+      this.#look(latest);
+      return;
+    }
+    this.#changedAt = Number.POSITIVE_INFINITY;
     if (this.#send()) this.#lastAt = monotonicNow();
     this.#arm(QUIET_MS);
   }

@@ -64,6 +64,11 @@ export class PermitLedger {
     return this.#last.get(agentId);
   }
 
+  /** Whether some permit has not ended. */
+  get isAnyOpen(): boolean {
+    return this.#open.size > 0;
+  }
+
   /** Whether the agent holds a permit that has not ended. */
   holds(agentId: string): boolean {
     const permit = this.#last.get(agentId);
