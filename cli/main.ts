@@ -78,6 +78,10 @@ const COMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "regions and their relays",
     load: async () => (await import("./commands/regions.ts")).regionsCommand(),
   },
+  leader: {
+    summary: "which control plane leads, or have it hand over",
+    load: async () => (await import("./commands/leader.ts")).leaderCommand(),
+  },
   agents: {
     summary: "machines and what they run, or one of them",
     load: async () => (await import("./commands/agents.ts")).agentsCommand(),

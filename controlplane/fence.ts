@@ -1,47 +1,27 @@
-// The leader's fencing number. Every write of the leader compares it, so a replica that has lost its
-// place can decide nothing any more. How a leader is elected is not its business.
-import type { Compare, Store } from "../runtime/store/store.ts";
+// The leader's fencing number. Every write of the leader compares it, so a replica that has lost its place can
+// decide nothing any more; `holds` says so before the store does, by the process's own clock.
+import type { Compare, Entry } from "../runtime/store/store.ts";
 
-const EPOCH_KEY = "epoch";
-
-/** An incarnation is worth so many epochs; restoring or moving the store raises it. */
-const EPOCHS_PER_INCARNATION = 2 ** 32;
-
+/** One term of a leader. */
 export interface Fence {
   /** Fencing number, never goes back. */
   readonly epoch: number;
   /** Add this to every transaction of the leader. */
   readonly compare: Compare;
+  /** False as soon as others may lead: then nothing may be decided or sent. */
+  holds(): boolean;
 }
 
-interface EpochRow {
-  readonly incarnation: number;
-  readonly counter: number;
-}
+/** Another leader's epoch is in the store: this one may decide nothing any more. */
+export class FenceLostError extends Error {
+  override readonly name = "FenceLostError";
 
-/** Raises the epoch in one transaction; whoever held it before is fenced off from then on. */
-export async function raiseEpoch(store: Store): Promise<Fence> {
-  for (;;) {
-    const entry = await store.get(EPOCH_KEY);
-    const before = entry === undefined ? { incarnation: 0, counter: 0 } : parse(entry.value);
-    const row = { incarnation: before.incarnation, counter: before.counter + 1 };
-    const value = new TextEncoder().encode(JSON.stringify(row));
-    const compare: Compare =
-      entry === undefined
-        ? { key: EPOCH_KEY, is: "absent" }
-        : { key: EPOCH_KEY, modRevision: entry.modRevision };
-    const result = await store.transact({
-      compares: [compare],
-      operations: [{ put: EPOCH_KEY, value }],
-    });
-    if (!result.committed) continue;
-    return {
-      epoch: row.incarnation * EPOCHS_PER_INCARNATION + row.counter,
-      compare: { key: EPOCH_KEY, modRevision: result.revision },
-    };
+  constructor() {
+    super("another control plane has taken over");
   }
 }
 
-function parse(value: Uint8Array): EpochRow {
-  return JSON.parse(new TextDecoder().decode(value)) as EpochRow;
+/** Whether the entry of the fence's key, as it was found, is of another term. */
+export function isFenced({ compare }: Fence, found: Entry | undefined): boolean {
+  return "modRevision" in compare && found?.modRevision !== compare.modRevision;
 }

@@ -1,15 +1,17 @@
-// The program `millrace controlplane`: the queue of builds, the fleet's hub, the rollout engine and the API.
+// The program `millrace controlplane`: one replica of the API and the queue of builds, and while it leads, the
+// fleet's hub and the rollout engine.
 // Failpoints of this program: controlplane.before-submit-txn, .after-submit-txn, .before-cancel-txn,
 // .after-lease-txn, .before-complete-txn, .after-complete-txn, .before-sweep-txn, .after-sweep-txn.
+import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { BUILD_LIMITS } from "../core/builds/build-limits.ts";
 import { FleetServiceService, RelayServiceService } from "../proto/gen/millrace/v1/fleet.ts";
+import { LeadershipServiceService } from "../proto/gen/millrace/v1/leadership.ts";
 import { RolloutServiceService } from "../proto/gen/millrace/v1/rollouts.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
-import { monotonicNow } from "../runtime/driver.ts";
 import { startGrpcServer } from "../runtime/grpc/server.ts";
 import { formatAddress, listenAddress } from "../runtime/listen-address.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
@@ -18,12 +20,19 @@ import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { openStore } from "../runtime/store/open-store.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
 import { startBuilds } from "./builds/start-builds.ts";
-import { raiseEpoch } from "./fence.ts";
-import { createFleet } from "./fleet/fleet.ts";
-import { createRollouts } from "./rollouts/rollouts.ts";
+import { measureFleet } from "./fleet/fleet-metrics.ts";
+import { Candidate } from "./leadership/candidate.ts";
+import { leadershipService } from "./leadership/leadership-service.ts";
+import { relayDoor } from "./leadership/relay-door.ts";
+import { startTerm } from "./leadership/term.ts";
+import { Terms } from "./leadership/terms.ts";
+import { ToLeader } from "./leadership/to-leader.ts";
+import { measureRollouts } from "./rollouts/rollout-metrics.ts";
+import { ShipRollout } from "./rollouts/ship-rollout.ts";
 
 interface Flags {
   readonly listen: string;
+  readonly advertise?: string;
   readonly store: string;
   readonly storeCa?: string;
   readonly storeCert?: string;
@@ -39,6 +48,7 @@ interface Flags {
 const flags = new Command("millrace controlplane")
   .description("Queues builds, runs rollouts, and serves the API.")
   .option("--listen <host:port>", "where the API listens", "127.0.0.1:7070")
+  .option("--advertise <host:port>", "where others find it; where it listens, unless given")
   .requiredOption(
     "--store <url>",
     "where state is kept, as in sqlite:/srv/millrace.db or etcd://host:2379,host:2379",
@@ -85,62 +95,97 @@ const store = await openStore(flags.store, {
   passwordFile: flags.storePasswordFile,
 });
 const origin = await openBlobStore(flags.origin);
-const fence = await raiseEpoch(store);
-log.info({ epoch: fence.epoch }, "leading");
+const replica = `c-${randomBytes(8).toString("hex")}`;
+const closing = new AbortController();
+const limits = { ...BUILD_LIMITS, detectMs: flags.buildDetect };
 
-const fleet = await createFleet({
-  store,
-  fence,
-  log,
-  now: monotonicNow,
-  onDeposed: (epoch) => end(`another control plane leads with epoch ${epoch}`),
-});
-const rollouts = await createRollouts({
-  store,
-  fence,
-  fleet,
-  log,
-  now: monotonicNow,
-  onBroken: (error) => end("rollouts cannot go on", error),
-});
 const builds = await startBuilds({
   store,
   origin,
-  fence,
-  ship: rollouts.shipChain,
-  packs: fleet.packFeed,
-  limits: { ...BUILD_LIMITS, detectMs: flags.buildDetect },
+  ship: new ShipRollout(store),
+  limits,
+  overallLeftMs: (build) => terms.current?.overallLeftMs(build),
   heartbeatMs: Math.min(HEARTBEAT_MS_MAX, Math.ceil(flags.buildDetect / HEARTBEATS_IN_SILENCE)),
   log,
-  onFenceLost: () => end("another control plane has taken over"),
 });
-const overview = { builds: () => builds.overview(), rollouts: () => rollouts.glance() };
+// Terms begin and end as the candidate says; what a term finds refused, the candidate hears.
+const serving = Promise.withResolvers<void>();
+const terms = new Terms({
+  log,
+  start: (fence) =>
+    startTerm({
+      ...{ store, origin, fence, builds, limits, log },
+      onFenceLost: () => candidate.fenced(fence.epoch),
+      onBroken: end,
+    }),
+  onBegun: serving.resolve,
+  onFailed: (epoch) => candidate.fenced(epoch),
+});
+const candidate: Candidate = new Candidate({
+  ...{ store, replica, log },
+  onLead: (fence) => terms.begin(fence),
+  onStepDown: () => void terms.end(),
+});
+measureFleet(() => terms.current?.hub);
+measureRollouts(() => terms.current?.engine);
+
+const toLeader = new ToLeader(() => candidate.leaderElsewhere?.address);
+const leadership = leadershipService({ candidate, log });
 const server = await startGrpcServer({
   address,
   services: [
     ...builds.services,
-    { definition: RolloutServiceService, implementation: rollouts.service },
-    { definition: FleetServiceService, implementation: fleet.fleetService(overview) },
-    { definition: RelayServiceService, implementation: fleet.relayService },
+    {
+      definition: RolloutServiceService,
+      implementation: toLeader.service(RolloutServiceService, () => terms.current?.rolloutService),
+    },
+    {
+      definition: FleetServiceService,
+      implementation: toLeader.service(FleetServiceService, () => terms.current?.fleetService),
+    },
+    {
+      definition: RelayServiceService,
+      implementation: relayDoor({ candidate, terms, closing: closing.signal }),
+    },
+    {
+      definition: LeadershipServiceService,
+      implementation: {
+        ...leadership,
+        ...toLeader.only(
+          LeadershipServiceService,
+          "resignLeader",
+          () => terms.current && leadership,
+        ),
+      },
+    },
   ],
   protoRoot: fileURLToPath(new URL("proto", packageRoot())),
   log,
 });
-fleet.ready();
+const listening = formatAddress(server.address);
+// A leader's key says where it is found, so the API listens before the replica takes part.
+await candidate.start(flags.advertise ?? listening);
+candidate
+  .until(() => candidate.leaderElsewhere !== undefined, closing.signal)
+  .then(serving.resolve, () => {});
+await serving.promise;
 
 stopOnSignal(log, async () => {
+  closing.abort();
   builds.close();
-  rollouts.stop();
-  fleet.close();
+  await candidate.stop();
+  await terms.end();
   await server.close();
-  await builds.stop();
+  builds.stop();
+  toLeader.close();
   await store.close();
   await origin.close();
   await telemetry.stop();
 });
 printReady({
   program: "controlplane",
-  address: formatAddress(server.address),
+  id: replica,
+  address: listening,
   metrics: telemetry.metricsPort,
 });
 

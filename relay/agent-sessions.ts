@@ -63,7 +63,7 @@ export class AgentSessions {
   /** Sends everybody away, to come back within about a second or go elsewhere. */
   close(): void {
     for (const session of this.#sessions.values()) {
-      const reconnect = { afterMs: Math.round(100 + Math.random() * 900) };
+      const reconnect = { address: "", afterMs: Math.round(100 + Math.random() * 900) };
       session.send({ $case: "reconnect", reconnect });
       session.end();
     }
@@ -119,7 +119,7 @@ export class AgentSessions {
     const before = this.#sessions.get(hello.agent);
     if (before === undefined && this.#sessions.size >= this.#options.capacity) {
       const afterMs = Math.round(FULL_COME_BACK_MS * (1 + Math.random()));
-      session.send({ $case: "reconnect", reconnect: { afterMs } });
+      session.send({ $case: "reconnect", reconnect: { address: "", afterMs } });
       session.end(
         new RpcError(status.RESOURCE_EXHAUSTED, `${this.#options.capacity} agents are connected`),
       );

@@ -1,5 +1,6 @@
-// The relay's stream to the control plane: hello first, then reports up and commands down. It comes
-// back with full-jitter waits, to the next address each time, and carries out nothing itself.
+// The relay's stream to the leader: hello first, then reports up and commands down. It comes back with
+// full-jitter waits, to the next address each time or to where a replica says that the leader is, and leaves
+// who is silent. It carries out nothing itself.
 
 import {
   type ConnectRelayRequest,
@@ -14,7 +15,12 @@ import { BackOff, pause } from "../runtime/program/back-off.ts";
 import type { CommandGate } from "./command-gate.ts";
 
 const BACK_OFF_MS_FIRST = 100;
-const BACK_OFF_MS_LAST = 5_000;
+/** A new leader is there within 4 s: who asks each second finds it soon. */
+const BACK_OFF_MS_LAST = 1_000;
+/** A stream on which no leader speaks in that time is left for another replica's. */
+const GREETED_MS = 3_000;
+/** A leader that has not spoken for so many of its times to live is left; one may be a busy machine. */
+const SILENT_TTLS = 2;
 /** Commands held while no heartbeat has come: a snapshot of 8 packs for 1,000 services, and more. */
 const HELD_MAX = 20_000;
 /** Messages waiting for a slow control plane; a report replaces the ones before it anyway. */
@@ -47,7 +53,8 @@ export class ControlLink {
   /** A heartbeat has been taken on this stream. */
   #isUp = false;
   #held: Command[] = [];
-  #comeBackMs: number | undefined;
+  #comeBack: Extract<Command, { $case: "reconnect" }>["reconnect"] | undefined;
+  #silence: NodeJS.Timeout | undefined;
 
   constructor(options: ControlLinkOptions) {
     this.#options = options;
@@ -77,11 +84,15 @@ export class ControlLink {
   async #run(): Promise<void> {
     for (let turn = 0; !this.#stopped.signal.aborted; turn += 1) {
       const { addresses } = this.#options;
-      await this.#session(addresses[turn % addresses.length] as string);
-      const waitMs = this.#comeBackMs ?? this.#backOff.next();
-      this.#comeBackMs = undefined;
-      await pause(waitMs, this.#stopped.signal);
+      const leader = this.#comeBack?.address || undefined;
+      this.#comeBack = undefined;
+      await this.#session(leader ?? (addresses[turn % addresses.length] as string));
+      await pause(this.#waitMs(), this.#stopped.signal);
     }
+  }
+
+  #waitMs(): number {
+    return this.#comeBack?.afterMs ?? this.#backOff.next();
   }
 
   /** One stream from its beginning to its end. */
@@ -96,8 +107,10 @@ export class ControlLink {
     stream.on("data", (response: ConnectRelayResponse) => this.#tryTake(response.command));
     this.#stream = stream;
     onBegin();
+    this.#leaveAfter(GREETED_MS);
     stream.write({ message: { $case: "hello", hello: hello() } });
     const reason = await ended;
+    clearTimeout(this.#silence);
     if (this.#isUp) log.warn({ address, reason }, "lost the control plane");
     else log.debug({ address, reason }, "control plane not reached");
     stream.cancel();
@@ -120,8 +133,8 @@ export class ControlLink {
 
   #take(command: Command): void {
     if (command.$case === "reconnect") {
-      this.#comeBackMs = command.reconnect.afterMs;
-      this.#leave("told to come back later");
+      this.#comeBack = command.reconnect;
+      this.#leave("told to come back");
     } else if (command.$case === "heartbeat") {
       this.#hear(command.heartbeat);
     } else if (this.#isUp && this.#options.gate.isLed(monotonicNow())) {
@@ -143,6 +156,7 @@ export class ControlLink {
     if (isFirst) log.info({ epoch: heartbeat.epoch }, "follows a leader");
     this.#isUp = true;
     this.#backOff.reset();
+    this.#leaveAfter(Math.max(GREETED_MS, SILENT_TTLS * heartbeat.ttlMs));
     onLed(isFirst);
     const held = this.#held;
     this.#held = [];
@@ -153,6 +167,11 @@ export class ControlLink {
     const { gate, log, onCommand } = this.#options;
     if (gate.accepts(command)) onCommand(command);
     else log.warn({ command: command.$case, highest: gate.epoch }, "refused an old command");
+  }
+
+  #leaveAfter(silentMs: number): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#leave("no leader speaks on it"), silentMs);
   }
 
   #leave(reason: string): void {

@@ -8,7 +8,6 @@ import { Command, InvalidArgumentError } from "commander";
 import { WorkerServiceClient } from "../proto/gen/millrace/v1/workers.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
 import { connect } from "../runtime/grpc/client.ts";
-import { formatAddress, parseAddress } from "../runtime/listen-address.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
 import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
@@ -38,7 +37,10 @@ interface Flags {
 const flags = new Command("millrace worker")
   .description("Builds and packs what the control plane's queue holds.")
   .version(VERSION)
-  .requiredOption("--controlplane <host:port>", "where the control plane listens")
+  .requiredOption(
+    "--controlplane <host:port,...>",
+    "where the control plane, or replicas of it, listen",
+  )
   .requiredOption("--origin <url>", "where packs lie: file:PATH or gs://BUCKET/PREFIX")
   .requiredOption("--root <folder>", "folder for mirrors, builds and caches; made where missing")
   .option("--threads <n>", "threads that chunk and compress", threadCount, availableParallelism())
@@ -56,7 +58,7 @@ try {
 }
 
 async function run(): Promise<void> {
-  const address = formatAddress(parseAddress(flags.controlplane));
+  const address = flags.controlplane;
   const root = resolve(flags.root);
   // What a build makes must not depend on who started the worker.
   process.umask(0o022);

@@ -16,7 +16,7 @@ export interface WaitFlags extends RemoteFlags {
 /** Adds the flags of a command that asks the control plane. */
 export function remoteCommand(command: Command): Command {
   return command
-    .option("--addr <host:port>", "the control plane (or MILLRACE_ADDR)")
+    .option("--addr <host:port,...>", "the control plane, any replica (or MILLRACE_ADDR)")
     .option("--json", "print one JSON object, last on stdout", false);
 }
 

@@ -1,9 +1,9 @@
 // The control plane as commands see it: which one, and a client of each of its services.
 import { BuildServiceClient, ReleaseServiceClient } from "../../proto/gen/millrace/v1/builds.ts";
 import { FleetServiceClient } from "../../proto/gen/millrace/v1/fleet.ts";
+import { LeadershipServiceClient } from "../../proto/gen/millrace/v1/leadership.ts";
 import { RolloutServiceClient } from "../../proto/gen/millrace/v1/rollouts.ts";
-import { connect } from "../../runtime/grpc/client.ts";
-import { parseAddress } from "../../runtime/listen-address.ts";
+import { callTarget, connect } from "../../runtime/grpc/client.ts";
 import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 import { runningUp } from "../up/up-state.ts";
 
@@ -16,6 +16,7 @@ export interface ControlPlane {
   readonly releases: ReleaseServiceClient;
   readonly rollouts: RolloutServiceClient;
   readonly fleet: FleetServiceClient;
+  readonly leadership: LeadershipServiceClient;
   close(): void;
 }
 
@@ -23,7 +24,7 @@ export interface ControlPlane {
 export function controlPlaneAddress(flag: string | undefined): string {
   const address = flag ?? process.env["MILLRACE_ADDR"] ?? runningUp()?.address ?? ADDRESS_DEFAULT;
   try {
-    parseAddress(address);
+    callTarget(address);
   } catch (error) {
     throw new CommandError(EXIT.usage, (error as Error).message);
   }
@@ -37,10 +38,11 @@ export function openControlPlane(flag: string | undefined): ControlPlane {
   const releases = connect(ReleaseServiceClient, address);
   const rollouts = connect(RolloutServiceClient, address);
   const fleet = connect(FleetServiceClient, address);
+  const leadership = connect(LeadershipServiceClient, address);
   const close = (): void => {
-    for (const client of [builds, releases, rollouts, fleet]) client.close();
+    for (const client of [builds, releases, rollouts, fleet, leadership]) client.close();
   };
-  return { address, builds, releases, rollouts, fleet, close };
+  return { address, builds, releases, rollouts, fleet, leadership, close };
 }
 
 /** Runs a command's calls with the clients open. */

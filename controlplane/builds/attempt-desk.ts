@@ -11,21 +11,17 @@ import { aborted, invalid, notFound } from "../../runtime/grpc/rpc-error.ts";
 import { SERVICE_NAME } from "../../runtime/recipe/recipe-schema.ts";
 import type { BuildLogs } from "./build-logs.ts";
 import type { BuildTable } from "./build-table.ts";
-import type { DeadlineSweeper } from "./deadline-sweeper.ts";
 import { checkLabels } from "./label-limits.ts";
 import type { LiveBuilds } from "./live-builds.ts";
-import type { OrderFeed } from "./order-feed.ts";
 
-/** Progress is written at most so often: 100 workers are 20 writes a second. */
-const WRITE_MS = 5_000;
 const PHASE_BYTES_MAX = 40;
 
 export interface AttemptDeskOptions {
   readonly table: BuildTable;
   readonly live: LiveBuilds;
   readonly logs: BuildLogs;
-  readonly sweeper: DeadlineSweeper;
-  readonly orders: OrderFeed;
+  /** Progress is written at most so often, unless it is news to others; milliseconds. */
+  readonly writeMs: number;
 }
 
 /** Takes what workers say of their attempts. */
@@ -43,7 +39,7 @@ export class AttemptDesk {
   /** A heartbeat; ABORTED where the attempt is not current any more. */
   async heartbeat(request: HeartbeatRequest): Promise<HeartbeatResponse> {
     checkHeartbeat(request);
-    const { sweeper, live, orders } = this.#options;
+    const { live } = this.#options;
     const { build, attempt } = request;
     const before = await this.#require(build);
     if (!isCurrent(before, attempt)) {
@@ -51,21 +47,18 @@ export class AttemptDesk {
       if (isTold) return { cancelled: true };
       throw notCurrent(build, attempt);
     }
-    sweeper.heard(build, attempt);
     const { phase, outputBytes, packedBytes, segments, targets } = request;
     live.note(build, attempt, { phase, outputBytes, packedBytes, segments, targets });
     const row = await this.#write(before, request);
-    orders.grew(build, attempt, segments);
     return { cancelled: row.cancelling };
   }
 
   /** Appends to the log of a current attempt; returns its length. */
   async appendLog(request: AppendLogRequest): Promise<number> {
-    const { live, logs, sweeper } = this.#options;
+    const { live, logs } = this.#options;
     const { build, attempt, offset, data } = request;
     const row = await this.#require(build);
     if (!isCurrent(row, attempt)) throw notCurrent(build, attempt);
-    sweeper.heard(build, attempt);
     const length = await logs.append(build, attempt, offset, data);
     live.note(build, attempt, { logBytes: length });
     return length;
@@ -73,14 +66,14 @@ export class AttemptDesk {
 
   /** Writes the row when something that others act on has changed, or when it is time. */
   async #write(before: LeasedBuild, request: HeartbeatRequest): Promise<LeasedBuild> {
-    const { table, live } = this.#options;
+    const { table, live, writeMs } = this.#options;
     const { id, attempt, progress } = before;
     const now = performance.now();
     const isNews =
       before.service !== (request.service || before.service) ||
       progress.phase !== request.phase ||
       !hasSameLabels(progress, request);
-    const isDue = now - (this.#writtenAt.get(id) ?? Number.NEGATIVE_INFINITY) >= WRITE_MS;
+    const isDue = now - (this.#writtenAt.get(id) ?? Number.NEGATIVE_INFINITY) >= writeMs;
     if (!isNews && !isDue) return before;
     this.#writtenAt.set(id, now);
     const result = await table.change(id, (row) => {

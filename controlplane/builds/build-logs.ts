@@ -1,5 +1,6 @@
 // Logs of attempts as blobs at the origin, each named by the offset it begins at. What the blobs say is
-// the log: a restarted control plane lists them and goes on. A repeated append changes nothing.
+// the log: a restarted control plane lists them and goes on, and so does one that finds that a worker has told
+// another replica more. A repeated append changes nothing.
 import { status } from "@grpc/grpc-js";
 import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import { failedPrecondition, invalid, RpcError } from "../../runtime/grpc/rpc-error.ts";
@@ -35,9 +36,11 @@ export class BuildLogs {
     this.#origin = origin;
   }
 
-  /** Bytes of the log of an attempt; 0 where it has none. */
+  /** Bytes of the log of an attempt, whichever replicas took it; 0 where it has none. */
   async length(build: string, attempt: number): Promise<number> {
-    return (await this.#log(build, attempt)).length;
+    const log = await this.#log(build, attempt);
+    await this.#inTurn(log, () => this.#extend(log, build, attempt));
+    return log.length;
   }
 
   /**
@@ -49,18 +52,18 @@ export class BuildLogs {
       throw invalid(`log append of ${data.length} bytes, the limit is ${APPEND_BYTES_MAX}`);
     }
     const log = await this.#log(build, attempt);
-    const result = log.turn.then(() => this.#store(log, build, attempt, offset, data));
-    log.turn = result.catch(() => {});
-    return await result;
+    return await this.#inTurn(log, () => this.#store(log, build, attempt, offset, data));
   }
 
-  /** What there is from `offset` on, in runs of at most TAIL_BYTES_MAX. */
+  /** What there is from `offset` on, in runs of at most TAIL_BYTES_MAX; `lengthMin` bytes are known to be there. */
   async *read(
     build: string,
     attempt: number,
     offset: number,
+    lengthMin: number,
   ): AsyncGenerator<{ readonly offset: number; readonly data: Buffer }, void, void> {
     const log = await this.#log(build, attempt);
+    if (log.length < lengthMin) await this.length(build, attempt);
     let at = offset;
     for (let index = indexAt(log.segments, at); index < log.segments.length; index += 1) {
       const segment = log.segments[index]!;
@@ -76,6 +79,12 @@ export class BuildLogs {
     }
   }
 
+  async #inTurn<Result>(log: KeptLog, work: () => Promise<Result>): Promise<Result> {
+    const result = log.turn.then(work);
+    log.turn = result.catch(() => {});
+    return await result;
+  }
+
   async #store(
     log: KeptLog,
     build: string,
@@ -83,6 +92,7 @@ export class BuildLogs {
     offset: number,
     data: Uint8Array,
   ): Promise<number> {
+    if (offset > log.length) await this.#extend(log, build, attempt);
     if (offset > log.length) {
       throw failedPrecondition(
         `log append at ${offset}, but the log of ${build} attempt ${attempt} has ${log.length} bytes`,
@@ -95,7 +105,12 @@ export class BuildLogs {
       throw new RpcError(status.RESOURCE_EXHAUSTED, message);
     }
     const segment = { offset: log.length, bytes: fresh.length };
-    await this.#origin.put(segmentKey(build, attempt, segment.offset), fresh);
+    const put = await this.#origin.put(segmentKey(build, attempt, segment.offset), fresh);
+    if (put === "present") {
+      // Another replica has taken these bytes, or the beginning of them.
+      await this.#extend(log, build, attempt);
+      return this.#store(log, build, attempt, offset, data);
+    }
     log.segments.push(segment);
     log.length += segment.bytes;
     return log.length;
@@ -119,20 +134,25 @@ export class BuildLogs {
   }
 
   async #load(build: string, attempt: number): Promise<KeptLog> {
+    const log: KeptLog = { segments: [], length: 0, turn: Promise.resolve() };
+    await this.#extend(log, build, attempt);
+    return log;
+  }
+
+  /** Lists what has come since. */
+  async #extend(log: KeptLog, build: string, attempt: number): Promise<void> {
     const prefix = logPrefix(build, attempt);
-    const segments: Segment[] = [];
-    let length = 0;
-    let after = "";
     for (;;) {
-      const page = await this.#origin.list(prefix, after === "" ? {} : { after });
+      const last = log.segments.at(-1);
+      const after = last && { after: segmentKey(build, attempt, last.offset) };
+      const page = await this.#origin.list(prefix, after ?? {});
       for (const { key, bytes } of page.blobs) {
         const offset = Number(key.slice(prefix.length));
-        if (offset !== length) throw new Error(`log ${prefix} has a gap at ${length}`);
-        segments.push({ offset, bytes });
-        length += bytes;
-        after = key;
+        if (offset !== log.length) throw new Error(`log ${prefix} has a gap at ${log.length}`);
+        log.segments.push({ offset, bytes });
+        log.length += bytes;
       }
-      if (!page.more) return { segments, length, turn: Promise.resolve() };
+      if (!page.more) return;
     }
   }
 }

@@ -58,6 +58,8 @@ const schema = z.discriminatedUnion("state", [
     attemptMs: count,
     attemptLimit: z.enum(["attempt", "overall"]),
     cancelling: z.boolean(),
+    // Rows of earlier versions have none.
+    heartbeats: count.default(0),
   }),
   z.object({
     ...facts,

@@ -4,7 +4,7 @@ import type { BuildRow, BuildState } from "../../core/builds/build-row.ts";
 import type { Refusal } from "../../core/builds/build-transitions.ts";
 import { unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
-import type { Fence } from "../fence.ts";
+import { type Fence, FenceLostError, isFenced } from "../fence.ts";
 import {
   BUILD_ID,
   buildKey,
@@ -33,11 +33,6 @@ const STATES: readonly BuildState[] = [
   "cancelled",
   "timed_out",
 ];
-
-/** Another control plane has taken over: this one may decide nothing any more. */
-export class FenceLostError extends Error {
-  override readonly name = "FenceLostError";
-}
 
 /** A change as decided from one reading of the row. */
 export type PlannedChange =
@@ -73,11 +68,9 @@ export interface BuildFilter {
 /** The builds of one store. */
 export class BuildTable {
   readonly #store: Store;
-  readonly #fence: Fence;
 
-  constructor(store: Store, fence: Fence) {
+  constructor(store: Store) {
     this.#store = store;
-    this.#fence = fence;
   }
 
   async get(id: string): Promise<BuildRow | undefined> {
@@ -109,11 +102,14 @@ export class BuildTable {
     return committed;
   }
 
-  /** Changes a row as `plan` decides, anew each time that somebody else was faster. */
+  /**
+   * Changes a row as `plan` decides, anew each time that somebody else was faster. With a fence only under its
+   * epoch: throws FenceLostError where there is another.
+   */
   async change(
     id: string,
     plan: (row: BuildRow) => PlannedChange | Promise<PlannedChange>,
-    as: "leader" | "any" = "any",
+    fence?: Fence,
   ): Promise<ChangeResult> {
     for (let attempt = 0; attempt < CONFLICTS_MAX; attempt += 1) {
       const read = await this.read(id);
@@ -121,7 +117,7 @@ export class BuildTable {
       const planned = await plan(read.row);
       if (!planned.ok) return planned;
       if (planned.row === read.row) return { ok: true, row: read.row, before: read.row };
-      if (await this.#commit(read, planned, as)) {
+      if (await this.#commit(read, planned, fence)) {
         return { ok: true, row: planned.row, before: read.row };
       }
     }
@@ -225,7 +221,7 @@ export class BuildTable {
   async #commit(
     read: StoredBuild,
     planned: Extract<PlannedChange, { ok: true }>,
-    as: "leader" | "any",
+    fence: Fence | undefined,
   ): Promise<boolean> {
     const { row } = planned;
     const compares: Compare[] = [
@@ -241,17 +237,11 @@ export class BuildTable {
         operations.push({ delete: shared.entry.key });
       }
     }
-    if (as === "leader") compares.push(this.#fence.compare);
+    if (fence !== undefined) compares.push(fence.compare);
     const result = await this.#store.transact({ compares, operations });
-    if (!result.committed && as === "leader") this.#checkFence(result.current.at(-1));
-    return result.committed;
-  }
-
-  #checkFence(entry: Entry | undefined): void {
-    const { compare } = this.#fence;
-    if ("modRevision" in compare && entry?.modRevision !== compare.modRevision) {
-      throw new FenceLostError("another control plane has taken over");
-    }
+    if (result.committed) return true;
+    if (fence !== undefined && isFenced(fence, result.current.at(-1))) throw new FenceLostError();
+    return false;
   }
 }
 

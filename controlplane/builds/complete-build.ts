@@ -63,17 +63,14 @@ export async function completeBuild(
     const logBytes = await options.logs.length(row.id, row.attempt);
     options.live.note(row.id, row.attempt, { logBytes });
   }
-  const started: string[] = [];
   failpoint("controlplane.before-complete-txn");
-  const result = await table.change(request.build, (before) => {
-    started.length = 0;
-    return plan(options, before, request, outcome, started);
-  });
+  const result = await table.change(request.build, (before) =>
+    plan(options, before, request, outcome),
+  );
   failpoint("controlplane.after-complete-txn");
   if (!result.ok) {
     throw aborted(`build ${request.build}: attempt ${request.attempt} is not current any more`);
   }
-  for (const rollout of started) options.ship.started(rollout);
   if (result.row !== result.before) {
     const { id, state, attempt } = result.row;
     log.info({ build: id, attempt, state, outcome: outcome.kind }, "attempt ended");
@@ -86,7 +83,6 @@ async function plan(
   before: BuildRow,
   request: CompleteRequest,
   outcome: Outcome,
-  started: string[],
 ): Promise<PlannedChange> {
   const nowMs = Date.now();
   const change = complete(options.live.withNews(before), request.attempt, outcome, nowMs);
@@ -107,7 +103,6 @@ async function plan(
     const { traceparent, id: buildId } = row;
     const wanted = { buildId, release, ship: shipOf(row.ship.wish), traceparent };
     const rollout = await options.ship.prepare(wanted);
-    started.push(rollout.rolloutId);
     return {
       ok: true,
       row: { ...done, rollout: rollout.rolloutId },

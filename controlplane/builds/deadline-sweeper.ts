@@ -10,15 +10,17 @@ import {
 import { Driver, monotonicNow } from "../../runtime/driver.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import type { Log } from "../../runtime/log.ts";
-import { type BuildTable, FenceLostError, type PlannedChange } from "./build-table.ts";
+import { type Fence, FenceLostError } from "../fence.ts";
+import type { BuildTable, PlannedChange } from "./build-table.ts";
 import type { LiveBuilds } from "./live-builds.ts";
 
 export interface DeadlineSweeperOptions {
   readonly table: BuildTable;
   readonly live: LiveBuilds;
+  readonly fence: Fence;
   readonly limits: BuildLimits;
   readonly log: Log;
-  /** Another control plane has taken over; this one must end. */
+  /** Another control plane has taken over; this one decides no more. */
   readonly onFenceLost: () => void;
 }
 
@@ -28,18 +30,19 @@ export class DeadlineSweeper {
   readonly #keeper: DeadlineKeeper;
   readonly #driver: Driver<KeeperInput, KeeperEffect>;
   readonly #running = new Map<string, Promise<void>>();
+  readonly #unsubscribe: readonly (() => void)[];
   #isStoreAway = false;
 
   constructor(options: DeadlineSweeperOptions) {
     this.#options = options;
     this.#keeper = new DeadlineKeeper(options.limits);
     this.#driver = new Driver(this.#keeper, { perform: (effect) => this.#perform(effect) });
-    options.live.onRow((row) => this.#driver.input({ kind: "changed", row }));
-  }
-
-  /** A worker has spoken for this attempt. */
-  heard(build: string, attempt: number): void {
-    this.#driver.input({ kind: "heard", build, attempt });
+    this.#unsubscribe = [
+      options.live.onRow((row) => this.#driver.input({ kind: "changed", row })),
+      options.live.onNews((build, attempt) =>
+        this.#driver.input({ kind: "heard", build, attempt }),
+      ),
+    ];
   }
 
   /** What is left of a live build's overall limit; undefined: not known. */
@@ -53,6 +56,7 @@ export class DeadlineSweeper {
 
   /** Ends the sweeps and waits for the changes that are under way. */
   async stop(): Promise<void> {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#driver.stop();
     await Promise.all(this.#running.values());
   }
@@ -65,11 +69,11 @@ export class DeadlineSweeper {
   }
 
   async #carryOut(effect: KeeperEffect): Promise<void> {
-    const { table, log } = this.#options;
+    const { table, fence, log } = this.#options;
     const { build, attempt, kind } = effect;
     try {
       failpoint("controlplane.before-sweep-txn");
-      const result = await table.change(build, (row) => this.#plan(row, effect), "leader");
+      const result = await table.change(build, (row) => this.#plan(row, effect), fence);
       failpoint("controlplane.after-sweep-txn");
       if (this.#isStoreAway) {
         this.#isStoreAway = false;

@@ -14,6 +14,8 @@ import type { BuildTable } from "./build-table.ts";
 
 /** Hears of every row as it is now: first of all live ones, then of each change. */
 export type RowListener = (row: BuildRow) => void;
+/** Hears that the worker of an attempt has spoken to this process. */
+export type NewsListener = (build: string, attempt: number, progress: BuildProgress) => void;
 
 interface AttemptNews {
   readonly attempt: number;
@@ -51,7 +53,8 @@ export class Follower {
 
 /** The pulse of all builds. */
 export class LiveBuilds {
-  readonly #listeners: RowListener[] = [];
+  readonly #rowListeners = new Set<RowListener>();
+  readonly #newsListeners = new Set<NewsListener>();
   readonly #rows = new Map<string, BuildRow>();
   readonly #followers = new Map<string, Set<Follower>>();
   readonly #news = new Map<string, AttemptNews>();
@@ -73,9 +76,17 @@ export class LiveBuilds {
     this.#closing.abort();
   }
 
-  /** Adds a listener; all are to be there before `start`. */
-  onRow(listener: RowListener): void {
-    this.#listeners.push(listener);
+  /** Tells a listener of all live rows that are known, then of each change until the returned call. */
+  onRow(listener: RowListener): () => void {
+    this.#rowListeners.add(listener);
+    for (const row of this.#rows.values()) listener(row);
+    return () => void this.#rowListeners.delete(listener);
+  }
+
+  /** Tells a listener what workers say to this process, until the returned call. */
+  onNews(listener: NewsListener): () => void {
+    this.#newsListeners.add(listener);
+    return () => void this.#newsListeners.delete(listener);
   }
 
   /** Tells of every live build, then follows the store. */
@@ -122,7 +133,9 @@ export class LiveBuilds {
   note(build: string, attempt: number, progress: Partial<BuildProgress>): void {
     const before = this.#news.get(build);
     const base = before?.attempt === attempt ? before.progress : NO_PROGRESS;
-    this.#news.set(build, { attempt, progress: { ...base, ...progress } });
+    const news = { ...base, ...progress };
+    this.#news.set(build, { attempt, progress: news });
+    for (const listener of this.#newsListeners) listener(build, attempt, news);
     this.#mark(build);
   }
 
@@ -151,7 +164,7 @@ export class LiveBuilds {
       this.#rows.delete(row.id);
       this.#news.delete(row.id);
     }
-    for (const listener of this.#listeners) listener(row);
+    for (const listener of this.#rowListeners) listener(row);
     this.#mark(row.id);
   }
 

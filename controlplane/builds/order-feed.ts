@@ -14,14 +14,23 @@ interface Told {
 export class OrderFeed {
   readonly #feed: PackFeed;
   readonly #told = new Map<string, Told>();
+  readonly #unsubscribe: readonly (() => void)[];
 
   constructor(feed: PackFeed, live: LiveBuilds) {
     this.#feed = feed;
-    live.onRow((row) => this.#compare(row));
+    this.#unsubscribe = [
+      live.onRow((row) => this.#compare(row)),
+      live.onNews((build, attempt, { segments }) => this.#grew(build, attempt, segments)),
+    ];
+  }
+
+  /** Tells nothing any more. */
+  close(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
   }
 
   /** So many segments of an attempt's pack lie at the origin; ignored where nobody pre-fetches it. */
-  grew(build: string, attempt: number, segments: number): void {
+  #grew(build: string, attempt: number, segments: number): void {
     const told = this.#told.get(build);
     if (told?.pack !== packOf(build, attempt) || segments <= told.segments) return;
     told.segments = segments;
@@ -43,7 +52,7 @@ export class OrderFeed {
       this.#told.set(row.id, { pack: wanted.pack, order, segments: known?.segments ?? 0 });
       this.#feed.orderBegun(wanted);
     }
-    if (row.state === "leased") this.grew(row.id, row.attempt, row.progress.segments);
+    if (row.state === "leased") this.#grew(row.id, row.attempt, row.progress.segments);
   }
 }
 

@@ -5,6 +5,7 @@ import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import type { Log } from "../../runtime/log.ts";
 import { packPrefix } from "../../runtime/release/pack-keys.ts";
 import { type Store, scan, type Watch } from "../../runtime/store/store.ts";
+import type { Fence } from "../fence.ts";
 import { GARBAGE, garbageKey } from "./build-keys.ts";
 
 /** A worker that is fenced stops with its next heartbeat, and a segment takes seconds to store. */
@@ -14,6 +15,7 @@ const RETRY_MS = 30_000;
 
 export interface PackGarbageOptions {
   readonly store: Store;
+  readonly fence: Fence;
   readonly origin: BlobStore;
   readonly log: Log;
 }
@@ -78,12 +80,14 @@ export class PackGarbage {
   }
 
   async #collect(pack: string, isLast: boolean): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, fence, log } = this.#options;
     try {
       const count = await this.#deleteBlobs(pack);
       if (count > 0) log.info({ pack, count }, "deleted the pack of an attempt without a release");
       if (!isLast) return this.#plan(pack, true, AGAIN_MS);
-      await store.transact({ compares: [], operations: [{ delete: garbageKey(pack) }] });
+      const operations = [{ delete: garbageKey(pack) }];
+      const { committed } = await store.transact({ compares: [fence.compare], operations });
+      if (!committed) log.debug({ pack }, "another leader deletes the pack");
       this.#timers.delete(pack);
     } catch (error) {
       if (!this.#stopped) log.warn({ err: error, pack }, "pack could not be deleted yet");

@@ -1,5 +1,6 @@
 // How the end of a build starts the rollout that was asked for with it: in the build's own transaction,
-// so that it does not matter who is still there. Rollouts implement it; builds only call it.
+// so that it does not matter who is still there. Rollouts implement it; builds only call it, at any replica:
+// the leader's engine takes up what is committed.
 import type { ShipRequest } from "../../proto/gen/millrace/v1/builds.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { Compare, Operation } from "../../runtime/store/store.ts";
@@ -27,6 +28,4 @@ export interface ShipChain {
    * did not commit. An RpcError means that it cannot be rolled out: the build succeeds and says why.
    */
   prepare(input: ShipInput): Promise<PreparedRollout>;
-  /** The transaction is committed. */
-  started(rolloutId: string): void;
 }

@@ -78,19 +78,14 @@ async function attachTo(
   requester: string,
 ): Promise<BuildRow | undefined> {
   const wish = request.ship && wishOf(request.ship);
-  const started: string[] = [];
   const result = await options.table.change(id, async (row) => {
     // Who asks to build again and repeats the request means the build that it began.
     if (request.rebuild && !row.requesters.includes(requester)) return refusedAnew;
     const change = attach(row, requester, wish);
     if (!change.ok || change.row === row || change.row.state !== "succeeded") return change;
-    started.length = 0;
-    return await shipNow(options, change.row, started);
+    return await shipNow(options, change.row);
   });
-  if (result.ok) {
-    for (const rollout of started) options.ship.started(rollout);
-    return result.row;
-  }
+  if (result.ok) return result.row;
   switch (result.refusal) {
     case "too-many-requesters":
       throw failedPrecondition(`build ${id} has ${REQUESTERS_MAX} requesters, the limit`);
@@ -109,7 +104,6 @@ const refusedAnew: PlannedChange = { ok: false, refusal: "not-attachable" };
 async function shipNow(
   { store, ship }: SubmitOptions,
   row: SucceededBuild,
-  started: string[],
 ): Promise<PlannedChange> {
   const { id, service, sha, endedAtMs, traceparent } = row;
   const made = { service, sha, createdAtMs: endedAtMs, build: id };
@@ -118,7 +112,6 @@ async function shipNow(
   if (release === undefined || row.ship === undefined) return refusedAnew;
   const wanted = { buildId: id, release, ship: shipOf(row.ship.wish), traceparent };
   const { rolloutId, compares, operations } = await ship.prepare(wanted);
-  started.push(rolloutId);
   return { ok: true, row: { ...row, rollout: rolloutId, message: "" }, compares, operations };
 }
 

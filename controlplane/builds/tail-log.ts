@@ -30,11 +30,14 @@ export async function* tailLog(
       if (attempt === 0) attempt = row.attempt;
       while (request.attempt === 0 && attempt < row.attempt) {
         // What is left of the attempt before comes first: its worker was fenced, so it is whole.
-        yield* runs(logs, build, attempt, offset);
+        yield* runs(logs, build, attempt, offset, Number.POSITIVE_INFINITY);
         attempt += 1;
         offset = 0;
       }
-      for await (const run of runs(logs, build, attempt, offset)) {
+      // Other replicas may have taken more than this one, by the row, or by its end.
+      const isOver = !isLive(row) || attempt < row.attempt;
+      const lengthMin = isOver ? Number.POSITIVE_INFINITY : loggedBytes(row);
+      for await (const run of runs(logs, build, attempt, offset, lengthMin)) {
         yield run;
         offset = run.offset + run.data.length;
       }
@@ -44,6 +47,10 @@ export async function* tailLog(
   } finally {
     end();
   }
+}
+
+function loggedBytes(row: BuildRow): number {
+  return "progress" in row ? row.progress.logBytes : 0;
 }
 
 /** Whether nothing more comes; the row was read before the log was. */
@@ -58,7 +65,8 @@ async function* runs(
   build: string,
   attempt: number,
   offset: number,
+  lengthMin: number,
 ): AsyncGenerator<TailLogResponse, void, void> {
   if (attempt === 0) return;
-  for await (const run of logs.read(build, attempt, offset)) yield { ...run, attempt };
+  for await (const run of logs.read(build, attempt, offset, lengthMin)) yield { ...run, attempt };
 }

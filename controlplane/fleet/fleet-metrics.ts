@@ -3,9 +3,11 @@
 import { gauge } from "../../runtime/telemetry.ts";
 import type { RelayHub } from "./relay-hub.ts";
 
-/** Begins to measure. */
-export function measureFleet(hub: RelayHub): void {
+/** Begins to measure what this replica leads; nothing where `leads` gives none. */
+export function measureFleet(leads: () => RelayHub | undefined): void {
   const agents = (): [number, Record<string, string>][] => {
+    const hub = leads();
+    if (hub === undefined) return [];
     const sums = new Map(hub.known.map(({ region }) => [region, 0]));
     for (const session of hub.sessions) {
       sums.set(session.region, (sums.get(session.region) ?? 0) + session.agents);
@@ -14,6 +16,8 @@ export function measureFleet(hub: RelayHub): void {
   };
   gauge("millrace.agents", "Machines connected to relays, by region", agents, "{agent}");
   const relays = (): [number, Record<string, string>][] => {
+    const hub = leads();
+    if (hub === undefined) return [];
     const online = new Set(hub.sessions.map(({ relay }) => relay));
     const away = hub.known.filter(({ relay }) => !online.has(relay)).length;
     return [
@@ -22,5 +26,9 @@ export function measureFleet(hub: RelayHub): void {
     ];
   };
   gauge("millrace.relays", "Relays that are known, by state", relays, "{relay}");
-  gauge("millrace.epoch", "Fencing number of this leader", () => hub.epoch);
+  const epoch = (): [number, Record<string, string>][] => {
+    const hub = leads();
+    return hub === undefined ? [] : [[hub.epoch, {}]];
+  };
+  gauge("millrace.epoch", "Fencing number of this leader", epoch);
 }

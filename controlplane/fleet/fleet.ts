@@ -1,8 +1,8 @@
-// Puts the fleet's side of the control plane together, for main.ts:
+// Puts the leader's side of the fleet together, for one term:
 //   const fleet = await createFleet({ store, fence, log, now });
 //   serve fleet.relayService (RelayService); give fleet.packFeed to the builds side;
 //   pass fleet to createRollouts(), then serve fleet.fleetService(overview) and call fleet.ready();
-//   on shutdown fleet.close(). `onDeposed` tells that another leader is ahead: the program must end.
+//   at the term's end fleet.close(). `onDeposed` tells that a relay has seen a higher epoch.
 import type { Instant } from "../../core/machine.ts";
 import type { FleetServiceServer, RelayServiceServer } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../../runtime/log.ts";
@@ -10,7 +10,6 @@ import type { Store } from "../../runtime/store/store.ts";
 import type { PackFeed } from "../builds/pack-feed.ts";
 import type { Fence } from "../fence.ts";
 import { AgentDirectory } from "./agent-directory.ts";
-import { measureFleet } from "./fleet-metrics.ts";
 import { createFleetService, type Overview } from "./fleet-service.ts";
 import { RelayHub } from "./relay-hub.ts";
 import { createRelayService } from "./relay-service.ts";
@@ -50,14 +49,13 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   const hub = new RelayHub({ ...options, tracker });
   const directory = new AgentDirectory(hub);
   await Promise.all([tracker.load(), hub.load()]);
-  measureFleet(hub);
   let isReady = false;
   let isDeposed = false;
   const relayService = createRelayService({
     hub,
     directory,
     log,
-    isReady: () => isReady && !isDeposed,
+    isReady: () => isReady && !isDeposed && options.fence.holds(),
     onDeposed: (epoch) => {
       isDeposed = true;
       log.error({ epoch, own: options.fence.epoch }, "another leader is ahead");

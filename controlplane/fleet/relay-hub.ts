@@ -212,6 +212,8 @@ export class RelayHub {
   }
 
   #push(session: RelaySession, command: Command): void {
+    // Another may lead by now: what this one still believes is not for relays to hear.
+    if (!this.#options.fence.holds()) return;
     if (session.line.outbox.push(command)) return;
     this.#options.log.warn({ relay: session.relay }, "relay is too slow; its stream is ended");
     session.line.end("too many commands wait for the relay");

@@ -6,7 +6,7 @@ import type { AssignPhase } from "../../core/rollout/rollout-facts.ts";
 import type { ServiceAssignments } from "../../proto/gen/millrace/v1/fleet.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
-import type { Fence } from "../fence.ts";
+import { type Fence, FenceLostError, isFenced } from "../fence.ts";
 import {
   assignmentsKey,
   encodeAssignments,
@@ -23,11 +23,6 @@ import {
   waitingKey,
 } from "./rollout-record.ts";
 
-/** Another leader's epoch is in the store; nothing may be decided here any more. */
-class FencedError extends Error {
-  override readonly name = "FencedError";
-}
-
 export interface Committed {
   /** Store revision that the service's assignments are at. */
   readonly revision: number;
@@ -42,7 +37,7 @@ interface Change {
 
 const NOTHING: Change = { compares: [], operations: [] };
 
-/** Commits; throws FencedError where another leader has taken over, and what the store throws. */
+/** Commits; throws FenceLostError where another leader has taken over, and what the store throws. */
 export async function commitRollout(
   store: Store,
   fence: Fence,
@@ -64,8 +59,7 @@ export async function commitRollout(
     const compares = [fence.compare, ...end.compares];
     const result = await store.transact({ compares, operations });
     if (!result.committed) {
-      if (isFenced(fence, result.current[0]))
-        throw new FencedError("another leader has taken over");
+      if (isFenced(fence, result.current[0])) throw new FenceLostError();
       continue;
     }
     failpoint("controlplane.after-rollout-txn");
@@ -77,10 +71,6 @@ export async function commitRollout(
 
 function isSame(entry: Entry | undefined, value: Uint8Array): boolean {
   return entry !== undefined && Buffer.compare(entry.value, value) === 0;
-}
-
-function isFenced({ compare }: Fence, epoch: Entry | undefined): boolean {
-  return "modRevision" in compare && epoch?.modRevision !== compare.modRevision;
 }
 
 /** Who is next, and the rows that say so. Whoever comes meanwhile changes the active row. */

@@ -1,7 +1,8 @@
 // All open rollouts of this leader: loads them at start, hands them what relays say, and sees to it that
 // of each service one runs and the others wait in order, or give way to a newer one.
+import { isFinal } from "../../core/rollout/lifecycle.ts";
 import type { CensusAnswer, RelayReport } from "../../proto/gen/millrace/v1/fleet.ts";
-import { scan } from "../../runtime/store/store.ts";
+import { type Entry, scan, type Watch } from "../../runtime/store/store.ts";
 import { counter, histogram } from "../../runtime/telemetry.ts";
 import type { RelayListener, RelaySession } from "../fleet/relay-hub.ts";
 import {
@@ -35,7 +36,8 @@ export class RolloutEngine implements RelayListener {
   readonly #ends = counter("millrace.rollouts.ended", "Rollouts ended, by state", "{rollout}");
   readonly #took = histogram("millrace.rollout.duration", "From the beginning to the end");
   readonly #watchers = new Set<(id: string) => void>();
-  #isStopped = false;
+  readonly #watches = new Set<Watch>();
+  readonly #stopped = new AbortController();
 
   constructor(options: RolloutEngineOptions) {
     this.#options = options;
@@ -54,12 +56,7 @@ export class RolloutEngine implements RelayListener {
       const list = parseAssignments(entry);
       fleet.hub.assign(toWire(service, list, fence.epoch, entry.modRevision));
     }
-    const ids: string[] = [];
-    for (const prefix of [ACTIVE_PREFIX, WAITING_PREFIX]) {
-      for await (const entry of scan(store, prefix))
-        ids.push(new TextDecoder().decode(entry.value));
-    }
-    for (const id of ids) await this.open(id);
+    for (const prefix of [ACTIVE_PREFIX, WAITING_PREFIX]) await this.#follow(prefix);
   }
 
   /** Open rollouts, newest first. */
@@ -84,10 +81,32 @@ export class RolloutEngine implements RelayListener {
     return () => void this.#watchers.delete(changed);
   }
 
+  /** Takes up what is open, and what any replica begins from now on. */
+  async #follow(prefix: string): Promise<void> {
+    const { store, onBroken } = this.#options;
+    if (this.#isStopped) return;
+    const take = (entry: Entry): Promise<void> => this.open(new TextDecoder().decode(entry.value));
+    const watch = await store.watch(
+      { prefix },
+      (events) => {
+        for (const { type, entry } of events) if (type === "put") take(entry).catch(onBroken);
+      },
+      () => {
+        this.#watches.delete(watch);
+        this.#follow(prefix).catch(onBroken);
+      },
+    );
+    this.#watches.add(watch);
+    if (this.#isStopped) watch.close();
+    for await (const entry of scan(store, prefix)) await take(entry);
+  }
+
   /** Takes up a rollout that is written down; one that is open already stays as it is. */
   async open(id: string): Promise<void> {
     const record = await this.#read(id);
     if (record === undefined || this.#isStopped || this.#open.has(id)) return;
+    // It may have ended since its row was seen.
+    if (isFinal(record.row.state)) return;
     this.#run(record);
     if (record.supersede) {
       for (const other of this.#open.values()) {
@@ -125,9 +144,19 @@ export class RolloutEngine implements RelayListener {
     this.#open.get(rollout)?.input({ kind: "census-answered", relay, query, count });
   }
 
+  /** Aborted when the term ends: whoever waits is to ask again. */
+  get stopped(): AbortSignal {
+    return this.#stopped.signal;
+  }
+
   stop(): void {
-    this.#isStopped = true;
+    this.#stopped.abort();
+    for (const watch of this.#watches) watch.close();
     for (const rollout of this.#open.values()) rollout.stop();
+  }
+
+  get #isStopped(): boolean {
+    return this.#stopped.signal.aborted;
   }
 
   #run(record: RolloutRecord): OpenRollout {

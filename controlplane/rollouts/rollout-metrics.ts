@@ -1,15 +1,17 @@
 // What an operator watches of open rollouts: in which state they are, and how many machines fail. It only
 // looks; how rollouts end the engine counts.
 import { gauge } from "../../runtime/telemetry.ts";
+import type { OpenRollout } from "./open-rollout.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
 
-/** Begins to measure. */
-export function measureRollouts(engine: RolloutEngine): void {
+/** Begins to measure what this replica leads; nothing where `leads` gives none. */
+export function measureRollouts(leads: () => RolloutEngine | undefined): void {
+  const all = (): readonly OpenRollout[] => leads()?.all ?? [];
   const byState = (): [number, Record<string, string>][] =>
-    counted(engine.all.map(({ record }) => (record.row.paused ? "paused" : record.row.state)));
+    counted(all().map(({ record }) => (record.row.paused ? "paused" : record.row.state)));
   gauge("millrace.rollouts.open", "Rollouts that have not ended, by state", byState, "{rollout}");
   const failing = (): number =>
-    engine.all.reduce((sum, { progress }) => sum + progress.failing().length, 0);
+    all().reduce((sum, { progress }) => sum + progress.failing().length, 0);
   gauge("millrace.rollouts.failing", "Machines that fail open rollouts", failing, "{machine}");
 }
 

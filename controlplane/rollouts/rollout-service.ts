@@ -10,7 +10,7 @@ import type {
   WatchRolloutResponse,
 } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { serverStream, unary } from "../../runtime/grpc/handlers.ts";
-import { aborted, failedPrecondition, invalid } from "../../runtime/grpc/rpc-error.ts";
+import { aborted, failedPrecondition, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { inRequestSpan } from "../../runtime/telemetry.ts";
 import { listLimit, listService } from "../builds/list-page.ts";
@@ -83,6 +83,8 @@ async function tellOpen(
   }
   open.input({ kind: order });
   await open.flushed();
+  // What was not written down is lost with the term.
+  if (engine.stopped.aborted) throw unavailable("the leader has changed; say it again");
   return reader.get(id);
 }
 
@@ -136,8 +138,9 @@ async function* watch(
   engine: RolloutEngine,
   reader: RolloutReader,
   id: string,
-  signal: AbortSignal,
+  gone: AbortSignal,
 ): AsyncGenerator<WatchRolloutResponse> {
+  const signal = AbortSignal.any([gone, engine.stopped]);
   const first = await reader.seen(id);
   let isChanged = true;
   let wake = (): void => {};
@@ -163,6 +166,7 @@ async function* watch(
         });
       }
     }
+    if (engine.stopped.aborted) throw unavailable("the leader has changed; watch it again");
   } finally {
     unwatch();
   }

@@ -1,23 +1,17 @@
 // The rollout that follows a shipped build: prepared as part of the transaction that ends the build, so
 // that it exists exactly when the release does.
 import { failedPrecondition } from "../../runtime/grpc/rpc-error.ts";
-import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import type { PreparedRollout, ShipChain, ShipInput } from "../builds/ship-chain.ts";
 import { prepareRows } from "./new-rollout.ts";
-import type { RolloutEngine } from "./rollout-engine.ts";
 import { checkedPolicy, checkRegions } from "./rollout-policy.ts";
 
 /** Starts rollouts for builds. */
 export class ShipRollout implements ShipChain {
   readonly #store: Store;
-  readonly #engine: RolloutEngine;
-  readonly #log: Log;
 
-  constructor(store: Store, engine: RolloutEngine, log: Log) {
+  constructor(store: Store) {
     this.#store = store;
-    this.#engine = engine;
-    this.#log = log;
   }
 
   async prepare({ buildId, release, ship, traceparent }: ShipInput): Promise<PreparedRollout> {
@@ -34,12 +28,5 @@ export class ShipRollout implements ShipChain {
       traceparent,
     });
     return { rolloutId: record.id, compares, operations };
-  }
-
-  started(rolloutId: string): void {
-    this.#engine.open(rolloutId).catch((error: unknown) => {
-      // It is in the store; a restart takes it up.
-      this.#log.error({ err: error, rollout: rolloutId }, "rollout not taken up");
-    });
   }
 }

@@ -83,6 +83,8 @@ export interface LeasedBuild extends BuildFacts, Attempted {
   readonly attemptLimit: "attempt" | "overall";
   /** Nobody wants it any more; its worker is being told. */
   readonly cancelling: boolean;
+  /** Rises with each heartbeat that is written down: whoever sees it rise has heard of the worker. */
+  readonly heartbeats: number;
 }
 
 export interface SucceededBuild extends BuildFacts, Attempted {

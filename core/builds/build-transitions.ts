@@ -95,6 +95,7 @@ export function lease(
     attemptMs: Math.max(1, isOverallFirst ? to.overallLeftMs : to.attemptMsMax),
     attemptLimit: isOverallFirst ? "overall" : "attempt",
     cancelling: false,
+    heartbeats: 0,
     progress: NO_PROGRESS,
   });
 }
@@ -108,7 +109,8 @@ export function heartbeat(
   if (!isCurrent(row, attempt)) return refused("not-current");
   const service = row.service === "" ? said.service : row.service;
   const segments = Math.max(row.progress.segments, said.progress.segments);
-  return changed(row, { ...row, service, progress: { ...said.progress, segments } });
+  const heartbeats = row.heartbeats + 1;
+  return changed(row, { ...row, service, heartbeats, progress: { ...said.progress, segments } });
 }
 
 /** Ends the attempt. A repeat of what ended the build is accepted and changes nothing. */
@@ -119,7 +121,7 @@ export function complete(row: BuildRow, attempt: number, outcome: Outcome, nowMs
   if (row.cancelling) return changed(row, cancelled(row, nowMs));
   switch (outcome.kind) {
     case "release": {
-      const { attemptMs: _a, attemptLimit: _l, cancelling: _c, ...facts } = row;
+      const { attemptMs: _a, attemptLimit: _l, cancelling: _c, heartbeats: _h, ...facts } = row;
       const succeeded: SucceededBuild = {
         ...facts,
         state: "succeeded",
@@ -244,6 +246,7 @@ function requeued(row: LeasedBuild): QueuedBuild {
     attemptMs: _a,
     attemptLimit: _l,
     cancelling: _c,
+    heartbeats: _h,
     ...facts
   } = row;
   return { ...facts, state: "queued", stateSpentMs: 0 };

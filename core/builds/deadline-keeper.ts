@@ -51,6 +51,7 @@ interface Kept {
   attempt: number;
   state: "queued" | "leased";
   cancelling: boolean;
+  heartbeats: number;
   /** When this state and attempt began, restarts left out. */
   stateSince: Instant;
   /** The limit of the state: the wait, or the attempt with its grace. */
@@ -121,6 +122,8 @@ export class DeadlineKeeper implements Machine<KeeperInput, KeeperEffect> {
         before.stateDueAt = Math.min(before.stateDueAt, now + this.#limits.detectMs);
       }
       before.cancelling = cancelling;
+      if (heartbeatsOf(row) > before.heartbeats) before.heardAt = now;
+      before.heartbeats = heartbeatsOf(row);
       return;
     }
     const overallDueAt = before?.overallDueAt ?? now + row.overallMs - row.overallSpentMs;
@@ -133,6 +136,7 @@ export class DeadlineKeeper implements Machine<KeeperInput, KeeperEffect> {
       attempt: row.attempt,
       state: row.state,
       cancelling,
+      heartbeats: heartbeatsOf(row),
       stateSince: now - row.stateSpentMs,
       stateDueAt:
         now + (row.state === "leased" ? Math.max(stateMs, this.#limits.detectMs) : stateMs),
@@ -186,4 +190,9 @@ export class DeadlineKeeper implements Machine<KeeperInput, KeeperEffect> {
       stateSpentMs: Math.max(0, Math.round(now - kept.stateSince)),
     };
   }
+}
+
+/** Heartbeats of the attempt that are written down: also those that another process took. */
+function heartbeatsOf(row: QueuedBuild | LeasedBuild): number {
+  return row.state === "leased" ? row.heartbeats : 0;
 }

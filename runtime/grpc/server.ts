@@ -83,8 +83,8 @@ async function addReflection(
 ): Promise<void> {
   const { loadSync } = await import("@grpc/proto-loader");
   const { ReflectionService } = await import("@grpc/reflection");
-  const files = ["builds", "rollouts", "fleet", "workers", "release_format"].map((name) =>
-    join("millrace", "v1", `${name}.proto`),
+  const files = ["builds", "rollouts", "fleet", "leadership", "workers", "release_format"].map(
+    (name) => join("millrace", "v1", `${name}.proto`),
   );
   files.push(healthProto);
   const definition = loadSync(files, { includeDirs: [protoRoot], keepCase: true });

@@ -2,11 +2,14 @@
 // keys and ends by itself. etcd counts in whole seconds and takes no less than about 2.
 import type { Etcd3 } from "etcd3";
 import { EtcdCallError } from "./etcd-failures.ts";
-import type { EtcdMembers } from "./etcd-members.ts";
+import type { EtcdCall, EtcdMembers } from "./etcd-members.ts";
 import type { LeaseId } from "./store.ts";
 
 /** A lease's name in etcd, a positive number of 63 bits; no other names one that exists. */
 const LEASE_ID = /^[1-9]\d{0,18}$/;
+
+/** A try to keep a lease: one of 3 s outlives two members that say nothing. */
+const KEEP_TRY_MS = 1000;
 
 /** Grants a lease of at least `ttlMs`. */
 export async function grantLease(members: EtcdMembers, ttlMs: number): Promise<LeaseId> {
@@ -20,7 +23,7 @@ export async function grantLease(members: EtcdMembers, ttlMs: number): Promise<L
 /** Gives a lease its full time again; false when it is gone. */
 export async function keepLeaseAlive(members: EtcdMembers, lease: LeaseId): Promise<boolean> {
   if (!LEASE_ID.test(lease)) return false;
-  return members.ask(async ({ leaseClient }, options) => {
+  const keep: EtcdCall<boolean> = async ({ leaseClient }, options) => {
     const stream = await leaseClient.leaseKeepAlive(options);
     return new Promise<boolean>((resolve, reject) => {
       stream.on("data", ({ TTL }) => {
@@ -33,7 +36,8 @@ export async function keepLeaseAlive(members: EtcdMembers, lease: LeaseId): Prom
       );
       stream.write({ ID: lease });
     });
-  });
+  };
+  return members.ask(keep, KEEP_TRY_MS);
 }
 
 /** Whether the lease exists. */

@@ -59,10 +59,10 @@ export class EtcdMembers {
   }
 
   /** One try; rejects with EtcdCallError, and turns to the next member unless this one refused. */
-  async once<Answer>(call: EtcdCall<Answer>): Promise<Answer> {
+  async once<Answer>(call: EtcdCall<Answer>, tryMs = TRY_MS): Promise<Answer> {
     const client = this.current;
     try {
-      return await call(client, { ...this.streamOptions, deadline: Date.now() + TRY_MS });
+      return await call(client, { ...this.streamOptions, deadline: Date.now() + tryMs });
     } catch (cause) {
       const error = toCallError(cause);
       if (error.failure.kind !== "refused") this.leave(client);
@@ -74,11 +74,11 @@ export class EtcdMembers {
    * Tries a call that may happen twice, for CALL_MS; rejects with EtcdCallError when etcd refuses it, and
    * with StoreUnavailableError when no try came through.
    */
-  async ask<Answer>(call: EtcdCall<Answer>): Promise<Answer> {
+  async ask<Answer>(call: EtcdCall<Answer>, tryMs = TRY_MS): Promise<Answer> {
     const retries = new Retries(this.#name);
     while (true) {
       try {
-        return await this.once(call);
+        return await this.once(call, tryMs);
       } catch (cause) {
         const error = toCallError(cause);
         if (error.failure.kind === "refused") throw error;

@@ -37,6 +37,7 @@ export async function openEtcdStore(address: EtcdAddress): Promise<Store> {
 }
 
 class EtcdStore implements Store {
+  readonly isExclusive = false;
   readonly #members: EtcdMembers;
   readonly #keys: EtcdKeys;
   readonly #writer: EtcdWriter;

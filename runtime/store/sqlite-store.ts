@@ -41,6 +41,7 @@ export function openSqliteStore(path: string, options: SqliteStoreOptions = {}):
 
 /** The store on one SQLite file; see Store for what each call promises. */
 export class SqliteStore implements Store {
+  readonly isExclusive = true;
   readonly #file: SqliteFile;
   readonly #versions: SqliteVersions;
   readonly #history: SqliteHistory;

@@ -83,6 +83,8 @@ export interface Watch {
 
 /** Every call may reject with StoreUnavailableError; writes also with StoreUnknownOutcomeError. */
 export interface Store {
+  /** Whether this process has the store for itself, so that nobody lives who held a lease before it. */
+  readonly isExclusive: boolean;
   /** The entry now, or undefined. */
   get(key: string): Promise<Entry | undefined>;
   /** One page of keys; RevisionCompactedError when the asked revision's history is gone. */

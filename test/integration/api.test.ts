@@ -39,9 +39,8 @@ async function agents(): Promise<unknown[]> {
 }
 
 test("the server lists the services that it serves, and health", () => {
-  const expected = ["Build", "Fleet", "Relay", "Release", "Rollout", "Worker"].map(
-    (name) => `millrace.v1.${name}Service`,
-  );
+  const names = ["Build", "Fleet", "Leadership", "Relay", "Release", "Rollout", "Worker"];
+  const expected = names.map((name) => `millrace.v1.${name}Service`);
   assert.deepEqual([...plane.services].sort(), ["grpc.health.v1.Health", ...expected]);
 });
 
@@ -85,6 +84,7 @@ const ASK_NOTHING = [
   "FleetService/ListAgents",
   "FleetService/LocateRelays",
   "FleetService/GetStatus",
+  "LeadershipService/GetLeader",
 ].map((name) => `millrace.v1.${name}`);
 
 const REFUSALS = [status.INVALID_ARGUMENT, status.NOT_FOUND, status.FAILED_PRECONDITION];

@@ -9,13 +9,15 @@ export interface ControlPlaneOptions {
   /** A file that names such places, once it is there. */
   readonly armed?: string;
   readonly flags?: readonly string[];
+  /** Another store than the SQLite file below the root. */
+  readonly store?: string;
 }
 
 /** Starts a control plane on `root` and resolves when it is ready. */
 export async function startControlPlane(root: string, options: ControlPlaneOptions = {}) {
   const flags = [
     ...["--listen", "127.0.0.1:0"],
-    ...["--store", `sqlite:${join(root, "store.db")}`],
+    ...["--store", options.store ?? `sqlite:${join(root, "store.db")}`],
     ...["--origin", `file:${join(root, "origin")}`],
     ...(options.flags ?? []),
   ];
@@ -24,14 +26,14 @@ export async function startControlPlane(root: string, options: ControlPlaneOptio
     MILLRACE_FAILPOINT: options.failpoint ?? "",
     ...(options.armed !== undefined && { MILLRACE_FAILPOINT_FILE: options.armed }),
   };
-  const program = await startProgram<{ address: string }>("controlplane", flags, env);
-  const { address } = program.ready;
+  const program = await startProgram<{ address: string; id: string }>("controlplane", flags, env);
+  const { address, id } = program.ready;
   const clients = connectAll(address);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     await program.end(signal);
     clients.close();
   };
-  return { ...clients, address, exited: program.exited, end };
+  return { ...clients, address, id, pid: program.pid, exited: program.exited, end };
 }
 
 export type ControlPlane = Awaited<ReturnType<typeof startControlPlane>>;

@@ -36,8 +36,7 @@ test("fault 5: what ended, or was marked, in history that is gone is told all th
   await queue.origin.put(`packs/${pack}/s-0`, Buffer.from("left over"));
   wire.become("cut");
   wire.breakConnections();
-  // Where the epoch matters nothing is written here: only the leader compares it.
-  const table = new BuildTable(direct, { epoch: 0, compare: { key: "epoch", is: "present" } });
+  const table = new BuildTable(direct);
   const change = await table.change(build!.id, (row) => cancel(row, requester, Date.now()));
   assert.ok(change.ok);
   const mark = { put: garbageKey(pack), value: new Uint8Array() };

@@ -5,10 +5,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Metadata } from "@grpc/grpc-js";
+import { leadBuilds } from "../../controlplane/builds/lead-builds.ts";
 import type { PackFeed } from "../../controlplane/builds/pack-feed.ts";
 import type { ShipChain } from "../../controlplane/builds/ship-chain.ts";
 import { startBuilds } from "../../controlplane/builds/start-builds.ts";
-import { raiseEpoch } from "../../controlplane/fence.ts";
 import { BUILD_LIMITS, type BuildLimits } from "../../core/builds/build-limits.ts";
 import {
   BuildServiceClient,
@@ -17,7 +17,9 @@ import {
   type SubmitBuildResponse,
 } from "../../proto/gen/millrace/v1/builds.ts";
 import { FleetServiceClient } from "../../proto/gen/millrace/v1/fleet.ts";
+import { LeadershipServiceClient } from "../../proto/gen/millrace/v1/leadership.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
+import { RolloutServiceClient } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { type BuildLease, WorkerServiceClient } from "../../proto/gen/millrace/v1/workers.ts";
 import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
 import { call, connect } from "../../runtime/grpc/client.ts";
@@ -28,6 +30,8 @@ import { packageRoot } from "../../runtime/package-root.ts";
 import { sealKey } from "../../runtime/release/pack-keys.ts";
 import { encodeSeal, makeSeal } from "../../runtime/release/seal.ts";
 import { openStore } from "../../runtime/store/open-store.ts";
+
+import { elected } from "./elected.ts";
 
 const log = createLog("test", {});
 log.level = process.env["MILLRACE_LOG"] ?? "error";
@@ -46,17 +50,21 @@ export async function startQueue(
 ) {
   const store = await openStore(storeUrl);
   const origin = await openBlobStore(`file:${join(root, "origin")}`);
-  const fence = await raiseEpoch(store);
+  const { fence, resign } = await elected(store, log);
   const told: string[] = [];
+  const all: BuildLimits = { ...BUILD_LIMITS, ...limits };
+  const common = { store, origin, limits: all, log };
   const builds = await startBuilds({
-    store,
-    origin,
-    fence,
+    ...common,
     ship: shipChain,
-    packs: packFeed(told),
-    limits: { ...BUILD_LIMITS, ...limits },
+    overallLeftMs: (build) => led?.overallLeftMs(build),
     heartbeatMs: 1_000,
-    log,
+  });
+  const led = await leadBuilds({
+    ...common,
+    ...builds,
+    fence,
+    packs: packFeed(told),
     onFenceLost: () => assert(false, "the fence is lost"),
   });
   const server = await startGrpcServer({
@@ -70,7 +78,9 @@ export async function startQueue(
     clients.close();
     builds.close();
     await server.close();
-    await builds.stop();
+    builds.stop();
+    await led.stop();
+    await resign();
     await store.close();
     await origin.close();
   };
@@ -85,10 +95,12 @@ export function connectAll(address: string) {
   const releases = connect(ReleaseServiceClient, address);
   const workers = connect(WorkerServiceClient, address);
   const fleet = connect(FleetServiceClient, address);
+  const rollouts = connect(RolloutServiceClient, address);
+  const leadership = connect(LeadershipServiceClient, address);
   const close = (): void => {
-    for (const client of [builds, releases, workers, fleet]) client.close();
+    for (const client of [builds, releases, workers, fleet, rollouts, leadership]) client.close();
   };
-  return { builds, releases, workers, fleet, close };
+  return { builds, releases, workers, fleet, rollouts, leadership, close };
 }
 
 export type Clients = Pick<Queue, "builds" | "releases" | "workers">;
@@ -199,7 +211,6 @@ const shipChain: ShipChain = {
     const value = Buffer.from(`${buildId} ${release.release}`);
     return { rolloutId, compares: [], operations: [{ put: `rollouts/${rolloutId}`, value }] };
   },
-  started: () => {},
 };
 
 function packFeed(told: string[]): PackFeed {

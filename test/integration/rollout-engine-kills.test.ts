@@ -16,6 +16,7 @@ import { call, connect } from "../../runtime/grpc/client.ts";
 import { openStore } from "../../runtime/store/open-store.ts";
 import { until } from "../lab/until.ts";
 import { startControlPlane } from "./controlplane-process.ts";
+import { straightTo } from "./relay-ways.ts";
 import { TestRelay } from "./rollout-relay.ts";
 import { releaseOf } from "./rollout-world.ts";
 
@@ -173,5 +174,7 @@ for (const place of WAY_BACK) {
 }
 
 function startRelays(address: () => string): TestRelay[] {
-  return [0, 1].map((index) => new TestRelay(`relay-${index}`, `region-${index}`, 4, address));
+  return [0, 1].map(
+    (index) => new TestRelay(`relay-${index}`, `region-${index}`, 4, straightTo(address)),
+  );
 }

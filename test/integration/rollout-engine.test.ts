@@ -52,7 +52,6 @@ test("a shipped build goes from replication over its waves to every machine", as
   const { rolloutId, compares, operations } = await world.plane.ship.prepare(input);
   world.plane.packs.orderEnded(pack, true);
   assert.ok((await world.store.transact({ compares, operations })).committed);
-  world.plane.ship.started(rolloutId);
   const rollout = await world.reaches(rolloutId, "succeeded");
   assert.deepEqual(
     rollout.waves.map(({ size }) => size),

@@ -1,6 +1,5 @@
 // A relay on real gRPC for tests of the control plane: the generated client, the real permit desk, and
 // machines that are as simple as their rules. It fetches nothing: every pack is whole at once.
-import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { PermitDesk } from "../../core/rollout/permit-desk.ts";
 import type { Standing } from "../../core/rollout/permit-facts.ts";
 import type { KeptPermit } from "../../core/rollout/permit-ledger.ts";
@@ -10,18 +9,31 @@ import {
   AssignmentPhase,
   type ConnectRelayRequest,
   type ConnectRelayResponse,
-  RelayServiceClient,
+  type RelayHello,
   type RolloutTally,
 } from "../../proto/gen/millrace/v1/fleet.ts";
 import { agentAnswers, censusOf } from "../../relay/answers.ts";
 import { deskAssignmentOf } from "../../relay/wire.ts";
-import { connect } from "../../runtime/grpc/client.ts";
 
 const REPORT_MS = 50;
 const STEP_MS = 15;
-const RECONNECT_MS = 100;
 
 type Command = NonNullable<ConnectRelayResponse["command"]>;
+type Message = NonNullable<ConnectRelayRequest["message"]>;
+
+/** A relay as its way to the control plane sees it. */
+export interface RelayEnd {
+  hello(): RelayHello;
+  obey(command: Command): void;
+  /** The stream ended with this. */
+  refused(message: string): void;
+}
+
+/** A way to the control plane. */
+export interface RelayWay {
+  send(message: Message): void;
+  stop(): void;
+}
 
 export interface TestMachine {
   readonly id: string;
@@ -53,16 +65,12 @@ export class TestRelay {
   /** Waves for which permits were granted, and how many at most. */
   readonly quotas: number[] = [];
   readonly #desks = new Map<string, Desk>();
-  #address: () => string;
-  #client: RelayServiceClient | undefined;
-  #stream: ClientDuplexStream<ConnectRelayRequest, ConnectRelayResponse> | undefined;
-  #isStopped = false;
+  readonly #way: RelayWay;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(id: string, region: string, machines: number, address: () => string) {
+  constructor(id: string, region: string, machines: number, open: (end: RelayEnd) => RelayWay) {
     this.id = id;
     this.region = region;
-    this.#address = address;
     this.machines = Array.from({ length: machines }, (_, index) => ({
       id: `agent-${region}-${index}`,
       running: "",
@@ -70,36 +78,22 @@ export class TestRelay {
       standing: standing(),
     }));
     this.#timer = setInterval(() => this.#report(), REPORT_MS);
-    this.#connect();
+    this.#way = open({
+      hello: () => this.#hello(),
+      obey: (command) => this.#obey(command),
+      refused: (message) => this.refusals.push(message),
+    });
   }
 
   stop(): void {
-    this.#isStopped = true;
     clearInterval(this.#timer);
-    this.#stream?.cancel();
-    this.#client?.close();
+    this.#way.stop();
   }
 
-  #connect(): void {
-    if (this.#isStopped) return;
-    const client = connect(RelayServiceClient, this.#address());
-    const stream = client.connectRelay();
-    this.#client = client;
-    this.#stream = stream;
-    stream.on("data", ({ command }: ConnectRelayResponse) => {
-      if (command !== undefined && this.#stream === stream) this.#obey(command);
-    });
-    stream.on("error", (error) => {
-      this.refusals.push(error.message);
-      client.close();
-      if (this.#stream === stream) this.#stream = undefined;
-      setTimeout(() => this.#connect(), RECONNECT_MS).unref();
-    });
+  #hello(): RelayHello {
     const about = { address: "127.0.0.1:1", swarmAddress: "127.0.0.1:2", capacity: 100 };
-    const hello = { relay: this.id, region: this.region, boot: "boot", version: "0", ...about };
-    stream.write({
-      message: { $case: "hello", hello: { ...hello, epoch: this.epoch, settleMs: 0 } },
-    });
+    const { id: relay, region, epoch } = this;
+    return { relay, region, boot: "boot", version: "0", ...about, epoch, settleMs: 0 };
   }
 
   #obey(command: Command): void {
@@ -133,12 +127,12 @@ export class TestRelay {
       case "census": {
         const agents = this.machines.map(({ id }) => this.#candidate(id));
         const census = censusOf(agents, command.census);
-        this.#stream?.write({ message: { $case: "census", census } });
+        this.#way.send({ $case: "census", census });
         return;
       }
       case "agents":
         for (const agents of agentAnswers(this.#sessions() as never, command.agents, this.id)) {
-          this.#stream?.write({ message: { $case: "agents", agents } });
+          this.#way.send({ $case: "agents", agents });
         }
         return;
       default:
@@ -247,7 +241,7 @@ export class TestRelay {
     });
     const sums = { agents: this.machines.length, packsWhole: packs.length, bytes: 0, refused: 0 };
     const report = { ...sums, packs, rollouts, epoch: this.epoch };
-    this.#stream?.write({ message: { $case: "report", report } });
+    this.#way.send({ $case: "report", report });
   }
 
   #candidate(agentId: string) {

@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { releaseOperations } from "../../controlplane/builds/release-index.ts";
-import { raiseEpoch } from "../../controlplane/fence.ts";
 import { createFleet } from "../../controlplane/fleet/fleet.ts";
 import { createRollouts } from "../../controlplane/rollouts/rollouts.ts";
+import { ShipRollout } from "../../controlplane/rollouts/ship-rollout.ts";
 import {
   FleetServiceClient,
   FleetServiceService,
@@ -29,6 +29,8 @@ import { createLog } from "../../runtime/log.ts";
 import { openStore } from "../../runtime/store/open-store.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import { until } from "../lab/until.ts";
+import { elected } from "./elected.ts";
+import { straightTo } from "./relay-ways.ts";
 import { TestRelay } from "./rollout-relay.ts";
 
 const log = createLog("test");
@@ -71,7 +73,14 @@ export class RolloutWorld {
   async addRelays(regions: number, machines: number): Promise<void> {
     for (let index = 0; index < regions; index += 1) {
       const region = `region-${index}`;
-      this.relays.push(new TestRelay(`relay-${index}`, region, machines, () => this.address));
+      this.relays.push(
+        new TestRelay(
+          `relay-${index}`,
+          region,
+          machines,
+          straightTo(() => this.address),
+        ),
+      );
     }
     await until("relays", async () => {
       const { regions: known } = await call(this.plane.fleet, this.plane.fleet.listRegions, {});
@@ -148,7 +157,7 @@ export function releaseOf(service: string, name: string, policy: Policy): Releas
 
 async function startPlane(world: RolloutWorld) {
   const store = await openStore(`sqlite:${join(world.root, "store.db")}`);
-  const fence = await raiseEpoch(store);
+  const { fence, resign } = await elected(store, log);
   const onDeposed = (epoch: number): void => {
     world.deposed = epoch;
   };
@@ -182,6 +191,7 @@ async function startPlane(world: RolloutWorld) {
     rollouts.stop();
     fleet.close();
     await server.close();
+    await resign();
     await store.close();
   };
   return {
@@ -189,7 +199,7 @@ async function startPlane(world: RolloutWorld) {
     store,
     fence,
     address,
-    ship: rollouts.shipChain,
+    ship: new ShipRollout(store),
     packs: fleet.packFeed,
     stop,
   };

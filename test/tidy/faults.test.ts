@@ -9,7 +9,7 @@ import { assertNone, SOURCES } from "./source-files.ts";
 const PAGE = "docs/faults.md";
 /** Rows that the page must have; it may have more. */
 const DUE = [
-  ...[1, 4, 5, 7, 8, 9, 10, 12, 13, 14, 15, 18, 19, 20, 24, 25, 28, 30, 31, 32, 34].map(
+  ...[1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 14, 15, 18, 19, 20, 24, 25, 28, 30, 31, 32, 34].map(
     (number) => `fault ${number}`,
   ),
   ...[6, 7, 8, 9, 10, 11, 17, 18, 19, 23, 24, 27].map((number) => `threat ${number}`),

@@ -135,3 +135,22 @@ test("an outage gives every lease a full window; silence after it does not", () 
   assert.deepEqual(swept, ["lose"]);
   assert.ok(now >= outageEnd + detectMs && now <= outageEnd + detectMs + sweepMs);
 });
+
+test("a heartbeat that another process took counts once its row is seen; a checkpoint does not", () => {
+  const { detectMs, sweepMs } = BUILD_LIMITS;
+  const progress = NO_PROGRESS;
+  const first = leased(submitted("b1", 1_200_000));
+  const second = rowOf(heartbeat(first, 1, { service: "s", progress }));
+  const lostAt = (row: BuildRow): number => {
+    const keeper = new DeadlineKeeper(BUILD_LIMITS);
+    const effects: KeeperEffect[] = [];
+    keeper.step(0, { kind: "changed", row: first }, effects);
+    for (let now = sweepMs; ; now += sweepMs) {
+      if (now === 10 * sweepMs) keeper.step(now, { kind: "changed", row }, effects);
+      keeper.step(now, { kind: "wake" }, effects);
+      if (effects.some(({ kind }) => kind === "lose")) return now;
+    }
+  };
+  assert.equal(lostAt({ ...first, overallSpentMs: 5 }), detectMs);
+  assert.equal(lostAt(second), detectMs + 10 * sweepMs);
+});

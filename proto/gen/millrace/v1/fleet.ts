@@ -737,6 +737,8 @@ export interface Siblings {
 export interface Reconnect {
   /** After so many milliseconds. */
   afterMs: number;
+  /** The leader's address, host:port; empty: wherever it likes. */
+  address: string;
 }
 
 /** From control plane to relay. */
@@ -6339,13 +6341,16 @@ export const Siblings: MessageFns<Siblings> = {
 };
 
 function createBaseReconnect(): Reconnect {
-  return { afterMs: 0 };
+  return { afterMs: 0, address: "" };
 }
 
 export const Reconnect: MessageFns<Reconnect> = {
   encode(message: Reconnect, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.afterMs !== 0) {
       writer.uint32(8).uint32(message.afterMs);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
     }
     return writer;
   },
@@ -6371,6 +6376,14 @@ export const Reconnect: MessageFns<Reconnect> = {
             message.afterMs = reader.uint32();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6390,6 +6403,7 @@ export const Reconnect: MessageFns<Reconnect> = {
         : isSet(object.after_ms)
         ? globalThis.Number(object.after_ms)
         : 0,
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
     };
   },
 
@@ -6397,6 +6411,9 @@ export const Reconnect: MessageFns<Reconnect> = {
     const obj: any = {};
     if (message.afterMs !== 0) {
       obj.afterMs = Math.round(message.afterMs);
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
     }
     return obj;
   },
@@ -6407,6 +6424,7 @@ export const Reconnect: MessageFns<Reconnect> = {
   fromPartial(object: DeepPartial<Reconnect>): Reconnect {
     const message = createBaseReconnect();
     message.afterMs = object.afterMs ?? 0;
+    message.address = object.address ?? "";
     return message;
   },
 };

@@ -1,0 +1,81 @@
+// What a leader runs, for one term: the fleet's hub, the rollout engine, and its part of the builds. It is made
+// anew from the store at each election, and thrown away when the term ends.
+import type { BuildLimits } from "../../core/builds/build-limits.ts";
+import type { FleetServiceServer, RelayServiceServer } from "../../proto/gen/millrace/v1/fleet.ts";
+import type { RolloutServiceServer } from "../../proto/gen/millrace/v1/rollouts.ts";
+import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
+import { monotonicNow } from "../../runtime/driver.ts";
+import type { Log } from "../../runtime/log.ts";
+import type { Store } from "../../runtime/store/store.ts";
+import { type LedBuilds, leadBuilds } from "../builds/lead-builds.ts";
+import type { Builds } from "../builds/start-builds.ts";
+import { type Fence, FenceLostError } from "../fence.ts";
+import { createFleet } from "../fleet/fleet.ts";
+import type { RelayHub } from "../fleet/relay-hub.ts";
+import type { RolloutEngine } from "../rollouts/rollout-engine.ts";
+import { createRollouts } from "../rollouts/rollouts.ts";
+
+export interface TermOptions {
+  readonly store: Store;
+  readonly origin: BlobStore;
+  readonly fence: Fence;
+  readonly builds: Pick<Builds, "table" | "live" | "overview">;
+  readonly limits: BuildLimits;
+  readonly log: Log;
+  /** The store has refused a write of this term. */
+  readonly onFenceLost: () => void;
+  /** Nothing may be decided here any more: a broken row, or a store older than what relays have seen. */
+  readonly onBroken: (why: string, error?: unknown) => void;
+}
+
+/** A term under way. */
+export interface Term {
+  readonly hub: RelayHub;
+  readonly engine: RolloutEngine;
+  readonly rolloutService: RolloutServiceServer;
+  readonly fleetService: FleetServiceServer;
+  readonly relayService: RelayServiceServer;
+  readonly overallLeftMs: LedBuilds["overallLeftMs"];
+  /** Decides and sends nothing from now on; resolves when what is under way has ended. */
+  stop(): Promise<void>;
+}
+
+/** Reads what the term begins from; relays are taken when this resolves. */
+export async function startTerm(options: TermOptions): Promise<Term> {
+  const { store, fence, builds, log, onFenceLost, onBroken } = options;
+  const now = monotonicNow;
+  const onDeposed = (epoch: number): void => {
+    // Where the place is lost already, the higher epoch is the next leader's.
+    if (fence.holds()) onBroken(`relays have seen epoch ${epoch}: this store is not the newest`);
+  };
+  const fleet = await createFleet({ store, fence, log, now, onDeposed });
+  const rollouts = await createRollouts({
+    store,
+    fence,
+    fleet,
+    log,
+    now,
+    onBroken: (error) => {
+      if (error instanceof FenceLostError) onFenceLost();
+      else onBroken("rollouts cannot go on", error);
+    },
+  });
+  const led = await leadBuilds({ ...options, ...builds, packs: fleet.packFeed });
+  fleet.ready();
+  return {
+    hub: fleet.hub,
+    engine: rollouts.engine,
+    rolloutService: rollouts.service,
+    fleetService: fleet.fleetService({
+      builds: () => builds.overview(),
+      rollouts: () => rollouts.glance(),
+    }),
+    relayService: fleet.relayService,
+    overallLeftMs: led.overallLeftMs,
+    stop: async () => {
+      rollouts.stop();
+      fleet.close();
+      await led.stop();
+    },
+  };
+}
