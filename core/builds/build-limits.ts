@@ -20,8 +20,8 @@ export const BUILD_LIMITS: BuildLimits = {
   queueShare: 0.5,
   // 18 of 20 min: builds take 15 min, and 3 more for fetching and packing.
   attemptShare: 0.9,
-  // 15 heartbeats of one second, 3 of the five seconds that a large cluster uses.
-  detectMs: 15_000,
+  // 15 heartbeats, 3 that are written down; with the sweep a lost build is in the queue again within 15 s.
+  detectMs: 13_500,
   sweepMs: 1_000,
   // 1,000 live builds: 33 writes a second.
   checkpointMs: 30_000,

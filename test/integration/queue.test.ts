@@ -236,6 +236,25 @@ test("a worker that asks to wait is given the next build; one that has gone is n
   await complete(queue, lease, failure("command"));
 });
 
+test("many who ask at once get a build each, the oldest first, and the others wait", async () => {
+  const asking = (count: number) =>
+    Array.from({ length: count }, (_, index) => leaseOne(queue, `many ${index}`, 30_000));
+  const created = new Map<string, number>();
+  const add = async (): Promise<void> => {
+    const { build } = await submit(queue);
+    created.set(build!.id, build!.createdAtMs);
+  };
+  for (let n = 0; n < 150; n += 1) await add();
+  const first = await Promise.all(asking(100));
+  const waiting = asking(60);
+  for (let n = 0; n < 10; n += 1) await add();
+  const rest = await Promise.all(waiting);
+  const times = (leases: typeof first) => leases.map(({ build }) => created.get(build) ?? 0);
+  assert.ok(Math.max(...times(first)) <= Math.min(...times(rest)), "the oldest first");
+  assert.equal(new Set([...first, ...rest].map(({ build }) => build)).size, 160);
+  await Promise.all([...first, ...rest].map((lease) => complete(queue, lease, failure("command"))));
+});
+
 test("a thousand builds are paged through, newest first, none twice", async () => {
   const ids: string[] = [];
   for (let i = 0; i < 1_200; i += 100) {
