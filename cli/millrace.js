@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 // The entry of the command `millrace`. Plain JavaScript, so that any Node can start it: where the
-// machine's Node is older than Millrace needs, it runs the one that npm installed beside it.
+// machine's Node is older than Millrace needs, it runs the one that npm installed beside it. Compiled
+// modules are kept for the next start of any command or program: without that each one strips its types
+// anew, which is half of its start-up time and 30 MB of its memory.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
-import { constants } from "node:os";
+import module from "node:module";
+import { constants, homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -12,6 +14,10 @@ const NODE_MAJOR_MIN = 26;
 const here = dirname(fileURLToPath(import.meta.url));
 
 if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
+  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
+  // Programs inherit it.
+  process.env["NODE_COMPILE_CACHE"] ??= join(cache, "millrace", "compile-cache");
+  module.enableCompileCache(process.env["NODE_COMPILE_CACHE"]);
   const built = join(here, "..", "dist", "cli", "main.js");
   const source = join(here, "main.ts");
   await import(pathToFileURL(existsSync(source) ? source : built).href);
@@ -40,7 +46,7 @@ function runUnder(node) {
 function bundledNode() {
   const name = `node-${process.platform}-${process.arch}`;
   try {
-    const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
+    const manifest = module.createRequire(import.meta.url).resolve(`${name}/package.json`);
     return join(dirname(manifest), "bin", "node");
   } catch {
     console.error(

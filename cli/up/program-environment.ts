@@ -1,6 +1,4 @@
 // What every program finds in its environment, whoever starts it.
-import { homedir } from "node:os";
-import { join } from "node:path";
 import type { Program } from "./program-path.ts";
 
 /**
@@ -10,14 +8,9 @@ import type { Program } from "./program-path.ts";
  */
 const AGENT_MALLOC = { MALLOC_ARENA_MAX: "2", MALLOC_MMAP_THRESHOLD_: String(128 * 1024) };
 
-/**
- * The environment of a program. Compiled modules are kept for the next start of any program: without
- * that each one strips its types anew, which is half of its start-up time and 30 MB of its memory.
- */
+/** The environment of a program. */
 export function programEnvironment(program: Program): NodeJS.ProcessEnv {
-  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
   return {
-    NODE_COMPILE_CACHE: join(cache, "millrace", "compile-cache"),
     NODE_NO_WARNINGS: "1",
     ...(program === "agent" && AGENT_MALLOC),
     ...process.env,
