@@ -3,9 +3,10 @@
 // same file; then 4 GiB to 4 agents and a tree of a million small files to 2, for the memory alone.
 //
 // A virtual machine gives freed memory back to its host within seconds, and the first write to a page
-// that it gets anew costs five times as much (10 GiB of copies: 4-6 s right after a deletion, 22 s half
-// a minute later). Whatever came right behind a deletion would have that for free, so both the ship and
-// the copies begin after the same rest.
+// that it gets anew costs five times as much (10 GiB of copies: 4-6 s on memory that it still has, 10-24 s
+// else). So that both the ship and the copies begin alike, and with memory as far as it can be had, right
+// before each all dirty pages are written and as much memory is touched and freed as a ship writes. The
+// ship writes more and takes longer, so more of that is gone again under it than under the copies.
 import { execFileSync } from "node:child_process";
 import { createCipheriv, randomBytes } from "node:crypto";
 import {
@@ -17,9 +18,8 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Repository, recipe } from "../test/lab/repository.ts";
 import { startSystem } from "../test/lab/system.ts";
@@ -27,8 +27,13 @@ import { median, printFigures } from "./lab/figures.ts";
 
 const GIB = 1024 ** 3;
 const RUNS = 3;
-/** Rest before a timed part: freed memory is back at the host after 20 s, dirty pages are on disk. */
-const REST_MS = 30_000;
+/** Memory touched before a timed part: ten releases, the build's output, the origin, and some for the programs. */
+const TOUCHED_GIB = 14;
+/** Of the free memory, where there is less. */
+const TOUCHED_SHARE = 0.75;
+/** Run in a process of its own, whose end frees it. */
+const TOUCH =
+  "const kept = []; for (let n = process.argv[1]; n > 0; n--) kept.push(Buffer.alloc(2**30, 1))";
 
 /** What a case ships, and to how many. */
 interface Case {
@@ -74,7 +79,7 @@ async function timeBesideCopies(shipped: Case): Promise<void> {
   const peaks: Peaks[] = [];
   for (let run = 0; run <= runs; run++) {
     const { seconds, peak } = await shipOnce(shipped);
-    await rest();
+    warmMemory();
     const copied = copyTimes(shipped.regions * shipped.agents);
     report(`run ${run}${run === 0 ? " (warm-up)" : ""}`, seconds, copied, peak);
     if (run === 0) continue;
@@ -118,7 +123,7 @@ async function shipOnce(shipped: Case): Promise<{ seconds: number; peak: Peaks }
   const { regions, agents } = shipped;
   const system = await startSystem({ root, regions, agents });
   try {
-    await rest();
+    warmMemory();
     const startedAt = performance.now();
     const result = await system.ship(repository);
     const seconds = (performance.now() - startedAt) / 1_000;
@@ -137,10 +142,11 @@ async function shipOnce(shipped: Case): Promise<{ seconds: number; peak: Peaks }
   }
 }
 
-/** Lets the machine come to rest: nothing left to write back, freed memory given back. */
-async function rest(): Promise<void> {
+/** Leaves nothing to be written back, and free memory that the machine has. */
+function warmMemory(): void {
   execFileSync("sync");
-  await setTimeout(REST_MS);
+  const gibibytes = Math.min(TOUCHED_GIB, Math.floor((TOUCHED_SHARE * freemem()) / GIB));
+  execFileSync(process.execPath, ["-e", TOUCH, String(gibibytes)]);
 }
 
 /** Seconds that `count` copies of the prepared file take, one after the other. */
