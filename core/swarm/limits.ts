@@ -1,8 +1,11 @@
 // Every limit and time of the swarm in one place, each with its arithmetic.
 
-/** Bytes of a block, the unit of a request, that a peer takes at most. */
-export const BLOCK_BYTES_MAX = 256 * 1024;
-/** Of a block on fast wires: 2 ms at 1 Gbit/s, so a piece changes hands without loss. */
+/**
+ * Bytes of a block, the unit of a request, that a peer takes at most. Pieces are of 256 KiB or 1 MiB mostly, with
+ * up to a chunk more: one block, and three.
+ */
+export const BLOCK_BYTES_MAX = 384 * 1024;
+/** Of a block on fast wires: 3 ms at 1 Gbit/s, so a piece changes hands without loss. */
 export const BLOCK_BYTES_LONG = BLOCK_BYTES_MAX;
 /**
  * Of a block on slow wires: 3.6 ms at 100 Mbit/s. With its head it is one packet all the way to a NIC of a
@@ -15,7 +18,7 @@ export const LONG_BLOCKS_RATE = 25_000;
 
 /** Bytes asked beyond those on the wire: what comes, and waits at senders and downlinks; 126 ms at 100 Mbit/s. */
 export const ASKED_BYTES = 1536 * 1024;
-/** Blocks asked of all neighbours: 256 x 256 KiB is 64 MiB, a 200 ms round trip at 2.5 Gbit/s. */
+/** Blocks asked of all neighbours: 256 x 384 KiB is 96 MiB, a 200 ms round trip at 4 Gbit/s. */
 export const OUTSTANDING_MAX = 256;
 /** So much of what the wire seems to hold is under way, so that it is found out when it holds more. */
 export const PIPE_GAIN = 1;
@@ -29,7 +32,7 @@ export const SENDING_PER_NEIGHBOUR_MAX = 1;
 export const SPREAD_BLOCKS = 32;
 /** A way is short when a block and its answer take less: there and back, and twice 3.6 ms at 100 Mbit/s. */
 export const SHORT_WAY_MS = 12;
-/** Blocks being read and sent to all neighbours: 16 x 256 KiB is 4 MiB of buffers. */
+/** Blocks being read and sent to all neighbours: 16 x 384 KiB is 6 MiB of buffers. */
 export const SENDING_MAX = 16;
 /** Cancelled blocks remembered per neighbour, as they may still come: all that was asked, twice. */
 export const CANCELLED_MAX = 2 * OUTSTANDING_MAX;

@@ -16,11 +16,11 @@ const HELLO_MS_MAX = 10_000;
 const IDLE_MS_MAX = 60_000;
 /** After so long without a frame from us we send `alive`. */
 const ALIVE_MS = 20_000;
-/** For one frame, from its first byte to its last: 256 KiB in 20 s is 13 KB/s. */
+/** For one frame, from its first byte to its last: 384 KiB in 20 s is 20 KB/s. */
 const FRAME_MS_MAX = 20_000;
 /** For the last bytes to leave, when we close. */
 const CLOSE_MS_MAX = 2_000;
-/** Bytes that wait to be sent: two blocks, and 512 KiB of small frames (30,000 requests). */
+/** Bytes that wait to be sent: two blocks, and 256 KiB of small frames (15,000 requests). */
 const UNSENT_BYTES_MAX = 1024 * 1024;
 
 export interface ConnectionEvents {

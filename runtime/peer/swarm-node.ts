@@ -106,7 +106,7 @@ export class SwarmNode {
     this.#ticker.unref();
   }
 
-  /** Buffers of 256 KiB in use, of all swarms. */
+  /** Buffers of a block in use, of all swarms. */
   get buffersTaken(): number {
     return this.#pool.taken;
   }
