@@ -2,7 +2,7 @@
 // Failpoints: relay.after-segment-stored, relay.before-permit, relay.after-permit.
 import { randomBytes } from "node:crypto";
 import { Command, InvalidArgumentError } from "commander";
-import { PULLS_MAX, PULLS_MAX_COSTLY } from "../core/fleet/mirror.ts";
+import { MIRROR_LIMITS, MIRROR_LIMITS_COSTLY } from "../core/fleet/mirror.ts";
 import { AgentServiceService, RosterServiceService } from "../proto/gen/millrace/v1/fleet.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
 import { startGrpcServer } from "../runtime/grpc/server.ts";
@@ -112,7 +112,7 @@ async function run(): Promise<void> {
     origin,
     regionStore,
     // What leaves a bucket is paid for.
-    pullsMax: flags.origin.startsWith("gs:") ? PULLS_MAX_COSTLY : PULLS_MAX,
+    mirrorLimits: flags.origin.startsWith("gs:") ? MIRROR_LIMITS_COSTLY : MIRROR_LIMITS,
     node,
     calls,
     log,

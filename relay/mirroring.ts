@@ -2,7 +2,12 @@
 // store, and opens and closes a room for each pack. What packs there are is kept on disk.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { Mirror, type MirrorEffect, type MirrorInput } from "../core/fleet/mirror.ts";
+import {
+  Mirror,
+  type MirrorEffect,
+  type MirrorInput,
+  type MirrorLimits,
+} from "../core/fleet/mirror.ts";
 import { isWhole } from "../core/fleet/mirror-pack.ts";
 import type { PackProgress, PackReplica } from "../proto/gen/millrace/v1/fleet.ts";
 import type { BlobStore } from "../runtime/blobs/blob-store.ts";
@@ -29,8 +34,8 @@ export interface MirroringOptions {
   readonly root: string;
   readonly origin: BlobStore;
   readonly region: BlobStore;
-  /** Segments pulled from the origin at once. */
-  readonly pullsMax: number;
+  /** How segments are pulled from the origin. */
+  readonly mirrorLimits: MirrorLimits;
   readonly node: SwarmNode;
   readonly log: Log;
   /** More of a pack's rows are known, or that they are all. */
@@ -58,7 +63,7 @@ export class Mirroring {
 
   constructor(options: MirroringOptions) {
     this.#options = options;
-    this.#mirror = new Mirror(options.relayId, Math.random, options.pullsMax);
+    this.#mirror = new Mirror(options.relayId, Math.random, options.mirrorLimits);
     this.#driver = new Driver(this.#mirror, { perform: (effect) => this.#perform(effect) });
     this.#aloneTimer = setTimeout(() => this.siblings([options.relayId], []), ALONE_MS);
     rmSync(this.#spool, { recursive: true, force: true });

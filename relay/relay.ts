@@ -1,6 +1,8 @@
 // One relay: wires the agents' sessions, the permit desks, the mirror and the roster to the control
 // plane's stream, and says which command goes where. What each of them does stands in its own file.
+
 import { RELAY_BACKOFF } from "../core/fleet/agent-backoff.ts";
+import type { MirrorLimits } from "../core/fleet/mirror.ts";
 import { Roster } from "../core/fleet/roster.ts";
 import type { Instant } from "../core/machine.ts";
 import { isPackId } from "../core/release/pack-id.ts";
@@ -43,8 +45,8 @@ export interface RelayOptions {
   readonly capacity: number;
   readonly origin: BlobStore;
   readonly regionStore: BlobStore;
-  /** Segments pulled from the origin at once. */
-  readonly pullsMax: number;
+  /** How segments are pulled from the origin. */
+  readonly mirrorLimits: MirrorLimits;
   readonly node: SwarmNode;
   /** Takes calls of agents that TCP does not lead here. */
   readonly calls?: WebRtcTransport;
@@ -129,7 +131,7 @@ export class Relay {
       root,
       origin: options.origin,
       region: options.regionStore,
-      pullsMax: options.pullsMax,
+      mirrorLimits: options.mirrorLimits,
       node,
       log,
       onRows: (room) => this.#directory.rowsKnown(room),

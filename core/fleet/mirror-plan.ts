@@ -2,9 +2,6 @@
 // It is a rule that every relay evaluates alike; when and how it is pulled is the business of mirror.ts.
 import { waveHash } from "../rollout/wave-hash.ts";
 
-/** How long the owner of a segment may show no progress before the next in order takes it over. */
-export const TAKE_OVER_MS = 10_000;
-
 /**
  * Place of a relay in the order in which a segment is pulled, by rendezvous hash: 0 owns it. A relay
  * that comes or goes moves only its own share. A relay that is not among `relays` comes last.

@@ -3,12 +3,23 @@
 import type { Instant, Machine } from "../machine.ts";
 import type { Random } from "../swarm/random.ts";
 import { type MirroredPack, mirroredPack, type SegmentState } from "./mirror-pack.ts";
-import { pullRank, segmentOwner, TAKE_OVER_MS } from "./mirror-plan.ts";
+import { pullRank, segmentOwner } from "./mirror-plan.ts";
 
-/** Segments pulled at once: 4 streams of 256 KiB buffers keep a disk and a NIC busy. */
-export const PULLS_MAX = 4;
-/** The same where a byte of the origin costs money: who is killed has one segment in vain. */
-export const PULLS_MAX_COSTLY = 1;
+/** How a relay pulls. */
+export interface MirrorLimits {
+  /** Segments at once. */
+  readonly pullsMax: number;
+  /** How long the owner of a segment may show no progress before the next in order takes it over. */
+  readonly takeOverMs: number;
+}
+
+/** From a folder: 4 streams of 256 KiB buffers keep a disk and a NIC busy. */
+export const MIRROR_LIMITS: MirrorLimits = { pullsMax: 4, takeOverMs: 10_000 };
+/**
+ * Where each byte of the origin is paid for: who is killed has pulled one segment in vain, and none is pulled
+ * twice that comes at 64 MiB in 30 s, 18 Mbit/s.
+ */
+export const MIRROR_LIMITS_COSTLY: MirrorLimits = { pullsMax: 1, takeOverMs: 30_000 };
 /** How often the shared store is looked at while siblings pull: a fifth of a second hides in a segment. */
 export const LOOK_MS = 200;
 /** First and longest wait before a failed pull is tried again, before jitter of a half. */
@@ -72,20 +83,22 @@ export type MirrorEffect =
 export class Mirror implements Machine<MirrorInput, MirrorEffect> {
   readonly #relayId: string;
   readonly #random: Random;
-  readonly #pullsMax: number;
+  readonly #limits: MirrorLimits;
   readonly #packs = new Map<string, MirroredPack>();
   /** Pulls under way, by pack and segment; they hold their place even when the pack is dropped. */
   readonly #pulls = new Set<string>();
   readonly #progressAt = new Map<string, Instant>();
   /** Empty until they are told: who pulls before that would pull what is a sibling's. */
   #relays: readonly string[] = [];
+  /** All that were ever told, also those that are gone for now. */
+  readonly #known = new Set<string>();
   #apart: ReadonlySet<string> = new Set();
   deadline: Instant = Number.POSITIVE_INFINITY;
 
-  constructor(relayId: string, random: Random, pullsMax = PULLS_MAX) {
+  constructor(relayId: string, random: Random, limits = MIRROR_LIMITS) {
     this.#relayId = relayId;
     this.#random = random;
-    this.#pullsMax = pullsMax;
+    this.#limits = limits;
   }
 
   /** How far each pack is, in the order they were told. */
@@ -103,6 +116,7 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
         break;
       case "relays":
         this.#relays = input.relays;
+        for (const relay of input.relays) this.#known.add(relay);
         this.#apart = new Set(input.apart);
         break;
       case "found":
@@ -219,6 +233,7 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
     if (this.#relays.length === 0) return Number.POSITIVE_INFINITY;
     let due = Number.POSITIVE_INFINITY;
     let awaitsSibling = false;
+    const ready: number[] = [];
     for (const [index, segment] of pack.segments.entries()) {
       if (segment.state !== "absent") continue;
       const turnAt = this.#turnAt(pack.id, index, segment);
@@ -226,8 +241,9 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
       this.#fetch(pack, index, effects);
       const at = Math.max(turnAt, segment.retryAt);
       if (at > now) due = Math.min(due, at);
-      else if (this.#pulls.size < this.#pullsMax) this.#pull(pack, index, segment, effects);
+      else ready.push(index);
     }
+    this.#pullSome(pack, ready, effects);
     due = Math.min(due, this.#copySeal(now, pack, effects));
     return awaitsSibling ? Math.min(due, this.#look(now, pack, effects)) : due;
   }
@@ -242,12 +258,29 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
     return Number.POSITIVE_INFINITY;
   }
 
-  #pull(pack: MirroredPack, index: number, segment: SegmentState, effects: MirrorEffect[]): void {
+  /**
+   * Pulls as many as may be: first what is ours while all relays live, from its start; then what we stand in for,
+   * from its end, because a relay that comes back begins at its start.
+   */
+  #pullSome(pack: MirroredPack, ready: readonly number[], effects: MirrorEffect[]): void {
+    if (ready.length === 0 || this.#pulls.size >= this.#limits.pullsMax) return;
+    const relays = [...this.#known];
+    const isOurs = (index: number) => segmentOwner(pack.id, index, relays) === this.#relayId;
+    const { ours = [], others = [] } = Object.groupBy(ready, (index) =>
+      isOurs(index) ? "ours" : "others",
+    );
+    for (const index of [...ours, ...others.reverse()]) {
+      if (this.#pulls.size >= this.#limits.pullsMax) return;
+      this.#pull(pack, index, effects);
+    }
+  }
+
+  #pull(pack: MirroredPack, index: number, effects: MirrorEffect[]): void {
     const name = `${pack.id}/${index}`;
     // A pull from before the pack was dropped and told again still runs.
     if (this.#pulls.has(name)) return;
     this.#pulls.add(name);
-    pack.segments[index] = { ...segment, state: "pulling" };
+    pack.segments[index] = { ...(pack.segments[index] as SegmentState), state: "pulling" };
     effects.push({ kind: "pull", pack: pack.id, segment: index });
   }
 
@@ -274,6 +307,6 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
     if (rank === 0) return segment.since;
     const owner = segmentOwner(pack, index, this.#relays);
     const progressAt = this.#progressAt.get(owner ?? "") ?? segment.since;
-    return Math.max(segment.since, progressAt) + rank * TAKE_OVER_MS;
+    return Math.max(segment.since, progressAt) + rank * this.#limits.takeOverMs;
   }
 }

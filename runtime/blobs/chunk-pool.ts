@@ -1,5 +1,7 @@
 // The memory that uploads of one store gather their chunks in, shared by all and bounded.
 
+import { freeMemory } from "../free-memory.ts";
+
 /** The unit of an upload: what GCS recommends at least, and a multiple of the 256 KiB that it asks for. */
 export const CHUNK_BYTES = 8 << 20;
 /** Chunks at once, of all uploads, by default: 32 MiB. A relay has 250 MB, 40 are the library's, 140 its own. */
@@ -39,7 +41,9 @@ export class ChunkPool {
     const next = this.#waiting.shift();
     if (next === undefined) this.#out -= 1;
     else next();
-    // Nothing is under way: the memory is worth more elsewhere.
-    if (this.#out === 0) this.#free = [];
+    if (this.#out > 0) return;
+    // Nothing is under way: the memory is worth more elsewhere, at once, as 32 MiB may wait long for a collector.
+    for (const chunk of this.#free) freeMemory(chunk);
+    this.#free = [];
   }
 }

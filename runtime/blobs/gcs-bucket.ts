@@ -3,7 +3,7 @@
 import type { Bucket, File, FileMetadata, Storage } from "@google-cloud/storage";
 import { BLOB_LIST_MAX, type BlobHead } from "./blob-store.ts";
 import type { GcsAddress } from "./gcs-address.ts";
-import { statusOf } from "./gcs-failures.ts";
+import { isAbsent } from "./gcs-failures.ts";
 import { Patience } from "./gcs-patience.ts";
 
 /** Longest that a request which carries no blob may take. */
@@ -137,8 +137,3 @@ export class GcsBucket {
 
 /** What GCS tells of an object once it is whole. */
 export type GcsObject = Pick<FileMetadata, "generation" | "md5Hash" | "size">;
-
-/** Whether an answer says that the object is not there; a bucket that is gone says so, too. */
-function isAbsent(error: unknown): boolean {
-  return statusOf(error) === 404 && !/bucket/i.test((error as Error).message);
-}

@@ -2,8 +2,10 @@
 // always of the generation that it began with.
 import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { freeMemory } from "../free-memory.ts";
 import { BlobNotFoundError, BlobUnavailableError } from "./blob-store.ts";
 import type { GcsBucket } from "./gcs-bucket.ts";
+import { isAbsent } from "./gcs-failures.ts";
 import { Patience } from "./gcs-patience.ts";
 import { answerError, type GcsWire } from "./gcs-wire.ts";
 
@@ -49,6 +51,7 @@ export async function* download(
         at += part.length;
         patience.progress();
         yield part;
+        freeMemory(part);
       }
       if (at < Math.min(end, blobEnd)) throw new CutOffError(`it ended at byte ${at}`);
       const isWhole = wanted.offset === 0 && at === blobEnd && told.md5 !== undefined;
@@ -111,7 +114,7 @@ async function ask(
       return undefined;
     default: {
       const error = await answerError(answer);
-      if (error.status === 404 && !/bucket/i.test(error.message)) throw new BlobNotFoundError(key);
+      if (isAbsent(error)) throw new BlobNotFoundError(key);
       throw error;
     }
   }

@@ -21,6 +21,8 @@ const TRANSIENT_CODES: readonly string[] = [
   "ERR_STREAM_PREMATURE_CLOSE",
   "ETIMEDOUT",
 ];
+/** Of an object it says "No such object", with the names of both. */
+const BUCKET_GONE = /specified bucket does not exist/i;
 /** What google-auth-library says when it finds no credentials, or none that are any good. */
 const NO_CREDENTIALS = /default credentials|does not exist, or it is not a file|invalid_grant/;
 
@@ -51,6 +53,11 @@ export function statusOf(error: unknown): number | undefined {
   // The library has the status as a code, a number or digits; codes of the system are words.
   const found = [status, response?.status, code].find((each) => /^[1-5]\d\d$/.test(String(each)));
   return found === undefined ? undefined : Number(found);
+}
+
+/** Whether an answer says that the object is not there; a bucket that is gone has the same status. */
+export function isAbsent(error: unknown): boolean {
+  return statusOf(error) === 404 && !BUCKET_GONE.test((error as Error).message);
 }
 
 /** Whether the same request may succeed in a while. */

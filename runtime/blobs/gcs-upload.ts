@@ -16,11 +16,11 @@ export interface UploadPlace {
   readonly pool: ChunkPool;
 }
 
-/** A full buffer, or the last bytes; `memory` goes back to the pool. */
+/** Bytes to send; their memory is the caller's, or the pool's, which gets it back. */
 interface Chunk {
   readonly bytes: Uint8Array;
-  readonly memory: Uint8Array;
-  readonly end: UploadEnd | undefined;
+  readonly memory?: Uint8Array;
+  readonly end?: UploadEnd;
 }
 
 /** Uploads a body to a key that seems absent; "present" where another put was first. */
@@ -29,35 +29,57 @@ export async function upload(
   key: string,
   body: BlobBody,
 ): Promise<"stored" | "present"> {
-  const parts = body instanceof Uint8Array ? [body] : body;
+  if (body instanceof Uint8Array) return sendAll(place, key, slices(body));
   const queue = new ChunkQueue(place.pool);
-  const session = new UploadSession(place.bucket, place.wire, key);
-  const filled = queue.fill(parts);
-  // It is told below, once what was filled before is sent.
+  const filled = queue.fill(body);
+  // The queue tells it, once what was filled before is sent.
   filled.catch(() => {});
-  let offset = 0;
   try {
-    for await (const { bytes, memory, end } of queue) {
-      const state = await session.send(bytes, offset, end).catch((error: unknown) => {
-        place.pool.lose();
-        throw gcsFailure(error, `blob ${key}`, place.bucket.address);
-      });
-      place.pool.give(memory);
-      offset += bytes.length;
-      if (state.kind === "present") return "present";
-      if (state.kind === "whole") {
-        await compare(place.bucket, key, state.object, offset, end);
-        return "stored";
-      }
-    }
-    throw await filled.then(() => new Error(`blob ${key} has no end`));
-  } catch (error) {
-    await session.abandon();
-    throw error;
+    return await sendAll(place, key, queue);
   } finally {
     queue.stop();
     // The body is closed before the put ends: its memory is the caller's again.
     await filled.catch(() => {});
+  }
+}
+
+/** Sends chunks until one is the last, or nothing more is wanted. */
+async function sendAll(
+  { bucket, wire, pool }: UploadPlace,
+  key: string,
+  chunks: Iterable<Chunk> | AsyncIterable<Chunk>,
+): Promise<"stored" | "present"> {
+  const session = new UploadSession(bucket, wire, key);
+  let offset = 0;
+  try {
+    for await (const { bytes, memory, end } of chunks) {
+      const state = await session.send(bytes, offset, end).catch((error: unknown) => {
+        if (memory !== undefined) pool.lose();
+        throw gcsFailure(error, `blob ${key}`, bucket.address);
+      });
+      offset += bytes.length;
+      // An answer that did not wait for the bytes leaves them to the connection.
+      if (memory !== undefined && state.kind !== "present") pool.give(memory);
+      else if (memory !== undefined) pool.lose();
+      if (state.kind === "present") return "present";
+      if (state.kind === "whole") {
+        await compare(bucket, key, state.object, offset, end);
+        return "stored";
+      }
+    }
+    throw new Error(`the chunks of blob ${key} have no end`);
+  } catch (error) {
+    await session.abandon();
+    throw error;
+  }
+}
+
+/** A body that is in memory as it is: nothing is copied. */
+function* slices(body: Uint8Array): Generator<Chunk, void, void> {
+  const end = { hash: createHash("md5").update(body).digest("base64") };
+  for (let at = 0; at === 0 || at < body.length; at += CHUNK_BYTES) {
+    const bytes = body.subarray(at, at + CHUNK_BYTES);
+    yield at + bytes.length === body.length ? { bytes, end } : { bytes };
   }
 }
 
@@ -71,7 +93,11 @@ async function compare(
 ): Promise<void> {
   if (object.md5Hash === end?.hash && Number(object.size) === bytes) return;
   const { generation } = object;
-  await bucket.delete(key, generation === undefined ? undefined : String(generation));
+  await bucket
+    .delete(key, generation === undefined ? undefined : String(generation))
+    .catch((error: unknown) => {
+      throw gcsFailure(error, `the damaged blob ${key}`, bucket.address);
+    });
   const sent = `${bytes} bytes, MD5 ${end?.hash}`;
   throw new BlobUnavailableError(
     `blob ${key} was damaged on its way to gs://${bucket.address.bucket} and deleted there: ` +
@@ -85,6 +111,7 @@ class ChunkQueue {
   readonly #hash: Hash = createHash("md5");
   #chunks: Chunk[] = [];
   #isEnded = false;
+  #failure: { readonly error: unknown } | undefined;
   #isStopped = false;
   #wake = (): void => {};
 
@@ -93,7 +120,7 @@ class ChunkQueue {
   }
 
   /** Gathers the body; rejects with what it throws. */
-  async fill(parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+  async fill(parts: AsyncIterable<Uint8Array>): Promise<void> {
     let memory = await this.#pool.take();
     let used = 0;
     try {
@@ -102,7 +129,7 @@ class ChunkQueue {
         this.#hash.update(part);
         for (let at = 0; at < part.length; ) {
           if (used === CHUNK_BYTES) {
-            this.#add({ bytes: memory, memory, end: undefined });
+            this.#add({ bytes: memory, memory });
             memory = await this.#pool.take();
             used = 0;
           }
@@ -116,6 +143,7 @@ class ChunkQueue {
       this.#add({ bytes: memory.subarray(0, used), memory, end });
     } catch (error) {
       this.#pool.give(memory);
+      this.#failure = { error };
       throw error;
     } finally {
       this.#isEnded = true;
@@ -126,7 +154,7 @@ class ChunkQueue {
   /** What is filled is thrown away, now and later; the body is closed at its next part. */
   stop(): void {
     this.#isStopped = true;
-    for (const { memory } of this.#chunks) this.#pool.give(memory);
+    for (const chunk of this.#chunks) this.#giveBack(chunk);
     this.#chunks = [];
   }
 
@@ -134,14 +162,19 @@ class ChunkQueue {
     for (;;) {
       const chunk = this.#chunks.shift();
       if (chunk !== undefined) yield chunk;
+      else if (this.#failure !== undefined) throw this.#failure.error;
       else if (this.#isEnded) return;
       else await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
 
   #add(chunk: Chunk): void {
-    if (this.#isStopped) this.#pool.give(chunk.memory);
+    if (this.#isStopped) this.#giveBack(chunk);
     else this.#chunks.push(chunk);
     this.#wake();
+  }
+
+  #giveBack({ memory }: Chunk): void {
+    if (memory !== undefined) this.#pool.give(memory);
   }
 }

@@ -176,6 +176,22 @@ describe("a gs: store", { skip: fakeGcsMissing(), timeout: 240_000 }, () => {
     await assert.rejects(rest(), BlobNotFoundError);
   });
 
+  test("an object that is not there is told from a bucket that is gone", async () => {
+    const say = (message: string): void => {
+      const body = JSON.stringify({ error: { code: 404, message } });
+      front.rule = () => ({ kind: "answer", status: 404, body });
+    };
+    say("No such object: bucket-0/packs/bucket/none");
+    assert.equal(await store.head("bucket/none"), undefined);
+    assert.equal(await store.delete("bucket/none"), false);
+    await assert.rejects(content(store, "bucket/none"), BlobNotFoundError);
+    say("The specified bucket does not exist.");
+    const told = { name: "BlobUnavailableError", message: /bucket bucket-0 does not exist/ };
+    await assert.rejects(store.head("k"), told);
+    await assert.rejects(store.delete("k"), told);
+    await assert.rejects(content(store, "k"), told);
+  });
+
   test("what stands in the way is said, with what to do", async () => {
     const say = (status: number, reason: string, message: string): void => {
       const body = JSON.stringify({

@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
+  MIRROR_LIMITS,
+  MIRROR_LIMITS_COSTLY,
   Mirror,
   type MirrorEffect,
   type MirrorInput,
-  PULLS_MAX,
-  PULLS_MAX_COSTLY,
 } from "../../../core/fleet/mirror.ts";
 import { isWhole } from "../../../core/fleet/mirror-pack.ts";
-import { pullRank, segmentOwner, TAKE_OVER_MS } from "../../../core/fleet/mirror-plan.ts";
+import { pullRank, segmentOwner } from "../../../core/fleet/mirror-plan.ts";
 import { seededRandom } from "../../../core/swarm/random.ts";
 
 const RELAYS = ["relay-a", "relay-b", "relay-c"];
@@ -166,11 +166,34 @@ test("what a dead relay owned is taken over", () => {
   const region = new Region(RELAYS);
   region.dead.add("relay-b");
   region.all({ kind: "told", pack: "p", segments: 10, sealed: true });
-  region.run(TAKE_OVER_MS - 1);
+  region.run(MIRROR_LIMITS.takeOverMs - 1);
   assert.ok(!region.isWhole("p"));
-  region.run(4 * TAKE_OVER_MS);
+  region.run(4 * MIRROR_LIMITS.takeOverMs);
   assert.ok(region.isWhole("p"));
   assert.equal(new Set(region.pulls).size, 10);
+});
+
+test("who stands in for a sibling begins at the end, as one that comes back does at the start", () => {
+  const relays = ["relay-a", "relay-b"];
+  const mirror = new Mirror("relay-a", seededRandom(1), MIRROR_LIMITS_COSTLY);
+  const pulled: number[] = [];
+  const step = (input: MirrorInput): void => {
+    const effects: MirrorEffect[] = [];
+    mirror.step(0, input, effects);
+    for (const effect of effects) if (effect.kind === "pull") pulled.push(effect.segment);
+  };
+  step({ kind: "relays", relays, apart: [] });
+  step({ kind: "told", pack: "p", segments: 12, sealed: true });
+  step({ kind: "found", pack: "p", segments: [], sealed: false });
+  step({ kind: "relays", relays: ["relay-a"], apart: [] });
+  while (pulled.length < 12) {
+    step({ kind: "stored", pack: "p", segment: pulled.at(-1) as number, by: "pull" });
+  }
+  const all = Array.from({ length: 12 }, (_, segment) => segment);
+  const ours = all.filter((segment) => segmentOwner("p", segment, relays) === "relay-a");
+  const others = all.filter((segment) => !ours.includes(segment));
+  assert.ok(ours.length > 0 && others.length > 1);
+  assert.deepEqual(pulled, [...ours, ...others.reverse()]);
 });
 
 test("a segment that fails is tried again, and its error is told until then", () => {
@@ -211,33 +234,37 @@ test("a bounded number is pulled at once, also over packs that come and go", () 
     dropped: fc.boolean(),
   });
   fc.assert(
-    fc.property(fc.array(told), fc.constantFrom(PULLS_MAX, PULLS_MAX_COSTLY), (items, most) => {
-      const mirror = new Mirror("relay-a", seededRandom(1), most);
-      mirror.step(0, { kind: "relays", relays: ["relay-a"], apart: [] }, []);
-      let now = 0;
-      const pulling: { pack: string; segment: number }[] = [];
-      const step = (input: MirrorInput): void => {
-        const effects: MirrorEffect[] = [];
-        mirror.step(now, input, effects);
-        for (const effect of effects) {
-          if (effect.kind === "pull") pulling.push(effect);
-          if (effect.kind === "look") {
-            step({ kind: "found", pack: effect.pack, segments: [], sealed: false });
+    fc.property(
+      fc.array(told),
+      fc.constantFrom(MIRROR_LIMITS, MIRROR_LIMITS_COSTLY),
+      (items, limits) => {
+        const mirror = new Mirror("relay-a", seededRandom(1), limits);
+        mirror.step(0, { kind: "relays", relays: ["relay-a"], apart: [] }, []);
+        let now = 0;
+        const pulling: { pack: string; segment: number }[] = [];
+        const step = (input: MirrorInput): void => {
+          const effects: MirrorEffect[] = [];
+          mirror.step(now, input, effects);
+          for (const effect of effects) {
+            if (effect.kind === "pull") pulling.push(effect);
+            if (effect.kind === "look") {
+              step({ kind: "found", pack: effect.pack, segments: [], sealed: false });
+            }
+          }
+          assert.ok(pulling.length <= limits.pullsMax);
+        };
+        for (const { pack, segments, dropped } of items) {
+          now += 100;
+          if (dropped) step({ kind: "dropped", pack });
+          else step({ kind: "told", pack, segments, sealed: false });
+          const done = pulling.shift();
+          if (done !== undefined) {
+            const { pack: of, segment } = done;
+            if (segment % 3 === 0) step({ kind: "failed", pack: of, segment, error: "no" });
+            else step({ kind: "stored", pack: of, segment, by: "pull" });
           }
         }
-        assert.ok(pulling.length <= most);
-      };
-      for (const { pack, segments, dropped } of items) {
-        now += 100;
-        if (dropped) step({ kind: "dropped", pack });
-        else step({ kind: "told", pack, segments, sealed: false });
-        const done = pulling.shift();
-        if (done !== undefined) {
-          const { pack: of, segment } = done;
-          if (segment % 3 === 0) step({ kind: "failed", pack: of, segment, error: "no" });
-          else step({ kind: "stored", pack: of, segment, by: "pull" });
-        }
-      }
-    }),
+      },
+    ),
   );
 });
