@@ -7,6 +7,10 @@ import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import { monotonicNow } from "../../runtime/driver.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
+import {
+  StoreUnavailableError,
+  StoreUnknownOutcomeError,
+} from "../../runtime/store/store-errors.ts";
 import { type LedBuilds, leadBuilds } from "../builds/lead-builds.ts";
 import type { Builds } from "../builds/start-builds.ts";
 import { type Fence, FenceLostError } from "../fence.ts";
@@ -22,7 +26,7 @@ export interface TermOptions {
   readonly builds: Pick<Builds, "table" | "live" | "overview">;
   readonly limits: BuildLimits;
   readonly log: Log;
-  /** The store has refused a write of this term. */
+  /** The term is to end: the store has refused a write of it, or is away. */
   readonly onFenceLost: () => void;
   /** Nothing may be decided here any more: a broken row, or a store older than what relays have seen. */
   readonly onBroken: (why: string, error?: unknown) => void;
@@ -56,7 +60,7 @@ export async function startTerm(options: TermOptions): Promise<Term> {
     log,
     now,
     onBroken: (error) => {
-      if (error instanceof FenceLostError) onFenceLost();
+      if (isPassing(error)) onFenceLost();
       else onBroken("rollouts cannot go on", error);
     },
   });
@@ -78,4 +82,13 @@ export async function startTerm(options: TermOptions): Promise<Term> {
       await led.stop();
     },
   };
+}
+
+/** What the next term makes good: it begins from what is written down. */
+function isPassing(error: unknown): boolean {
+  return (
+    error instanceof FenceLostError ||
+    error instanceof StoreUnavailableError ||
+    error instanceof StoreUnknownOutcomeError
+  );
 }

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { status } from "@grpc/grpc-js";
+import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { call } from "../../runtime/grpc/client.ts";
 import { runMillrace } from "../lab/system.ts";
@@ -19,6 +20,8 @@ const POLICY = {
   maxUnavailablePercent: 100,
   waves: [{ percent: 25, bakeMs: 1_000 }, { percent: 100 }],
 };
+
+const LIST = { service: "hello", openOnly: false, limit: 1, pageToken: "" };
 
 const world = await ReplicaWorld.start();
 after(() => world.stop());
@@ -125,6 +128,37 @@ test("fault 2: a leader that stands still for three of its leases decides nothin
   for (const { epochs, refused } of world.links) {
     assert.ok(epochs.has(next.leader.epoch));
     assert.equal(refused(), 0, "relays had left it");
+  }
+  assert.deepEqual(world.obeyedLate, []);
+});
+
+test("fault 4: etcd killed in mid-rollout: it stands still, and goes on when etcd is back", async () => {
+  const { leader, replica } = await world.leader(world.any);
+  const other = world.other(replica);
+  const release = releaseOf("hello", "three", POLICY);
+  const id = await world.rollOut(other, release);
+  const { build } = await submit(other);
+  await until("the first wave", () => switchedTo(release.release) > 0);
+  const [member] = world.etcd.members;
+  await member?.stop("SIGKILL");
+  for (const { rollouts } of [replica, other]) {
+    await until("nobody to lead", async () => {
+      const asked = call(rollouts, rollouts.listRollouts, LIST, { deadlineMs: 30_000 });
+      return asked.then(
+        () => false,
+        ({ details }: { details: string }) => details.includes("no control plane leads"),
+      );
+    });
+  }
+  await member?.start();
+  const next = await world.leader(other, leader.epoch);
+  await reaches(other, id, RolloutState.ROLLOUT_STATE_SUCCEEDED);
+  for (const { switched } of world.machines) assert.equal(switched.get(release.release), 1);
+  const { build: kept } = await call(other.builds, other.builds.getBuild, { id: build!.id });
+  assert.equal(kept!.state, BuildState.BUILD_STATE_QUEUED);
+  for (const { id: of, leadership } of [replica, other]) {
+    const answer = await call(leadership, leadership.getLeader, {});
+    assert.deepEqual([answer.replica, answer.leader?.epoch], [of, next.leader.epoch], "it lives");
   }
   assert.deepEqual(world.obeyedLate, []);
 });
