@@ -23,6 +23,8 @@ const DATA_FILE = "pieces";
 
 /** Bytes read at a time when pieces are hashed at open. */
 const HASH_READ_BYTES = 1024 * 1024;
+/** Hashers kept for further pieces: as many as come at a time. */
+const HASHERS_KEPT_MAX = 32;
 
 /** Who shares the data file has written to it: open the store anew to see what is left. */
 export class PiecesChangedError extends Error {
@@ -65,6 +67,8 @@ export class DiskPieceStore implements PieceStore {
   #lent: Lent | undefined;
   readonly #have = new Bitfield();
   readonly #unfinished = new Map<number, Unfinished>();
+  /** Used again: each has 2 KB outside the heap, which waits for a collection otherwise. */
+  readonly #hashers: Blake3Hasher[] = [];
   readonly #audit = new PieceAudit((piece) =>
     this.#isIntact(
       piece,
@@ -137,7 +141,10 @@ export class DiskPieceStore implements PieceStore {
 
   write(piece: number, offset: number, bytes: Uint8Array): void {
     if (this.has(piece)) return;
-    const unfinished = this.#unfinished.get(piece) ?? { hasher: new Blake3Hasher(), received: 0 };
+    const unfinished = this.#unfinished.get(piece) ?? {
+      hasher: this.#hashers.pop() ?? new Blake3Hasher(),
+      received: 0,
+    };
     if (offset !== unfinished.received || offset + bytes.length > this.pieceBytes(piece)) {
       const range = `${offset}..${offset + bytes.length}`;
       throw new RangeError(`bytes ${range} of piece ${piece} after ${unfinished.received}`);
@@ -155,7 +162,11 @@ export class DiskPieceStore implements PieceStore {
       throw new RangeError(`piece ${piece} is compared after ${unfinished?.received ?? 0} bytes`);
     }
     this.#unfinished.delete(piece);
-    if (!unfinished.hasher.digestBuffer().equals(this.#table.digest(piece))) return "corrupt";
+    const { hasher } = unfinished;
+    const isIntact = hasher.digestBuffer().equals(this.#table.digest(piece));
+    hasher.reset();
+    if (this.#hashers.length < HASHERS_KEPT_MAX) this.#hashers.push(hasher);
+    if (!isIntact) return "corrupt";
     this.#have.add(piece);
     this.#audit.renewed([piece]);
     try {
