@@ -85,10 +85,13 @@ export const ROLES: readonly PeerRole[] = ["agent", "relay"];
 /** Reasons by their byte. */
 export const REASONS: readonly RefuseReason[] = ["absent", "busy"];
 
-/** Reads the head of a frame: its type and the bytes that follow. Throws FrameError. */
-export function frameHead(head: Uint8Array): { readonly type: number; readonly bodyBytes: number } {
-  const bodyBytes = u32At(head, 0) - 1;
-  const type = head[4] ?? 0;
+/** Reads the head of a frame, from `at` on: its type and the bytes that follow. Throws FrameError. */
+export function frameHead(
+  bytes: Uint8Array,
+  at = 0,
+): { readonly type: number; readonly bodyBytes: number } {
+  const bodyBytes = u32At(bytes, at) - 1;
+  const type = bytes[at + 4] ?? 0;
   const range = BODY_BYTES[type];
   if (range === undefined) throw new FrameError(`frame type ${type} is unknown`);
   if (bodyBytes < range[0] || bodyBytes > range[1]) {

@@ -23,6 +23,8 @@ const CLOSE_MS_MAX = 2_000;
 /** Bytes that wait to be sent: two blocks, and 256 KiB of small frames (15,000 requests). */
 const UNSENT_BYTES_MAX = 1024 * 1024;
 
+const NOTHING = new Uint8Array(0);
+
 export interface ConnectionEvents {
   frame(frame: Frame): void;
   /** A block has arrived; `connection.release(buffer)` ends what is done with it. */
@@ -81,7 +83,7 @@ export class Connection {
       },
     });
     socket.setNoDelay(true);
-    socket.on("data", (bytes: Buffer) => this.#take(bytes));
+    readInto(socket, (bytes) => this.#take(bytes));
     socket.on("error", (error) => {
       if (this.#closingSince === undefined) this.#reason = error.message;
     });
@@ -148,8 +150,11 @@ export class Connection {
     this.#unflushed.push(encodeFrame({ kind: "block", piece, offset, bytes }));
     this.#socket.cork();
     this.#socket.write(this.#takeUnflushed());
-    this.#socket.write(payload, () => left());
+    this.#socket.write(payload);
     this.#socket.uncork();
+    // Mostly all has left by now; a callback of its own would cost as much as the rest of a write.
+    if (this.#socket.writableLength === 0) left();
+    else this.#socket.write(NOTHING, () => left());
     this.#limitUnsent();
   }
 
@@ -256,4 +261,19 @@ export class Connection {
     events?.closed(this.#reason);
     this.#ended(this);
   }
+}
+
+/**
+ * Hands on what a socket reads. While it flows that is done where its bytes come in: what a stream does for
+ * each `data` takes longer than most frames. A paused one keeps them and gives them later, as ever.
+ */
+function readInto(socket: Socket, take: (bytes: Buffer) => void): void {
+  socket.on("data", take);
+  const { push } = socket;
+  socket.push = (bytes: Buffer | null) => {
+    const isDirect = bytes !== null && socket.readableFlowing === true;
+    if (!isDirect || socket.readableLength > 0) return push.call(socket, bytes);
+    take(bytes);
+    return true;
+  };
 }

@@ -19,6 +19,8 @@ import type { BufferPool } from "./buffer-pool.ts";
 /** Smaller reads are left to the collector. */
 const READ_BYTES_FREED_MIN = 16 * 1024;
 
+const NOTHING = new Uint8Array(0);
+
 /** Takes what was read; a block holds the reader until `release` is called. */
 export interface FrameSink {
   frame(frame: Frame): void;
@@ -103,12 +105,13 @@ export class FrameReader {
       while (!this.#isEnded && this.#handOn()) {
         const [read] = this.#unread;
         if (read === undefined) return;
-        const bytes = read.used === 0 ? read.bytes : read.bytes.subarray(read.used);
-        read.used += this.#payload === undefined ? this.#readHead(bytes) : this.#fill(bytes);
+        const { bytes, used } = read;
+        read.used =
+          this.#payload === undefined ? this.#readHead(bytes, used) : this.#fill(bytes, used);
         // A sink may have ended the reading.
-        if (read.used < read.bytes.length || this.#unread[0] !== read) continue;
+        if (read.used < bytes.length || this.#unread[0] !== read) continue;
         this.#unread.shift();
-        if (read.bytes.length >= READ_BYTES_FREED_MIN) freeMemory(read.bytes);
+        if (bytes.length >= READ_BYTES_FREED_MIN) freeMemory(bytes);
       }
     } finally {
       this.#isReading = false;
@@ -127,23 +130,44 @@ export class FrameReader {
     return true;
   }
 
-  #fill(bytes: Buffer): number {
+  /** Takes bytes of the payload from `at` on; returns where it stopped. */
+  #fill(bytes: Buffer, at: number): number {
     const payload = this.#payload as Payload;
-    const count = Math.min(bytes.length, payload.block.bytes - payload.filled);
-    bytes.copy(payload.buffer, payload.filled, 0, count);
-    payload.filled += count;
-    return count;
+    const end = Math.min(bytes.length, at + payload.block.bytes - payload.filled);
+    const isAll = at === 0 && end === bytes.length;
+    payload.buffer.set(isAll ? bytes : bytes.subarray(at, end), payload.filled);
+    payload.filled += end - at;
+    return end;
   }
 
-  #readHead(bytes: Buffer): number {
-    let used = this.#gather(bytes, 0, FRAME_HEAD_BYTES);
-    if (this.#scratchFilled < FRAME_HEAD_BYTES) return used;
-    const { type, bodyBytes } = frameHead(this.#scratch.subarray(0, FRAME_HEAD_BYTES));
+  /** Takes a frame from `at` on, of a block what comes before its payload; returns where it stopped. */
+  #readHead(bytes: Buffer, at: number): number {
+    if (this.#scratchFilled > 0 || bytes.length < at + FRAME_HEAD_BYTES) {
+      return this.#gather(bytes, at);
+    }
+    const { type, bodyBytes } = frameHead(bytes, at);
+    const end = at + (type === BLOCK_TYPE ? BLOCK_HEAD_BYTES : FRAME_HEAD_BYTES + bodyBytes);
+    if (bytes.length < end) return this.#gather(bytes, at);
+    this.#take(type, bodyBytes, bytes, at, end);
+    return end;
+  }
+
+  /** Takes bytes of a frame that comes in parts. */
+  #gather(bytes: Buffer, start: number): number {
+    const at = this.#gatherUntil(bytes, start, FRAME_HEAD_BYTES);
+    if (this.#scratchFilled < FRAME_HEAD_BYTES) return at;
+    const { type, bodyBytes } = frameHead(this.#scratch);
     const end = type === BLOCK_TYPE ? BLOCK_HEAD_BYTES : FRAME_HEAD_BYTES + bodyBytes;
-    used += this.#gather(bytes, used, end);
-    if (this.#scratchFilled < end) return used;
-    const fields = this.#scratch.subarray(FRAME_HEAD_BYTES, end);
+    const stop = this.#gatherUntil(bytes, at, end);
+    if (this.#scratchFilled < end) return stop;
     this.#scratchFilled = 0;
+    this.#take(type, bodyBytes, this.#scratch, 0, end);
+    return stop;
+  }
+
+  #take(type: number, bodyBytes: number, bytes: Buffer, at: number, end: number): void {
+    const start = at + FRAME_HEAD_BYTES;
+    const fields = start === end ? NOTHING : bytes.subarray(start, end);
     if (type === BLOCK_TYPE) {
       const { piece, offset, bytes: length } = blockHead(fields, bodyBytes);
       const block = { piece, offset, bytes: length };
@@ -152,11 +176,10 @@ export class FrameReader {
       this.#framesRead += 1;
       this.#sink.frame(decodeFrame(type, fields));
     }
-    return used;
   }
 
-  /** Copies into the scratch until it holds `end` bytes; returns how many it took. */
-  #gather(bytes: Buffer, start: number, end: number): number {
+  /** Copies into the scratch until it holds `end` bytes; returns where it stopped. */
+  #gatherUntil(bytes: Buffer, start: number, end: number): number {
     if (end > this.#scratch.length) {
       const grown = Buffer.allocUnsafeSlow(Math.min(FRAME_HEAD_BYTES + FRAME_BODY_BYTES_MAX, end));
       this.#scratch.copy(grown, 0, 0, this.#scratchFilled);
@@ -165,6 +188,6 @@ export class FrameReader {
     const count = Math.max(0, Math.min(bytes.length - start, end - this.#scratchFilled));
     bytes.copy(this.#scratch, this.#scratchFilled, start, start + count);
     this.#scratchFilled += count;
-    return count;
+    return start + count;
   }
 }
