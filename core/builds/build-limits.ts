@@ -21,7 +21,8 @@ export const BUILD_LIMITS: BuildLimits = {
   // 18 of 20 min: builds take 15 min, and 3 more for fetching and packing.
   attemptShare: 0.9,
   // 15 heartbeats, 3 that are written down; with the sweep a lost build is in the queue again within 15 s.
-  detectMs: 13_500,
+  // Whole sweeps: else what is leased after its time, before a sweep, would end one sweep beyond the bound.
+  detectMs: 13_000,
   sweepMs: 1_000,
   // 1,000 live builds: 33 writes a second.
   checkpointMs: 30_000,
