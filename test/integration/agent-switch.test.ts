@@ -1,12 +1,10 @@
 // Switching, and everything that can go wrong in it: at every moment the old or the new release runs.
 import assert from "node:assert/strict";
-import { randomInt } from "node:crypto";
-import { once } from "node:events";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Activation } from "../../proto/gen/millrace/v1/release_format.ts";
+import { freePorts } from "../lab/free-ports.ts";
 import { until } from "../lab/until.ts";
 import { AgentWorld, SERVICE, server } from "./agent-world.ts";
 
@@ -243,7 +241,7 @@ test("fault 28: the last good release has turned bad: what runs runs on, and the
 });
 
 test("a fixed port is handed over even where the agent is killed in the middle of it", async (t) => {
-  const port = await freePort();
+  const [port = 0] = await freePorts(1);
   const { world, two, agent } = await twoReleases(200, port);
   t.after(() => world.stop());
   await agent.end("SIGTERM");
@@ -256,19 +254,3 @@ test("a fixed port is handed over even where the agent is killed in the middle o
   await world.relay.phase("ACTIVE", two.release);
   assert.equal(readFileSync(join(world.root, service, "port"), "utf8").trim(), String(port));
 });
-
-/** A port that is free, and not one of those that the kernel gives to whoever asks for any. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(20_000, 32_768);
-    const probe = createServer().listen(port, "127.0.0.1");
-    const isFree = await once(probe, "listening").then(
-      () => true,
-      () => false,
-    );
-    if (!isFree) continue;
-    probe.close();
-    await once(probe, "close");
-    return port;
-  }
-}

@@ -3,10 +3,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { freePorts } from "./free-ports.ts";
 
 const VERSION = "v1.56.1";
 /** What `go install` takes. */
@@ -35,7 +35,8 @@ export class FakeGcs {
 
   /** Starts it on a free port, and resolves once it serves. */
   static async start(folder?: string): Promise<FakeGcs> {
-    const port = await freePort();
+    // The server cannot tell which one it was given.
+    const [port = 0] = await freePorts(1);
     const child = await launch(folder, port);
     return new FakeGcs(child, port, folder);
   }
@@ -91,13 +92,4 @@ async function launch(folder: string | undefined, port: number): Promise<ChildPr
   });
   lines.removeAllListeners("line").resume();
   return child;
-}
-
-/** A port that nobody listens on; the server cannot tell which one it was given. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), "close");
-  return port;
 }
