@@ -17,6 +17,7 @@ import { type RpcError, unavailable } from "../../runtime/grpc/rpc-error.ts";
 const PASSED_ON = "millrace-passed-on";
 
 type Method = MethodDefinition<unknown, unknown>;
+type Call = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
 type Unary = (call: ServerUnaryCall<unknown, unknown>, done: sendUnaryData<unknown>) => void;
 type Stream = (call: ServerWritableStream<unknown, unknown>) => void;
 
@@ -77,17 +78,8 @@ export class ToLeader {
       done(client);
       return;
     }
-    const { path, requestSerialize, responseDeserialize } = method;
-    const options = { deadline: call.getDeadline() };
-    const metadata = passedOn(call);
-    const asked = client.makeUnaryRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      call.request,
-      metadata,
-      options,
-      (error, answer) => done(error, answer),
+    const asked = client.makeUnaryRequest(...passedOn(method, call), (error, answer) =>
+      done(error, answer),
     );
     call.on("cancelled", () => asked.cancel());
   }
@@ -98,17 +90,7 @@ export class ToLeader {
       call.emit("error", client);
       return;
     }
-    const { path, requestSerialize, responseDeserialize } = method;
-    const options = { deadline: call.getDeadline() };
-    const metadata = passedOn(call);
-    const asked = client.makeServerStreamRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      call.request,
-      metadata,
-      options,
-    );
+    const asked = client.makeServerStreamRequest(...passedOn(method, call));
     call.on("cancelled", () => asked.cancel());
     call.on("drain", () => asked.resume());
     asked.on("data", (message: unknown) => {
@@ -119,9 +101,7 @@ export class ToLeader {
   }
 
   /** A client of the leader, or why there is none. */
-  #client(call: {
-    readonly metadata: ServerUnaryCall<unknown, unknown>["metadata"];
-  }): Client | RpcError {
+  #client(call: Call): Client | RpcError {
     const address = this.#leader();
     if (address === undefined || call.metadata.get(PASSED_ON).length > 0) {
       return unavailable("no control plane leads at this moment; try again");
@@ -134,8 +114,11 @@ export class ToLeader {
   }
 }
 
-function passedOn(call: { readonly metadata: ServerUnaryCall<unknown, unknown>["metadata"] }) {
+/** The arguments of a call as it is passed on: marked, and with what is left of its time. */
+function passedOn(method: Method, call: Call) {
+  const { path, requestSerialize, responseDeserialize } = method;
   const metadata = call.metadata.clone();
   metadata.set(PASSED_ON, "1");
-  return metadata;
+  const options = { deadline: call.getDeadline() };
+  return [path, requestSerialize, responseDeserialize, call.request, metadata, options] as const;
 }
