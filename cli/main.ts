@@ -58,6 +58,10 @@ const COMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "rollouts, or one of them",
     load: async () => (await import("./commands/rollouts.ts")).rolloutsCommand(),
   },
+  history: {
+    summary: "builds and rollouts that have ended, however long ago",
+    load: async () => (await import("./commands/history.ts")).historyCommand(),
+  },
   pause: {
     summary: "pause a rollout",
     load: async () => (await import("./commands/steer.ts")).steerCommand("pause"),

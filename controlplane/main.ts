@@ -1,14 +1,18 @@
 // The program `millrace controlplane`: one replica of the API and the queue of builds, and while it leads, the
 // fleet's hub and the rollout engine.
 // Failpoints of this program: controlplane.before-submit-txn, .after-submit-txn, .before-cancel-txn,
-// .after-lease-txn, .before-complete-txn, .after-complete-txn, .before-sweep-txn, .after-sweep-txn.
+// .after-lease-txn, .before-complete-txn, .after-complete-txn, .before-sweep-txn, .after-sweep-txn, .before-archive,
+// .after-archive, .after-archive-txn.
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { BUILD_LIMITS } from "../core/builds/build-limits.ts";
+import { HOT_DAYS_DEFAULT } from "../core/history/archive-plan.ts";
+import { DAY_MS } from "../core/history/calendar.ts";
 import { FleetServiceService, RelayServiceService } from "../proto/gen/millrace/v1/fleet.ts";
+import { HistoryServiceService } from "../proto/gen/millrace/v1/history.ts";
 import { LeadershipServiceService } from "../proto/gen/millrace/v1/leadership.ts";
 import { RolloutServiceService } from "../proto/gen/millrace/v1/rollouts.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
@@ -21,6 +25,10 @@ import { openStore } from "../runtime/store/open-store.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
 import { startBuilds } from "./builds/start-builds.ts";
 import { measureFleet } from "./fleet/fleet-metrics.ts";
+import { Archive } from "./history/archive.ts";
+import { HistoryReader } from "./history/history-reader.ts";
+import { historyService } from "./history/history-service.ts";
+import { Past } from "./history/past.ts";
 import { Candidate } from "./leadership/candidate.ts";
 import { leadershipService } from "./leadership/leadership-service.ts";
 import { relayDoor } from "./leadership/relay-door.ts";
@@ -41,9 +49,13 @@ interface Flags {
   readonly storePasswordFile?: string;
   readonly origin: string;
   readonly buildDetect: number;
+  readonly historyHot: number;
   readonly metricsPort?: number;
   readonly insecure: boolean;
 }
+
+/** A year: what equal requests are answered with is kept for 90 days at least, and with its row. */
+const HOT_DAYS_MAX = 366;
 
 const flags = new Command("millrace controlplane")
   .description("Queues builds, runs rollouts, and serves the API.")
@@ -64,6 +76,12 @@ const flags = new Command("millrace controlplane")
     "silence after which a worker counts as lost",
     Number,
     BUILD_LIMITS.detectMs,
+  )
+  .option(
+    "--history-hot <days>",
+    "ended builds and rollouts stay in the store so long, then go to the archive at the origin",
+    days,
+    HOT_DAYS_DEFAULT,
   )
   .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", Number)
   .option("--insecure", "listen on other than loopback addresses, unauthenticated", false)
@@ -99,9 +117,12 @@ const replica = `c-${randomBytes(8).toString("hex")}`;
 const closing = new AbortController();
 const limits = { ...BUILD_LIMITS, detectMs: flags.buildDetect };
 
+const archive = new Archive(origin);
+
 const builds = await startBuilds({
   store,
   origin,
+  past: new Past(archive),
   ship: new ShipRollout(store),
   limits,
   overallLeftMs: (build) => terms.current?.overallLeftMs(build),
@@ -114,7 +135,8 @@ const terms = new Terms({
   log,
   start: (fence) =>
     startTerm({
-      ...{ store, origin, fence, builds, limits, log },
+      ...{ store, origin, archive, fence, builds, limits, log },
+      hotMs: flags.historyHot * DAY_MS,
       onFenceLost: () => candidate.fenced(fence.epoch),
       onBroken: end,
     }),
@@ -135,6 +157,10 @@ const server = await startGrpcServer({
   address,
   services: [
     ...builds.services,
+    {
+      definition: HistoryServiceService,
+      implementation: historyService(new HistoryReader(store, builds.table, archive), log),
+    },
     {
       definition: RolloutServiceService,
       implementation: toLeader.service(RolloutServiceService, () => terms.current?.rolloutService),
@@ -188,6 +214,13 @@ printReady({
   address: listening,
   metrics: telemetry.metricsPort,
 });
+
+/** A number of days, fractions too. */
+function days(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && value > 0 && value <= HOT_DAYS_MAX) return value;
+  throw new InvalidArgumentError(`expected days, more than 0 and at most ${HOT_DAYS_MAX}`);
+}
 
 /** Ends at once where going on could decide something twice; whoever supervises starts it anew. */
 function end(why: string, error?: unknown): never {

@@ -1,6 +1,7 @@
 // The control plane as commands see it: which one, and a client of each of its services.
 import { BuildServiceClient, ReleaseServiceClient } from "../../proto/gen/millrace/v1/builds.ts";
 import { FleetServiceClient } from "../../proto/gen/millrace/v1/fleet.ts";
+import { HistoryServiceClient } from "../../proto/gen/millrace/v1/history.ts";
 import { LeadershipServiceClient } from "../../proto/gen/millrace/v1/leadership.ts";
 import { RolloutServiceClient } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { callTarget, connect } from "../../runtime/grpc/client.ts";
@@ -17,6 +18,7 @@ export interface ControlPlane {
   readonly rollouts: RolloutServiceClient;
   readonly fleet: FleetServiceClient;
   readonly leadership: LeadershipServiceClient;
+  readonly history: HistoryServiceClient;
   close(): void;
 }
 
@@ -39,10 +41,12 @@ export function openControlPlane(flag: string | undefined): ControlPlane {
   const rollouts = connect(RolloutServiceClient, address);
   const fleet = connect(FleetServiceClient, address);
   const leadership = connect(LeadershipServiceClient, address);
+  const history = connect(HistoryServiceClient, address);
   const close = (): void => {
-    for (const client of [builds, releases, rollouts, fleet, leadership]) client.close();
+    const clients = [builds, releases, rollouts, fleet, leadership, history];
+    for (const client of clients) client.close();
   };
-  return { address, builds, releases, rollouts, fleet, leadership, close };
+  return { address, builds, releases, rollouts, fleet, leadership, history, close };
 }
 
 /** Runs a command's calls with the clients open. */

@@ -14,6 +14,8 @@ export const GARBAGE = "garbage/";
 const TIME_DIGITS = 15;
 const EMPTY = new Uint8Array();
 
+/** States of a build that has ended. */
+export const ENDED_STATES = ["succeeded", "failed", "cancelled", "timed_out"] as const;
 /** What the id of a build looks like. */
 export const BUILD_ID = /^b-[0-9a-f]{16}$/;
 /** Key of a build's row. */
@@ -24,8 +26,10 @@ export const statePrefix = (state: BuildState): string => `builds-by-state/${sta
 export const servicePrefix = (service: string): string => `builds-of/${service}/`;
 /** Prefix of the index by SHA, whole or the beginning of one; then `/<created>/<id>`. */
 export const shaPrefix = (sha: string): string => `builds-by-sha/${sha}`;
+/** Prefix of what equal requests share. */
+export const DEDUP_PREFIX = "builds-by-key/";
 /** Key of the build that equal requests share. */
-export const dedupEntry = (dedupKey: string): string => `builds-by-key/${dedupKey}`;
+export const dedupEntry = (dedupKey: string): string => `${DEDUP_PREFIX}${dedupKey}`;
 /** Key that marks a pack for deletion. */
 export const garbageKey = (pack: string): string => `${GARBAGE}${pack}`;
 
@@ -56,15 +60,31 @@ export function dedupKeyOf(request: {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Operations of a new build: its row and all indexes. */
+/** Operations of a new build: its row, all indexes, and what equal requests share. */
 export function createOperations(row: BuildRow): Operation[] {
+  const shared = { put: dedupEntry(row.dedupKey), value: new TextEncoder().encode(row.id) };
+  return [...restoreOperations(row), shared];
+}
+
+/** Operations that put a build back that was archived: its row and all indexes. */
+export function restoreOperations(row: BuildRow): Operation[] {
   const place = placeOf(row);
   return [
     { put: buildKey(row.id), value: encodeBuild(row) },
     { put: `${statePrefix(row.state)}${place}`, value: EMPTY },
     { put: `${shaPrefix(row.sha)}/${place}`, value: EMPTY },
-    { put: dedupEntry(row.dedupKey), value: new TextEncoder().encode(row.id) },
     ...(row.service === "" ? [] : [{ put: `${servicePrefix(row.service)}${place}`, value: EMPTY }]),
+  ];
+}
+
+/** Operations that take an ended build out of the store; what equal requests share stays. */
+export function removeOperations(row: BuildRow): Operation[] {
+  const place = placeOf(row);
+  return [
+    { delete: buildKey(row.id) },
+    { delete: `${statePrefix(row.state)}${place}` },
+    { delete: `${shaPrefix(row.sha)}/${place}` },
+    ...(row.service === "" ? [] : [{ delete: `${servicePrefix(row.service)}${place}` }]),
   ];
 }
 

@@ -87,5 +87,10 @@ export function encodeBuild(row: BuildRow): Uint8Array {
 
 /** Reads a row; throws ZodError where it is not one. */
 export function decodeBuild(value: Uint8Array): BuildRow {
-  return schema.parse(JSON.parse(new TextDecoder().decode(value)));
+  return parseBuild(JSON.parse(new TextDecoder().decode(value)));
+}
+
+/** The same for what JSON.parse gave. */
+export function parseBuild(json: unknown): BuildRow {
+  return schema.parse(json);
 }

@@ -23,6 +23,7 @@ import { inRequestSpan } from "../../runtime/telemetry.ts";
 import { BUILD_ID, placeOf } from "./build-keys.ts";
 import { buildMessage, stateOf } from "./build-message.ts";
 import { fittingCount, listLimit, listService } from "./list-page.ts";
+import { seenBuild } from "./seen-build.ts";
 import { type SubmitOptions, submitBuild } from "./submit-build.ts";
 import { type TailLogOptions, tailLog } from "./tail-log.ts";
 
@@ -70,8 +71,8 @@ export function buildService(options: BuildServiceOptions): BuildServiceServer {
       failpoint("controlplane.before-cancel-txn");
       const result = await table.change(id, (row) => cancel(row, requester, Date.now()));
       failpoint("controlplane.after-cancel-txn");
-      if (!result.ok) throw notFound(`no build ${id}`);
-      const { row } = result;
+      const row = result.ok ? result.row : await seenBuild(options, id);
+      if (row === undefined) throw notFound(`no build ${id}`);
       const detached = isLive(row) && !(row.state === "leased" && row.cancelling);
       return { build: shown(row), detached };
     }),
@@ -83,7 +84,7 @@ export function buildService(options: BuildServiceOptions): BuildServiceServer {
 }
 
 async function* watch(
-  { table, live }: BuildServiceOptions,
+  { table, past, live }: BuildServiceOptions,
   id: string,
   gone: AbortSignal,
 ): AsyncGenerator<WatchBuildResponse, void, void> {
@@ -93,7 +94,7 @@ async function* watch(
   try {
     while (!signal.aborted) {
       await follower.next(signal);
-      const row = await table.get(id);
+      const row = await seenBuild({ table, past }, id);
       if (row === undefined) throw notFound(`no build ${id}`);
       const build = buildMessage(live.withNews(row));
       const text = JSON.stringify(build);
@@ -108,10 +109,10 @@ async function* watch(
 }
 
 /** The build that an id or a SHA, whole or short, names. */
-async function find({ table }: BuildServiceOptions, name: string): Promise<BuildRow> {
+async function find({ table, past }: BuildServiceOptions, name: string): Promise<BuildRow> {
   const id = name.toLowerCase();
   if (BUILD_ID.test(id)) {
-    const row = await table.get(id);
+    const row = await seenBuild({ table, past }, id);
     if (row === undefined) throw notFound(`no build ${id}`);
     return row;
   }
@@ -123,7 +124,7 @@ async function find({ table }: BuildServiceOptions, name: string): Promise<Build
     case "found":
       return lookup.row;
     case "absent":
-      throw notFound(`no build of ${id}`);
+      throw notFound(`no build of ${id} lately; older ones are in "millrace history"`);
     case "ambiguous":
       throw failedPrecondition(
         `"${id}" names builds of more than one SHA: ${lookup.shas.join(", ")}`,

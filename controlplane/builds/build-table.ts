@@ -13,6 +13,7 @@ import {
   dedupEntry,
   idOfIndexKey,
   letsGoOfKey,
+  restoreOperations,
   servicePrefix,
   shaPrefix,
   statePrefix,
@@ -122,6 +123,16 @@ export class BuildTable {
       }
     }
     throw unavailable(`build ${id} is changed too often at this moment; try again`);
+  }
+
+  /** Puts an archived build back, as it is after a change; false where the change does not hold any more. */
+  async restore(change: Extract<PlannedChange, { ok: true }>): Promise<boolean> {
+    const { row, compares = [], operations = [] } = change;
+    const { committed } = await this.#store.transact({
+      compares: [{ key: buildKey(row.id), is: "absent" }, ...compares],
+      operations: [...restoreOperations(row), ...operations],
+    });
+    return committed;
   }
 
   /** The newest build of a SHA, whole or short. */

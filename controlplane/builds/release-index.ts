@@ -3,7 +3,7 @@
 
 import { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { failedPrecondition, invalid, notFound } from "../../runtime/grpc/rpc-error.ts";
-import type { Operation, Store } from "../../runtime/store/store.ts";
+import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
 
 /** Digits that a short name has at least: 4, as git has it. */
 const SHORT_NAME_DIGITS_MIN = 4;
@@ -13,6 +13,9 @@ const CANDIDATES_MAX = 10;
 const MATCHES_MAX = 1_000;
 /** Digits of unix milliseconds in keys, so that they sort: enough until the year 33658. */
 const TIME_DIGITS = 15;
+
+/** Prefix of the index by service; then `<service>/<place>`. */
+export const RELEASES_OF_PREFIX = "releases-of/";
 
 /** What a name stands for. */
 export type ReleaseLookup =
@@ -36,11 +39,43 @@ export function releaseOperations(release: Release): Operation[] {
   const pointer = new TextEncoder().encode(key);
   return [
     { put: key, value: encode(release) },
-    { put: `releases-by-id/${release.release}/${release.service}`, value: pointer },
+    { put: idEntry(release), value: pointer },
     { put: `releases-by-sha/${release.sha}/${release.service}/${at}`, value: pointer },
     { put: `releases-by-time/${at}`, value: pointer },
-    { put: `releases-of/${release.service}/${at}`, value: pointer },
+    { put: `${RELEASES_OF_PREFIX}${release.service}/${at}`, value: pointer },
   ];
+}
+
+/**
+ * Operations that take a release out of the store. `newestOfId` is the entry by its id, which another release of
+ * equal content may have taken over; it is compared by whoever commits.
+ */
+export function removeOperations(release: Release, newestOfId: Entry | undefined): Operation[] {
+  const key = releaseKey(release);
+  const at = releasePlace(release);
+  const isNewest = new TextDecoder().decode(newestOfId?.value) === key;
+  return [
+    { delete: key },
+    ...(isNewest ? [{ delete: idEntry(release) }] : []),
+    { delete: `releases-by-sha/${release.sha}/${release.service}/${at}` },
+    { delete: `releases-by-time/${at}` },
+    { delete: `${RELEASES_OF_PREFIX}${release.service}/${at}` },
+  ];
+}
+
+/** Key of the newest release of one id and service. */
+export function idEntry({ release, service }: Pick<Release, "release" | "service">): string {
+  return `releases-by-id/${release}/${service}`;
+}
+
+/** Holds where the release is still kept: whoever goes on to use it compares that. */
+export function isKept(release: ReleaseName): Compare {
+  return { key: releaseKey(release), is: "present" };
+}
+
+/** Reads a release's row. */
+export function parseRelease(entry: Entry): Release {
+  return Release.fromJSON(JSON.parse(new TextDecoder().decode(entry.value)));
 }
 
 /** Place of a release in the order of time, unique; a page goes on from one. */
@@ -115,7 +150,7 @@ export async function listReleases(
   options: { readonly service: string; readonly limit: number; readonly pageToken: string },
 ): Promise<ReleasePage> {
   const { service, limit, pageToken } = options;
-  const prefix = service === "" ? "releases-by-time/" : `releases-of/${service}/`;
+  const prefix = service === "" ? "releases-by-time/" : `${RELEASES_OF_PREFIX}${service}/`;
   const page = await store.range({
     prefix,
     limit,
@@ -139,7 +174,8 @@ export async function releaseOfBuild(
   return release;
 }
 
-function releaseKey(release: ReleaseName): string {
+/** Key of a release's row. */
+export function releaseKey(release: ReleaseName): string {
   return `releases/${release.service}/${release.sha}/${releasePlace(release)}`;
 }
 
@@ -157,7 +193,5 @@ function encode(release: Release): Uint8Array {
 
 async function readAll(store: Store, keys: readonly string[]): Promise<Release[]> {
   const entries = await Promise.all(keys.map((key) => store.get(key)));
-  return entries
-    .filter((entry) => entry !== undefined)
-    .map((entry) => Release.fromJSON(JSON.parse(new TextDecoder().decode(entry.value))));
+  return entries.filter((entry) => entry !== undefined).map(parseRelease);
 }

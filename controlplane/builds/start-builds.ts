@@ -11,6 +11,7 @@ import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import type { GrpcServerOptions } from "../../runtime/grpc/server.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
+import type { Past } from "../history/past.ts";
 import { AttemptDesk } from "./attempt-desk.ts";
 import { BuildLogs } from "./build-logs.ts";
 import { buildMessage } from "./build-message.ts";
@@ -34,6 +35,8 @@ const GLANCE_MAX = 20;
 export interface BuildsOptions {
   readonly store: Store;
   readonly origin: BlobStore;
+  /** Builds that were archived. */
+  readonly past: Past;
   readonly ship: ShipChain;
   readonly limits: BuildLimits;
   /** What is left of a build's overall limit, where this replica leads; undefined: not known here. */
@@ -58,7 +61,7 @@ export interface Builds {
 
 /** Starts to serve the builds that the store holds. */
 export async function startBuilds(options: BuildsOptions): Promise<Builds> {
-  const { store, origin, ship, limits, overallLeftMs, log, heartbeatMs } = options;
+  const { store, origin, past, ship, limits, overallLeftMs, log, heartbeatMs } = options;
   const table = new BuildTable(store);
   const live = new LiveBuilds(log);
   const logs = new BuildLogs(origin);
@@ -76,7 +79,7 @@ export async function startBuilds(options: BuildsOptions): Promise<Builds> {
     services: [
       {
         definition: BuildServiceService,
-        implementation: buildService({ store, table, live, logs, ship, log }),
+        implementation: buildService({ store, table, past, live, logs, ship, log }),
       },
       { definition: ReleaseServiceService, implementation: releaseService(store, log) },
       { definition: WorkerServiceService, implementation: workerService(workers) },

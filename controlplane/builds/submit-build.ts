@@ -1,7 +1,7 @@
 // Takes a request for a build: checks it, finds the commit it means, and attaches it to an equal build
 // that is live or has succeeded, or queues a new one. What a succeeded build is asked to ship starts at
 // once, in the same transaction.
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import {
   OVERALL_MS_DEFAULT,
   OVERALL_MS_MAX,
@@ -9,6 +9,7 @@ import {
 } from "../../core/builds/build-limits.ts";
 import type { BuildRow, QueuedBuild, SucceededBuild } from "../../core/builds/build-row.ts";
 import { attach } from "../../core/builds/build-transitions.ts";
+import { timedDigits } from "../../core/history/timed-id.ts";
 import type { SubmitBuildRequest } from "../../proto/gen/millrace/v1/builds.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import { failedPrecondition, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
@@ -17,9 +18,10 @@ import { SERVICE_NAME } from "../../runtime/recipe/recipe-schema.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import { dedupKeyOf } from "./build-keys.ts";
 import { shipOf, wishOf } from "./build-message.ts";
-import type { BuildTable, PlannedChange } from "./build-table.ts";
+import type { PlannedChange } from "./build-table.ts";
 import { checkRepository, resolveCommit } from "./git-refs.ts";
-import { releaseOfBuild } from "./release-index.ts";
+import { isKept, type ReleaseName, releaseOfBuild } from "./release-index.ts";
+import type { SeenBuildOptions } from "./seen-build.ts";
 import type { ShipChain } from "./ship-chain.ts";
 
 /** A recipe stands in the build's row, which is written with each heartbeat. */
@@ -29,9 +31,8 @@ const REQUESTER_BYTES_MAX = 100;
 /** Times a request is tried anew because an equal one came in between. */
 const RACES_MAX = 20;
 
-export interface SubmitOptions {
+export interface SubmitOptions extends SeenBuildOptions {
   readonly store: Store;
-  readonly table: BuildTable;
   readonly ship: ShipChain;
 }
 
@@ -57,7 +58,10 @@ export async function submitBuild(
   for (let race = 0; race < RACES_MAX; race += 1) {
     const shared = await options.table.sharedBy(dedupKey);
     if (shared !== undefined) {
-      const row = await attachTo(options, shared.id, request, requester);
+      const row =
+        (await attachTo(options, shared.id, request, requester)) ??
+        (await attachToPast(options, shared.id, request, requester));
+      if (row === "again") continue;
       if (row !== undefined) return { row, attached: true, requester };
     }
     const row = newBuild(request, facts, dedupKey);
@@ -98,6 +102,30 @@ async function attachTo(
   }
 }
 
+/** The same for a build that was archived; undefined also where its release is not kept; "again": it came back. */
+async function attachToPast(
+  options: SubmitOptions,
+  id: string,
+  request: SubmitBuildRequest,
+  requester: string,
+): Promise<BuildRow | "again" | undefined> {
+  const { store, table, past } = options;
+  const row = (await table.get(id)) === undefined ? await past.build(id) : undefined;
+  if (row?.state !== "succeeded") return undefined;
+  const change = attach(row, requester, request.ship && wishOf(request.ship));
+  // Who repeats a request is answered as before; all others need its release.
+  const isKnown = [...row.requesters, ...(row.ship?.requesters ?? [])].includes(requester);
+  if (isKnown && change.ok && change.row === row) return row;
+  if (request.rebuild || (await releaseOfBuild(store, releaseNameOf(row))) === undefined) {
+    return undefined;
+  }
+  if (!change.ok || change.row === row || change.row.state !== "succeeded") return row;
+  const shipped = await shipNow(options, change.row);
+  // Back in the store: what is rolled out of it now is not past.
+  if (!shipped.ok) return undefined;
+  return (await table.restore(shipped)) ? shipped.row : "again";
+}
+
 const refusedAnew: PlannedChange = { ok: false, refusal: "not-attachable" };
 
 /** The rollout of a build that has succeeded before it was asked for. */
@@ -105,14 +133,19 @@ async function shipNow(
   { store, ship }: SubmitOptions,
   row: SucceededBuild,
 ): Promise<PlannedChange> {
-  const { id, service, sha, endedAtMs, traceparent } = row;
-  const made = { service, sha, createdAtMs: endedAtMs, build: id };
+  const { id, traceparent } = row;
+  const made = releaseNameOf(row);
   const release = await releaseOfBuild(store, made);
   // A release that is gone is made again.
   if (release === undefined || row.ship === undefined) return refusedAnew;
   const wanted = { buildId: id, release, ship: shipOf(row.ship.wish), traceparent };
   const { rolloutId, compares, operations } = await ship.prepare(wanted);
-  return { ok: true, row: { ...row, rollout: rolloutId, message: "" }, compares, operations };
+  const kept = [...compares, isKept(made)];
+  return { ok: true, row: { ...row, rollout: rolloutId, message: "" }, compares: kept, operations };
+}
+
+function releaseNameOf({ id, service, sha, endedAtMs }: SucceededBuild): ReleaseName {
+  return { service, sha, createdAtMs: endedAtMs, build: id };
 }
 
 function newBuild(
@@ -128,8 +161,9 @@ function newBuild(
   dedupKey: string,
 ): QueuedBuild {
   const { repository, sha, recipe, service, traceparent, requester } = facts;
+  const createdAtMs = Date.now();
   return {
-    id: `b-${randomBytes(8).toString("hex")}`,
+    id: `b-${timedDigits(createdAtMs, randomInt(2 ** 32))}`,
     state: "queued",
     repository,
     sha,
@@ -138,7 +172,7 @@ function newBuild(
     service,
     dedupKey,
     traceparent,
-    createdAtMs: Date.now(),
+    createdAtMs,
     overallMs: request.overallTimeoutMs === 0 ? OVERALL_MS_DEFAULT : request.overallTimeoutMs,
     overallSpentMs: 0,
     stateSpentMs: 0,

@@ -3,18 +3,17 @@ import { type BuildRow, isLive } from "../../core/builds/build-row.ts";
 import type { TailLogRequest, TailLogResponse } from "../../proto/gen/millrace/v1/builds.ts";
 import { notFound, unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { BuildLogs } from "./build-logs.ts";
-import type { BuildTable } from "./build-table.ts";
 import type { LiveBuilds } from "./live-builds.ts";
+import { type SeenBuildOptions, seenBuild } from "./seen-build.ts";
 
-export interface TailLogOptions {
-  readonly table: BuildTable;
+export interface TailLogOptions extends SeenBuildOptions {
   readonly live: LiveBuilds;
   readonly logs: BuildLogs;
 }
 
 /** The log from the offset on; with `follow` until the build, or the attempt asked for, has ended. */
 export async function* tailLog(
-  { table, live, logs }: TailLogOptions,
+  { table, past, live, logs }: TailLogOptions,
   build: string,
   request: TailLogRequest,
   gone: AbortSignal,
@@ -25,7 +24,7 @@ export async function* tailLog(
   try {
     while (!signal.aborted) {
       await follower.next(signal);
-      const row = await table.get(build);
+      const row = await seenBuild({ table, past }, build);
       if (row === undefined) throw notFound(`no build ${build}`);
       if (attempt === 0) attempt = row.attempt;
       while (request.attempt === 0 && attempt < row.attempt) {

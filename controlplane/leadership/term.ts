@@ -1,4 +1,4 @@
-// What a leader runs, for one term: the fleet's hub, the rollout engine, and its part of the builds. It is made
+// What a leader runs, for one term: the fleet's hub, the rollout engine, its part of the builds, and the archivist. It is made
 // anew from the store at each election, and thrown away when the term ends.
 import type { BuildLimits } from "../../core/builds/build-limits.ts";
 import type { FleetServiceServer, RelayServiceServer } from "../../proto/gen/millrace/v1/fleet.ts";
@@ -16,12 +16,18 @@ import type { Builds } from "../builds/start-builds.ts";
 import { type Fence, FenceLostError } from "../fence.ts";
 import { createFleet } from "../fleet/fleet.ts";
 import type { RelayHub } from "../fleet/relay-hub.ts";
+import type { Archive } from "../history/archive.ts";
+import { Archivist } from "../history/archivist.ts";
+import { Past } from "../history/past.ts";
 import type { RolloutEngine } from "../rollouts/rollout-engine.ts";
 import { createRollouts } from "../rollouts/rollouts.ts";
 
 export interface TermOptions {
   readonly store: Store;
   readonly origin: BlobStore;
+  readonly archive: Archive;
+  /** Ended builds and rollouts stay in the store so long, milliseconds. */
+  readonly hotMs: number;
   readonly fence: Fence;
   readonly builds: Pick<Builds, "table" | "live" | "overview">;
   readonly limits: BuildLimits;
@@ -46,7 +52,7 @@ export interface Term {
 
 /** Reads what the term begins from; relays are taken when this resolves. */
 export async function startTerm(options: TermOptions): Promise<Term> {
-  const { store, fence, builds, log, onFenceLost, onBroken } = options;
+  const { store, archive, fence, builds, log, onFenceLost, onBroken } = options;
   const now = monotonicNow;
   const onDeposed = (epoch: number): void => {
     // Where the place is lost already, the higher epoch is the next leader's.
@@ -55,6 +61,7 @@ export async function startTerm(options: TermOptions): Promise<Term> {
   const fleet = await createFleet({ store, fence, log, now, onDeposed });
   const rollouts = await createRollouts({
     store,
+    past: new Past(archive),
     fence,
     fleet,
     log,
@@ -65,6 +72,7 @@ export async function startTerm(options: TermOptions): Promise<Term> {
     },
   });
   const led = await leadBuilds({ ...options, ...builds, packs: fleet.packFeed });
+  const archivist = new Archivist(options);
   fleet.ready();
   return {
     hub: fleet.hub,
@@ -79,7 +87,7 @@ export async function startTerm(options: TermOptions): Promise<Term> {
     stop: async () => {
       rollouts.stop();
       fleet.close();
-      await led.stop();
+      await Promise.all([led.stop(), archivist.stop()]);
     },
   };
 }

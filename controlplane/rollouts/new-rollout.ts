@@ -1,6 +1,7 @@
 // The rows of a rollout that begins, as part of a transaction: at once where the service has none open,
 // else behind the others. Used by operators' starts and by builds that are shipped.
-import { randomBytes } from "node:crypto";
+import { randomInt } from "node:crypto";
+import { timedDigits } from "../../core/history/timed-id.ts";
 import { newRolloutRow } from "../../core/rollout/rollout-row.ts";
 import type { Release, RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
@@ -41,7 +42,7 @@ export async function prepareRows(store: Store, start: NewRollout): Promise<Prep
   const createdAtMs = Date.now();
   const record: RolloutRecord = {
     ...start,
-    id: `r-${randomBytes(8).toString("hex")}`,
+    id: `r-${timedDigits(createdAtMs, randomInt(2 ** 32))}`,
     service,
     previous: settledRelease(parseAssignments(assignments), rule),
     createdAtMs,
@@ -60,7 +61,8 @@ export async function prepareRows(store: Store, start: NewRollout): Promise<Prep
     { put: activeKey(service), value: active?.value ?? id },
   ];
   if (active !== undefined) operations.push({ put: waitingKey(record), value: id });
-  const compares = [
+  const compares: Compare[] = [
+    { key: rolloutKey(record.id), is: "absent" },
     compareOf(activeKey(service), active),
     compareOf(assignmentsKey(service), assignments),
   ];
@@ -84,6 +86,7 @@ export async function standing(
   return { active, assignments, revision };
 }
 
-function compareOf(key: string, entry: Entry | undefined): Compare {
+/** Holds while an entry is as it was read. */
+export function compareOf(key: string, entry: Entry | undefined): Compare {
   return entry === undefined ? { key, is: "absent" } : { key, modRevision: entry.modRevision };
 }

@@ -1,5 +1,5 @@
 // Finds rollouts by what people call them: their id, a SHA or release, a service. What is open is read
-// from this leader's memory, what has ended from the store.
+// from this leader's memory, what has ended from the store, or from the archive.
 import type { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
 import { type ListRolloutsResponse, Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { notFound } from "../../runtime/grpc/rpc-error.ts";
@@ -8,6 +8,7 @@ import type { Store } from "../../runtime/store/store.ts";
 import { fittingCount } from "../builds/list-page.ts";
 import { findRelease, requireRelease } from "../builds/release-index.ts";
 import type { Fleet } from "../fleet/fleet.ts";
+import type { Past } from "../history/past.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
 import { BY_TIME_PREFIX, ofServicePrefix, parseRollout, rolloutKey } from "./rollout-record.ts";
 import { rolloutToWire, type Seen } from "./rollout-wire.ts";
@@ -26,17 +27,20 @@ const ROLLOUT_ID = /^r-[0-9a-f]{16}$/;
 
 export interface RolloutReaderOptions {
   readonly store: Store;
+  readonly past: Past;
   readonly fleet: Fleet;
   readonly engine: RolloutEngine;
 }
 
 export class RolloutReader {
   readonly #store: Store;
+  readonly #past: Past;
   readonly #fleet: Fleet;
   readonly #engine: RolloutEngine;
 
-  constructor({ store, fleet, engine }: RolloutReaderOptions) {
+  constructor({ store, past, fleet, engine }: RolloutReaderOptions) {
     this.#store = store;
+    this.#past = past;
     this.#fleet = fleet;
     this.#engine = engine;
   }
@@ -155,7 +159,10 @@ export class RolloutReader {
 
   async #read(id: string): Promise<Seen | undefined> {
     const entry = await this.#store.get(rolloutKey(id));
-    if (entry === undefined) return undefined;
+    if (entry === undefined) {
+      const archived = await this.#past.rollout(id);
+      return archived && { ...archived, progress: undefined };
+    }
     const record = this.#engine.get(id)?.record ?? parseRollout(entry);
     return { record, revision: entry.modRevision, progress: this.#engine.progress(id) };
   }

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { RolloutPlan, RolloutRow } from "../../core/rollout/rollout-row.ts";
 import { Release, RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
 import { FailingAgent, RegionProgress } from "../../proto/gen/millrace/v1/rollouts.ts";
-import type { Entry } from "../../runtime/store/store.ts";
+import type { Entry, Operation } from "../../runtime/store/store.ts";
 
 /** Where a recipe says nothing of how long a machine may take to become healthy. */
 const HEALTH_WITHIN_MS_DEFAULT = 30_000;
@@ -105,9 +105,12 @@ export const BY_TIME_PREFIX = "rollouts-by-time/";
 export const rolloutKey = (id: string): string => `${ROLLOUTS_PREFIX}${id}`;
 export const activeKey = (service: string): string => `${ACTIVE_PREFIX}${service}`;
 export const ofServicePrefix = (service: string): string => `rollouts-of/${service}/`;
-export const idempotencyKey = (key: string): string => `rollouts-by-key/${encodeURIComponent(key)}`;
+export const BY_KEY_PREFIX = "rollouts-by-key/";
+export const ROLL_BACKS_PREFIX = "roll-backs-by-key/";
+export const idempotencyKey = (key: string): string => `${BY_KEY_PREFIX}${encodeURIComponent(key)}`;
 /** Names the open rollout that was told to go back under this key. */
-export const rollBackKey = (key: string): string => `roll-backs-by-key/${encodeURIComponent(key)}`;
+export const rollBackKey = (key: string): string =>
+  `${ROLL_BACKS_PREFIX}${encodeURIComponent(key)}`;
 
 /** Sorts rollouts by their beginning. */
 export function timeName({ createdAtMs, id }: Pick<RolloutRecord, "createdAtMs" | "id">): string {
@@ -116,6 +119,15 @@ export function timeName({ createdAtMs, id }: Pick<RolloutRecord, "createdAtMs" 
 
 export function waitingKey(record: Pick<RolloutRecord, "service" | "createdAtMs" | "id">): string {
   return `${WAITING_PREFIX}${record.service}/${timeName(record)}`;
+}
+
+/** Operations that take an ended rollout out of the store; what its idempotency key says stays. */
+export function removeOperations(record: RolloutRecord): Operation[] {
+  return [
+    { delete: rolloutKey(record.id) },
+    { delete: `${BY_TIME_PREFIX}${timeName(record)}` },
+    { delete: `${ofServicePrefix(record.service)}${timeName(record)}` },
+  ];
 }
 
 export function encodeRollout(record: RolloutRecord): Uint8Array {
@@ -132,7 +144,12 @@ export function encodeRollout(record: RolloutRecord): Uint8Array {
 
 /** Throws where the row is not a rollout's. */
 export function parseRollout(entry: Entry): RolloutRecord {
-  const stored = Stored.parse(JSON.parse(new TextDecoder().decode(entry.value)));
+  return recordOf(JSON.parse(new TextDecoder().decode(entry.value)));
+}
+
+/** The same for what JSON.parse gave. */
+export function recordOf(json: unknown): RolloutRecord {
+  const stored = Stored.parse(json);
   return {
     ...stored,
     release: Release.fromJSON(stored.release),

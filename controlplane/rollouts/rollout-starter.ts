@@ -1,11 +1,12 @@
 // Starts rollouts for operators: once per idempotency key, and only where the service still stands as
 // the plan saw it.
 
+import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { StartRolloutRequest } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
-import { aborted, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
+import { aborted, failedPrecondition, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Compare, Operation, Store } from "../../runtime/store/store.ts";
-import { requireRelease } from "../builds/release-index.ts";
+import { isKept, releaseOfBuild, requireRelease } from "../builds/release-index.ts";
 import type { Fence } from "../fence.ts";
 import { type NewRollout, prepareRows } from "./new-rollout.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
@@ -83,7 +84,7 @@ export class RolloutStarter {
         );
       }
       const { id } = prepared.record;
-      const compares: Compare[] = [fence.compare, ...prepared.compares];
+      const compares: Compare[] = [fence.compare, isKept(start.release), ...prepared.compares];
       const operations: Operation[] = [...prepared.operations];
       if (key !== "") {
         compares.push({ key: idempotencyKey(key), is: "absent" });
@@ -91,12 +92,23 @@ export class RolloutStarter {
       }
       failpoint("controlplane.before-rollout-txn");
       const result = await store.transact({ compares, operations });
-      if (!result.committed) continue;
+      if (!result.committed) {
+        await this.#requireKept(start.release);
+        continue;
+      }
       failpoint("controlplane.after-rollout-txn");
       await engine.open(id);
       return id;
     }
     throw unavailable(`service ${start.release.service} is being changed by others; try again`);
+  }
+
+  async #requireKept(release: Release): Promise<void> {
+    if ((await releaseOfBuild(this.#options.store, release)) !== undefined) return;
+    const { service, sha } = release;
+    throw failedPrecondition(
+      `the release of ${service} at ${sha} is not kept any more: build it again`,
+    );
   }
 }
 

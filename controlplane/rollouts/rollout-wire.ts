@@ -30,8 +30,19 @@ export function rolloutToWire(
   hub: RelayHub,
   tracker: ReplicationTracker,
 ): Rollout {
-  const { row, release, previous, policy } = record;
   const isLive = progress !== undefined && (record.endedAtMs === 0 || !progress.isEmpty);
+  const written = endedRollout(record, revision);
+  if (!isLive) return written;
+  return {
+    ...written,
+    regions: progress.regions(record, hub, tracker),
+    failing: progress.failing(),
+  };
+}
+
+/** A rollout as it is written down, with what was last heard before it ended. */
+export function endedRollout(record: RolloutRecord, revision: number): Rollout {
+  const { row, release, previous, policy } = record;
   const waves = policy.waves.map((rule, index) => {
     const {
       size = 0,
@@ -56,8 +67,8 @@ export function rolloutToWire(
     wave: row.wave,
     waves,
     policy,
-    regions: isLive ? progress.regions(record, hub, tracker) : [...record.regions],
-    failing: isLive ? progress.failing() : [...record.failing],
+    regions: [...record.regions],
+    failing: [...record.failing],
     createdAtMs: record.createdAtMs,
     endedAtMs: record.endedAtMs,
     updatedAtMs: record.updatedAtMs,

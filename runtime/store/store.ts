@@ -123,3 +123,14 @@ export async function* scan(store: Store, prefix: string): AsyncGenerator<Entry,
     page = await store.range({ prefix, after: last.key, revision: page.revision });
   }
 }
+
+/** All entries under a prefix, each page as it is when it is read: for long ways through what may change. */
+export async function* walk(store: Store, prefix: string): AsyncGenerator<Entry, void, void> {
+  let page = await store.range({ prefix });
+  while (true) {
+    yield* page.entries;
+    const last = page.entries.at(-1);
+    if (!page.more || last === undefined) return;
+    page = await store.range({ prefix, after: last.key });
+  }
+}

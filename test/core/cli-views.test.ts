@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { buildDetail, buildRecord, buildTable } from "../../cli/output/build-view.ts";
 import { describeBuild, describeBytes, describeRollout } from "../../cli/output/describe.ts";
 import { agentDetail, agentTable, regionTable } from "../../cli/output/fleet-view.ts";
+import { historyRecord, historyTable } from "../../cli/output/history-view.ts";
 import { progressRows, regionShare } from "../../cli/output/progress-rows.ts";
 import { releaseDetail, releaseRecord, releaseTable } from "../../cli/output/release-view.ts";
 import { rolloutDetail, rolloutRecord, rolloutTable } from "../../cli/output/rollout-view.ts";
@@ -138,6 +139,28 @@ test("bytes by source", () => {
   assert.equal(
     describeBytes({ origin: 7, relay: 0, peer: 0, local: 0 }),
     "from peers 0 B (0 %), relays 0 B, this machine 0 B, origin 7 B",
+  );
+});
+
+test("the past in a table, and as records", () => {
+  const item = { $case: "rollout", rollout: { ...rollout, endedAtMs: AT + 9_000 } } as const;
+  const items = [
+    { item, archived: false },
+    { item: { $case: "build", build: failed } as const, archived: true },
+  ];
+  assert.equal(
+    historyTable(items, AT + 61_000),
+    `BUILD OR ROLLOUT    SERVICE  SHA           STATE             AGE    TOOK   KEPT IN
+r-0123456789abcdef  hello    0123456789ab  activating        1 min  9.0 s  store
+b-1123456789abcdef  -        0123456789ab  failed (command)  1 min  1.5 s  archive`,
+  );
+  assert.equal(historyTable([], AT), "nothing has ended");
+  assert.deepEqual(
+    items.map(historyRecord).map(({ kind, archived, state }) => ({ kind, archived, state })),
+    [
+      { kind: "rollout", archived: false, state: "activating" },
+      { kind: "build", archived: true, state: "failed" },
+    ],
   );
 });
 

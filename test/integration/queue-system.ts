@@ -9,6 +9,8 @@ import { leadBuilds } from "../../controlplane/builds/lead-builds.ts";
 import type { PackFeed } from "../../controlplane/builds/pack-feed.ts";
 import type { ShipChain } from "../../controlplane/builds/ship-chain.ts";
 import { startBuilds } from "../../controlplane/builds/start-builds.ts";
+import { Archive } from "../../controlplane/history/archive.ts";
+import { Past } from "../../controlplane/history/past.ts";
 import { BUILD_LIMITS, type BuildLimits } from "../../core/builds/build-limits.ts";
 import {
   BuildServiceClient,
@@ -17,6 +19,7 @@ import {
   type SubmitBuildResponse,
 } from "../../proto/gen/millrace/v1/builds.ts";
 import { FleetServiceClient } from "../../proto/gen/millrace/v1/fleet.ts";
+import { HistoryServiceClient } from "../../proto/gen/millrace/v1/history.ts";
 import { LeadershipServiceClient } from "../../proto/gen/millrace/v1/leadership.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { RolloutServiceClient } from "../../proto/gen/millrace/v1/rollouts.ts";
@@ -53,7 +56,8 @@ export async function startQueue(
   const { fence, resign } = await elected(store, log);
   const told: string[] = [];
   const all: BuildLimits = { ...BUILD_LIMITS, ...limits };
-  const common = { store, origin, limits: all, log };
+  const past = new Past(new Archive(origin));
+  const common = { store, origin, past, limits: all, log };
   const builds = await startBuilds({
     ...common,
     ship: shipChain,
@@ -84,7 +88,8 @@ export async function startQueue(
     await store.close();
     await origin.close();
   };
-  return { ...clients, store, origin, told, address: formatAddress(server.address), stop };
+  const address = formatAddress(server.address);
+  return { ...clients, store, origin, fence, log, told, address, stop };
 }
 
 export type Queue = Awaited<ReturnType<typeof startQueue>>;
@@ -97,10 +102,12 @@ export function connectAll(address: string) {
   const fleet = connect(FleetServiceClient, address);
   const rollouts = connect(RolloutServiceClient, address);
   const leadership = connect(LeadershipServiceClient, address);
+  const history = connect(HistoryServiceClient, address);
   const close = (): void => {
-    for (const client of [builds, releases, workers, fleet, rollouts, leadership]) client.close();
+    const clients = [builds, releases, workers, fleet, rollouts, leadership, history];
+    for (const client of clients) client.close();
   };
-  return { builds, releases, workers, fleet, rollouts, leadership, close };
+  return { builds, releases, workers, fleet, rollouts, leadership, history, close };
 }
 
 export type Clients = Pick<Queue, "builds" | "releases" | "workers">;

@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { releaseOperations } from "../../controlplane/builds/release-index.ts";
 import { createFleet } from "../../controlplane/fleet/fleet.ts";
+import { Archive } from "../../controlplane/history/archive.ts";
+import { Past } from "../../controlplane/history/past.ts";
 import { createRollouts } from "../../controlplane/rollouts/rollouts.ts";
 import { ShipRollout } from "../../controlplane/rollouts/ship-rollout.ts";
 import {
@@ -21,6 +23,7 @@ import {
   RolloutState,
   StartRolloutRequest,
 } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
 import { monotonicNow } from "../../runtime/driver.ts";
 import { call, connect } from "../../runtime/grpc/client.ts";
 import { startGrpcServer } from "../../runtime/grpc/server.ts";
@@ -166,7 +169,9 @@ async function startPlane(world: RolloutWorld) {
   };
   const now = monotonicNow;
   const fleet = await createFleet({ store, fence, log, now, onDeposed });
-  const rollouts = await createRollouts({ store, fence, fleet, log, now, onBroken });
+  const origin = await openBlobStore(`file:${join(world.root, "origin")}`);
+  const past = new Past(new Archive(origin));
+  const rollouts = await createRollouts({ store, past, fence, fleet, log, now, onBroken });
   const overview = {
     builds: async () => ({ builds: [], workers: 0 }),
     rollouts: () => rollouts.glance(),
@@ -193,6 +198,7 @@ async function startPlane(world: RolloutWorld) {
     await server.close();
     await resign();
     await store.close();
+    await origin.close();
   };
   return {
     ...clients,

@@ -1,0 +1,170 @@
+// Brings the past into the archive, while this replica leads: ended builds, ended rollouts and releases that
+// nobody keeps are archived, read back, and only then deleted from the store, each transaction under the leader's
+// epoch. Killed at any point it leaves rows in the store, in the archive or in both, never in neither; the next
+// sweep goes on. A segment that was stored before is found stored, because equal rows have an equal name.
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type ArchiveKind,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_ROWS_MAX,
+  segmentsOf,
+  transactionsOf,
+} from "../../core/history/archive-plan.ts";
+import { DAY_MS } from "../../core/history/calendar.ts";
+import { failpoint } from "../../runtime/failpoint.ts";
+import type { Log } from "../../runtime/log.ts";
+import type { Store, Transaction } from "../../runtime/store/store.ts";
+import {
+  TRANSACTION_BYTES_MAX,
+  TRANSACTION_OPERATIONS_MAX,
+  transactionBytes,
+} from "../../runtime/store/store-limits.ts";
+import { type Fence, FenceLostError, isFenced } from "../fence.ts";
+import type { Archive } from "./archive.ts";
+import { coldBuilds } from "./cold-builds.ts";
+import { coldReleases } from "./cold-releases.ts";
+import { coldRollouts } from "./cold-rollouts.ts";
+import type { ColdRow } from "./cold-row.ts";
+import { type OldRow, oldDedupRows } from "./old-dedup.ts";
+
+/** Sweeps within the time that rows stay; a week's come each 5 min, with some 35 builds of 5,000 a day. */
+const SWEEPS_IN_HOT = 2_000;
+const SWEEP_MS_MIN = 1_000;
+const SWEEP_MS_MAX = 5 * 60_000;
+/** Between two transactions: ten a second of the fifty that the store is to have at most. */
+const PAUSE_MS = 100;
+/** One compare is the epoch's. */
+const ROOM = {
+  operations: TRANSACTION_OPERATIONS_MAX - 1,
+  bytes: TRANSACTION_BYTES_MAX - 4 * 1024,
+};
+
+export interface ArchivistOptions {
+  readonly store: Store;
+  readonly archive: Archive;
+  readonly fence: Fence;
+  /** Ended rows stay so long, milliseconds. */
+  readonly hotMs: number;
+  readonly log: Log;
+  /** Another control plane has taken over; this one decides no more. */
+  readonly onFenceLost: () => void;
+}
+
+/** The archivist of one leader. */
+export class Archivist {
+  readonly #options: ArchivistOptions;
+  readonly #stopped = new AbortController();
+  readonly #running: Promise<void>;
+  #forgottenAt = Number.NEGATIVE_INFINITY;
+
+  /** Begins to sweep. */
+  constructor(options: ArchivistOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  /** Ends it and waits for the write that is under way. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { hotMs, log, onFenceLost } = this.#options;
+    const sweepMs = Math.min(SWEEP_MS_MAX, Math.max(SWEEP_MS_MIN, hotMs / SWEEPS_IN_HOT));
+    while (!this.#isStopped) {
+      try {
+        await this.#sweep();
+      } catch (error) {
+        if (error instanceof FenceLostError) return onFenceLost();
+        if (!this.#isStopped) log.warn({ err: error }, "history could not be archived yet");
+      }
+      await this.#pause(sweepMs);
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const { store, hotMs } = this.#options;
+    const nowMs = Date.now();
+    await this.#shelve("builds", coldBuilds(store, nowMs, hotMs));
+    await this.#shelve("rollouts", coldRollouts(store, nowMs, hotMs));
+    await this.#shelve("releases", coldReleases(store, nowMs, hotMs));
+    if (nowMs < this.#forgottenAt + DAY_MS) return;
+    await this.#forget(nowMs);
+    this.#forgottenAt = nowMs;
+  }
+
+  async #shelve(kind: ArchiveKind, rows: AsyncIterable<ColdRow>): Promise<void> {
+    let batch: ColdRow[] = [];
+    let bytes = 0;
+    for await (const row of rows) {
+      if (this.#isStopped) return;
+      batch.push(row);
+      bytes += row.bytes;
+      if (batch.length < SEGMENT_ROWS_MAX && bytes < SEGMENT_BYTES_MAX) continue;
+      await this.#archive(kind, batch);
+      batch = [];
+      bytes = 0;
+    }
+    await this.#archive(kind, batch);
+  }
+
+  async #archive(kind: ArchiveKind, rows: readonly ColdRow[]): Promise<void> {
+    const { archive, log } = this.#options;
+    for (const segment of segmentsOf(rows)) {
+      if (this.#isStopped) return;
+      failpoint("controlplane.before-archive");
+      const { key } = await archive.add(kind, segment);
+      failpoint("controlplane.after-archive");
+      await this.#deleteAll(segment);
+      log.info({ segment: key, count: segment.length }, "archived what has ended");
+    }
+  }
+
+  async #forget(nowMs: number): Promise<void> {
+    let batch: OldRow[] = [];
+    for await (const row of oldDedupRows(this.#options.store, nowMs)) {
+      if (this.#isStopped) return;
+      batch.push(row);
+      if (batch.length < SEGMENT_ROWS_MAX) continue;
+      await this.#deleteAll(batch);
+      batch = [];
+    }
+    await this.#deleteAll(batch);
+  }
+
+  async #deleteAll(rows: readonly OldRow[]): Promise<void> {
+    const parts = rows.map((row) => ({
+      row,
+      operations: row.compares.length + row.operations.length,
+      bytes: transactionBytes(row),
+    }));
+    for (const group of transactionsOf(parts, ROOM)) {
+      if (this.#isStopped) return;
+      await this.#delete(group.map(({ row }) => row));
+      failpoint("controlplane.after-archive-txn");
+      await this.#pause(PAUSE_MS);
+    }
+  }
+
+  /** One that changed meanwhile stays where it is, and comes again in a later sweep. */
+  async #delete(rows: readonly OldRow[]): Promise<void> {
+    const { store, fence } = this.#options;
+    const transaction: Transaction = {
+      compares: [fence.compare, ...rows.flatMap(({ compares }) => compares)],
+      operations: rows.flatMap(({ operations }) => operations),
+    };
+    const result = await store.transact(transaction);
+    if (result.committed) return;
+    if (isFenced(fence, result.current[0])) throw new FenceLostError();
+    if (rows.length > 1) for (const row of rows) await this.#delete([row]);
+  }
+
+  get #isStopped(): boolean {
+    return this.#stopped.signal.aborted || !this.#options.fence.holds();
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
+  }
+}
