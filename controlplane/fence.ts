@@ -6,6 +6,8 @@ import type { Compare, Entry } from "../runtime/store/store.ts";
 export interface Fence {
   /** Fencing number, never goes back. */
   readonly epoch: number;
+  /** Store revision of the election. */
+  readonly revision: number;
   /** Add this to every transaction of the leader. */
   readonly compare: Compare;
   /** False as soon as others may lead: then nothing may be decided or sent. */

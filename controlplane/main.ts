@@ -30,8 +30,10 @@ import { HistoryReader } from "./history/history-reader.ts";
 import { historyService } from "./history/history-service.ts";
 import { Past } from "./history/past.ts";
 import { Candidate } from "./leadership/candidate.ts";
+import { measureLeadership } from "./leadership/leadership-metrics.ts";
 import { leadershipService } from "./leadership/leadership-service.ts";
 import { relayDoor } from "./leadership/relay-door.ts";
+import { StoreGate } from "./leadership/store-gate.ts";
 import { startTerm } from "./leadership/term.ts";
 import { Terms } from "./leadership/terms.ts";
 import { ToLeader } from "./leadership/to-leader.ts";
@@ -125,7 +127,7 @@ const builds = await startBuilds({
   past: new Past(archive),
   ship: new ShipRollout(store),
   limits,
-  overallLeftMs: (build) => terms.current?.overallLeftMs(build),
+  overallLeftMs: (build) => terms.led?.overallLeftMs(build),
   heartbeatMs: Math.min(HEARTBEAT_MS_MAX, Math.ceil(flags.buildDetect / HEARTBEATS_IN_SILENCE)),
   log,
 });
@@ -148,27 +150,29 @@ const candidate: Candidate = new Candidate({
   onLead: (fence) => terms.begin(fence),
   onStepDown: () => void terms.end(),
 });
-measureFleet(() => terms.current?.hub);
-measureRollouts(() => terms.current?.engine);
+measureFleet(() => terms.led?.hub);
+measureRollouts(() => terms.led?.engine);
+measureLeadership(candidate);
 
 const toLeader = new ToLeader(() => candidate.leaderElsewhere?.address);
-const leadership = leadershipService({ candidate, log });
+const leadership = leadershipService({ candidate, terms, store, log });
+const gate = new StoreGate(() => candidate.leader?.behind);
 const server = await startGrpcServer({
   address,
   services: [
-    ...builds.services,
+    ...builds.services.map((service) => gate.guarded(service)),
     {
       definition: HistoryServiceService,
       implementation: historyService(new HistoryReader(store, builds.table, archive), log),
     },
-    {
+    gate.guarded({
       definition: RolloutServiceService,
-      implementation: toLeader.service(RolloutServiceService, () => terms.current?.rolloutService),
-    },
-    {
+      implementation: toLeader.service(RolloutServiceService, () => terms.led?.rolloutService),
+    }),
+    gate.guarded({
       definition: FleetServiceService,
-      implementation: toLeader.service(FleetServiceService, () => terms.current?.fleetService),
-    },
+      implementation: toLeader.service(FleetServiceService, () => terms.led?.fleetService),
+    }),
     {
       definition: RelayServiceService,
       implementation: relayDoor({ candidate, terms, closing: closing.signal }),
@@ -176,12 +180,8 @@ const server = await startGrpcServer({
     {
       definition: LeadershipServiceService,
       implementation: {
-        ...leadership,
-        ...toLeader.only(
-          LeadershipServiceService,
-          "resignLeader",
-          () => terms.current && leadership,
-        ),
+        ...toLeader.service(LeadershipServiceService, () => terms.current && leadership),
+        getLeader: leadership.getLeader,
       },
     },
   ],

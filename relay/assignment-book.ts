@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { incarnationOf } from "../core/leadership/epoch.ts";
 import { type Candidate, isTarget } from "../core/rollout/targets.ts";
 import { type Assignment, type Order, ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
 import { syncFolder, writeJson } from "../runtime/program/json-file.ts";
@@ -46,6 +47,15 @@ export class AssignmentBook {
 
   get orders(): ReadonlyMap<string, Order> {
     return this.#orders;
+  }
+
+  /** Highest store revision among the assignments of the epoch's incarnation; 0: there are none. */
+  revisionWithin(epoch: number): number {
+    const incarnation = incarnationOf(epoch);
+    const same = [...this.#services.values()].filter(
+      (kept) => incarnationOf(kept.epoch) === incarnation,
+    );
+    return Math.max(0, ...same.map(({ revision }) => revision));
   }
 
   /** A whole snapshot has been heard once: a service that is not here has no assignment. */

@@ -85,6 +85,7 @@ function epochOf(command: Command): number | undefined {
     case "agents":
     case "siblings":
     case "reconnect":
+    case "recall":
       return undefined;
     default:
       return command satisfies never;

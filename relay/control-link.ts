@@ -6,6 +6,7 @@ import {
   type ConnectRelayRequest,
   type ConnectRelayResponse,
   type RelayHello,
+  type RelayMemory,
   RelayServiceClient,
 } from "../proto/gen/millrace/v1/fleet.ts";
 import { monotonicNow } from "../runtime/driver.ts";
@@ -41,6 +42,8 @@ export interface ControlLinkOptions {
   readonly onLed: (isFirst: boolean) => void;
   /** A command that may be obeyed. */
   readonly onCommand: (command: Command) => void;
+  /** What is known of decisions, for a control plane whose store may be older; asked before it leads. */
+  readonly memory: () => Iterable<RelayMemory>;
 }
 
 /** Keeps one stream to the control plane. */
@@ -137,6 +140,9 @@ export class ControlLink {
       this.#leave("told to come back");
     } else if (command.$case === "heartbeat") {
       this.#hear(command.heartbeat);
+    } else if (command.$case === "recall") {
+      const { memory: recall } = this.#options;
+      for (const memory of recall()) this.#stream?.write({ message: { $case: "memory", memory } });
     } else if (this.#isUp && this.#options.gate.isLed(monotonicNow())) {
       this.#obey(command);
     } else if (this.#held.length < HELD_MAX) {

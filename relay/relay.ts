@@ -27,6 +27,7 @@ import { agentAnswers, censusOf } from "./answers.ts";
 import { AssignmentBook } from "./assignment-book.ts";
 import { CommandGate } from "./command-gate.ts";
 import { type Command, ControlLink } from "./control-link.ts";
+import { memoryOf } from "./memory.ts";
 import { Mirroring } from "./mirroring.ts";
 import { PermitDesks } from "./permit-desks.ts";
 import { PermitJournal } from "./permit-journal.ts";
@@ -191,6 +192,7 @@ export class Relay {
         capacity,
         version: VERSION,
         epoch: this.#gate.epoch,
+        revision: this.#book.revisionWithin(this.#gate.epoch),
         settleMs: Math.max(0, Math.round(this.#settlesAt - monotonicNow())),
       }),
       onBegin: () => {
@@ -201,6 +203,7 @@ export class Relay {
         if (isFirst) this.#pace.changed();
       },
       onCommand: (command) => this.#obey(command),
+      memory: () => memoryOf(this.#book, [...this.#mirroring.packs], [...this.#sessions.all()]),
     });
   }
 
@@ -293,6 +296,7 @@ export class Relay {
         break;
       case "heartbeat":
       case "reconnect":
+      case "recall":
         break;
       default:
         command satisfies never;

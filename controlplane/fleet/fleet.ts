@@ -2,9 +2,13 @@
 //   const fleet = await createFleet({ store, fence, log, now });
 //   serve fleet.relayService (RelayService); give fleet.packFeed to the builds side;
 //   pass fleet to createRollouts(), then serve fleet.fleetService(overview) and call fleet.ready();
-//   at the term's end fleet.close(). `onDeposed` tells that a relay has seen a higher epoch.
+//   at the term's end fleet.close(). `onBehind` tells that a relay has seen what the store does not know.
 import type { Instant } from "../../core/machine.ts";
-import type { FleetServiceServer, RelayServiceServer } from "../../proto/gen/millrace/v1/fleet.ts";
+import type {
+  FleetServiceServer,
+  RelayHello,
+  RelayServiceServer,
+} from "../../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import type { PackFeed } from "../builds/pack-feed.ts";
@@ -21,8 +25,8 @@ export interface FleetOptions {
   readonly log: Log;
   /** The process's monotonic clock. */
   readonly now: () => Instant;
-  /** A relay has seen this higher epoch: stop deciding. */
-  readonly onDeposed?: (epoch: number) => void;
+  /** A relay has seen what this store has lost, or another leader is ahead: stop deciding. */
+  readonly onBehind?: (hello: RelayHello) => void;
 }
 
 export interface Fleet {
@@ -40,7 +44,7 @@ export interface Fleet {
 
 /** Reads what is known of relays and regions; relays are refused until `ready`. */
 export async function createFleet(options: FleetOptions): Promise<Fleet> {
-  const { log, onDeposed } = options;
+  const { log, onBehind } = options;
   const changed: (() => void)[] = [];
   const onChange = (): void => {
     for (const callback of changed) callback();
@@ -50,17 +54,20 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   const directory = new AgentDirectory(hub);
   await Promise.all([tracker.load(), hub.load()]);
   let isReady = false;
-  let isDeposed = false;
+  let isBehind = false;
   const relayService = createRelayService({
     hub,
     directory,
     log,
-    isReady: () => isReady && !isDeposed && options.fence.holds(),
-    onDeposed: (epoch) => {
-      isDeposed = true;
-      log.error({ epoch, own: options.fence.epoch }, "another leader is ahead");
+    isReady: () => isReady && !isBehind && options.fence.holds(),
+    onBehind: (hello) => {
+      // Of all that say so the first is enough.
+      if (isBehind) return;
+      isBehind = true;
+      const { relay, epoch, revision } = hello;
+      log.error({ relay, epoch, revision, own: hub.term }, "a relay has seen a later state");
       hub.close();
-      onDeposed?.(epoch);
+      onBehind?.(hello);
     },
   });
   return {

@@ -46,6 +46,7 @@ function keyOf(command: Command): string {
     case "heartbeat":
     case "siblings":
     case "reconnect":
+    case "recall":
     case "snapshotEnd":
       return command.$case;
     case "assignments":

@@ -1,5 +1,6 @@
 // The streams of all relays: who is connected, what each is to know, and what each says. It keeps the
 // assignments that relays must be told at connect; packs are the teller's, rollouts the engine's business.
+import type { TermPoint } from "../../core/leadership/epoch.ts";
 import type { Instant } from "../../core/machine.ts";
 import type {
   CensusAnswer,
@@ -64,6 +65,8 @@ export class RelayHub {
   readonly #options: RelayHubOptions;
   readonly #sessions = new Map<string, RelaySession>();
   readonly #known = new Map<string, RelayRow>();
+  /** Relays that were told this term's epoch. */
+  readonly #met = new Set<string>();
   readonly #assignments = new Map<string, ServiceAssignments>();
   /** Tells relays of packs and orders. */
   readonly packs: PackTeller<RelaySession>;
@@ -97,6 +100,17 @@ export class RelayHub {
     return this.#options.fence.epoch;
   }
 
+  /** This term. */
+  get term(): TermPoint {
+    const { epoch, revision } = this.#options.fence;
+    return { epoch, revision };
+  }
+
+  /** Whether the relay may know this term's epoch from this leader. */
+  hasMet(relay: string): boolean {
+    return this.#met.has(relay);
+  }
+
   /** Connected relays by id. */
   get sessions(): readonly RelaySession[] {
     return [...this.#sessions.values()].sort((a, b) => (a.relay < b.relay ? -1 : 1));
@@ -116,6 +130,7 @@ export class RelayHub {
     const { relay, region, boot, address, swarmAddress, capacity, version } = hello;
     const info = { relay, region, address, swarmAddress, capacity, version };
     await this.#registerRelay(info);
+    this.#met.add(relay);
     const settlesAt = this.#options.now() + hello.settleMs;
     const session = { relay, region, boot, settlesAt, info, line, agents: 0, told: new Map() };
     this.#sessions.get(relay)?.line.end("the relay has connected again");

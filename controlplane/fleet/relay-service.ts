@@ -1,6 +1,7 @@
 // RelayService: one stream per relay. It checks the hello, then hands what comes to the hub.
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { RELAY_BACKOFF } from "../../core/fleet/agent-backoff.ts";
+import { isBehind } from "../../core/leadership/epoch.ts";
 import type {
   ConnectRelayRequest,
   ConnectRelayResponse,
@@ -37,8 +38,8 @@ export interface RelayServiceOptions {
   readonly log: Log;
   /** False until everything that relays must be told has been read. */
   readonly isReady: () => boolean;
-  /** A relay has seen a leader with a higher epoch. */
-  readonly onDeposed: (epoch: number) => void;
+  /** A relay has seen what this leader's store does not know. */
+  readonly onBehind: (hello: RelayHello) => void;
 }
 
 export function createRelayService(options: RelayServiceOptions): RelayServiceServer {
@@ -94,33 +95,41 @@ function serve(stream: Stream, options: RelayServiceOptions): void {
     }
     if (message.$case === "report") hub.reported(session, message.report);
     else if (message.$case === "census") hub.censusAnswered(session, message.census);
-    else directory.answered(session.relay, message.agents);
+    else if (message.$case === "agents") directory.answered(session.relay, message.agents);
+    // A memory is asked for in a term of its own (leadership/held-term.ts).
   });
 }
 
 /** Why a relay is not taken; undefined: it is. */
 function refusal(hello: RelayHello, options: RelayServiceOptions): RpcError | undefined {
+  const wrong = helloFault(hello);
+  if (wrong !== undefined) return invalid(wrong);
+  const { hub } = options;
+  if (isBehind(hub.term, hello, hub.hasMet(hello.relay))) {
+    options.onBehind(hello);
+    return failedPrecondition(
+      `this leader has epoch ${hub.epoch}, the relay has seen ${hello.epoch}: its store is not the newest`,
+    );
+  }
+  if (!options.isReady()) return unavailable("the control plane is starting");
+  return undefined;
+}
+
+/** What is wrong with a hello; undefined: nothing. */
+export function helloFault(hello: RelayHello): string | undefined {
   for (const field of ["relay", "region", "boot"] as const) {
     if (!NAME.test(hello[field])) {
-      return invalid(`hello.${field} "${hello[field]}": expected 1 to 64 of a-z A-Z 0-9 . _ -`);
+      return `hello.${field} "${hello[field]}": expected 1 to 64 of a-z A-Z 0-9 . _ -`;
     }
   }
   for (const field of ["address", "swarmAddress"] as const) {
     if (!isAddress(hello[field])) {
-      return invalid(`hello.${field} "${hello[field]}": expected host:port`);
+      return `hello.${field} "${hello[field]}": expected host:port`;
     }
   }
   if (hello.settleMs > SETTLE_MS_MAX) {
-    return invalid(`hello.settle_ms ${hello.settleMs}: expected at most ${SETTLE_MS_MAX}`);
+    return `hello.settle_ms ${hello.settleMs}: expected at most ${SETTLE_MS_MAX}`;
   }
-  const { epoch } = options.hub;
-  if (hello.epoch > epoch) {
-    options.onDeposed(hello.epoch);
-    return failedPrecondition(
-      `this leader has epoch ${epoch}, the relay has seen ${hello.epoch}: its store is not the newest`,
-    );
-  }
-  if (!options.isReady()) return unavailable("the control plane is starting");
   return undefined;
 }
 

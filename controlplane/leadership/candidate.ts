@@ -177,10 +177,10 @@ export class Candidate {
         this.#do(store.revokeLease(effect.lease));
         break;
       case "lead": {
-        const { epoch } = effect;
+        const { epoch, revision } = effect;
         const holds = (): boolean => this.#campaign.leadsAt(monotonicNow());
         log.info({ epoch }, "leading");
-        onLead({ epoch, compare: epochCompare(effect), holds });
+        onLead({ epoch, revision, compare: epochCompare(effect), holds });
         break;
       }
       case "step-down":

@@ -1,26 +1,42 @@
-// The leader's key and the epoch's as rows of the store, and the transaction that takes the place: who has it
-// lies on a lease, the epoch stays, so that it never goes back.
+// The leader's key and the epoch's as rows of the store, and the transactions that change them: who has the place
+// lies on a lease, the epoch stays, so that it never goes back. A third row says that the store did.
 import { z } from "zod";
-import type { Compare, Entry, LeaseId, Store } from "../../runtime/store/store.ts";
+import { epochOf, incarnationOf, type TermPoint } from "../../core/leadership/epoch.ts";
+import type { Compare, Entry, LeaseId, Operation, Store } from "../../runtime/store/store.ts";
+import type { Fence } from "../fence.ts";
 
 /** Who leads; absent: nobody. */
 export const LEADER_KEY = "leader";
 const EPOCH_KEY = "epoch";
-
-/** An incarnation is worth so many epochs; restoring or moving the store raises it. */
-const EPOCHS_PER_INCARNATION = 2 ** 32;
+/** What relays have seen that this store has lost; absent: nothing, as far as is known. */
+const BEHIND_KEY = "store-behind";
 
 const count = z.number().int().nonnegative();
+const BehindRow = z.object({
+  relay: z.string(),
+  epoch: count,
+  revision: count,
+  ownEpoch: count,
+  ownRevision: count,
+  foundAtMs: count,
+});
 const LeaderRow = z.object({
   replica: z.string().min(1),
   address: z.string(),
   epoch: count,
   sinceMs: count,
+  behind: BehindRow.optional(),
 });
 const EpochRow = z.object({ incarnation: count, counter: count });
 
 /** The leader as everybody is told of it; `sinceMs` is wall-clock time, to be shown. */
 export type LeaderRow = Readonly<z.infer<typeof LeaderRow>>;
+
+/**
+ * Which state of the store was seen elsewhere and by which relay (empty: an operator says so), and that of the
+ * leader who noticed; `foundAtMs` is wall-clock time, to be shown.
+ */
+export type BehindRow = Readonly<z.infer<typeof BehindRow>>;
 
 /** Who is elected, and at which revision of the store. */
 export interface Election {
@@ -46,16 +62,18 @@ export async function elect(
   lease: LeaseId,
   candidate: Pick<LeaderRow, "replica" | "address">,
 ): Promise<Election | undefined> {
-  const before = await store.get(EPOCH_KEY);
+  const [before, mark] = await Promise.all([store.get(EPOCH_KEY), store.get(BEHIND_KEY)]);
   const { incarnation, counter } =
     before === undefined ? { incarnation: 0, counter: 0 } : parseEpoch(before);
   const row = { incarnation, counter: counter + 1 };
-  const epoch = incarnation * EPOCHS_PER_INCARNATION + row.counter;
-  const leader: LeaderRow = { ...candidate, epoch, sinceMs: Date.now() };
+  const epoch = epochOf(row);
+  const behind = mark && parseBehind(mark);
+  const leader: LeaderRow = { ...candidate, epoch, sinceMs: Date.now(), behind };
   const result = await store.transact({
     compares: [
       { key: LEADER_KEY, is: "absent" },
       { key: EPOCH_KEY, modRevision: before?.modRevision ?? 0 },
+      { key: BEHIND_KEY, modRevision: mark?.modRevision ?? 0 },
     ],
     operations: [
       { put: LEADER_KEY, value: encode(leader), lease },
@@ -63,6 +81,47 @@ export async function elect(
     ],
   });
   return result.committed ? { epoch, revision: result.revision } : undefined;
+}
+
+/** What this store has lost, as far as is known. */
+export async function readBehind(store: Store): Promise<BehindRow | undefined> {
+  const mark = await store.get(BEHIND_KEY);
+  return mark && parseBehind(mark);
+}
+
+/**
+ * Writes down that the store went back; leaders elected from then on decide nothing. Undefined: the fence is lost.
+ */
+export async function markBehind(
+  store: Store,
+  fence: Fence,
+  seen: TermPoint & { readonly relay: string },
+): Promise<BehindRow | undefined> {
+  const { relay, epoch, revision } = seen;
+  const own = { ownEpoch: fence.epoch, ownRevision: fence.revision };
+  const row = { relay, epoch, revision, ...own, foundAtMs: Date.now() };
+  const operations = [{ put: BEHIND_KEY, value: encode(row) }];
+  const { committed } = await store.transact({ compares: [fence.compare], operations });
+  return committed ? row : undefined;
+}
+
+/**
+ * The end of going back: the incarnation is raised, above all that was seen, and with it the term ends whose
+ * fence is compared. `fence.compare` must be among the compares of the transaction.
+ */
+export async function incarnationOperations(store: Store, seenEpoch: number): Promise<Operation[]> {
+  const entry = await store.get(EPOCH_KEY);
+  if (entry === undefined) throw new Error("the store of a leader has no epoch");
+  const { incarnation, counter } = parseEpoch(entry);
+  const raised = Math.max(incarnation, incarnationOf(seenEpoch)) + 1;
+  return [
+    { put: EPOCH_KEY, value: encode({ incarnation: raised, counter }) },
+    { delete: BEHIND_KEY },
+  ];
+}
+
+function parseBehind(entry: Entry): BehindRow {
+  return BehindRow.parse(JSON.parse(new TextDecoder().decode(entry.value)));
 }
 
 function parseEpoch(entry: Entry): z.infer<typeof EpochRow> {

@@ -1,7 +1,12 @@
-// What a leader runs, for one term: the fleet's hub, the rollout engine, its part of the builds, and the archivist. It is made
-// anew from the store at each election, and thrown away when the term ends.
+// What a leader runs, for one term: the fleet's hub, the rollout engine, its part of the builds, and the
+// archivist. It is made anew from the store at each election, and thrown away when the term ends. Where the
+// store went back, it is a term in which nothing is decided.
 import type { BuildLimits } from "../../core/builds/build-limits.ts";
-import type { FleetServiceServer, RelayServiceServer } from "../../proto/gen/millrace/v1/fleet.ts";
+import type {
+  FleetServiceServer,
+  RelayHello,
+  RelayServiceServer,
+} from "../../proto/gen/millrace/v1/fleet.ts";
 import type { RolloutServiceServer } from "../../proto/gen/millrace/v1/rollouts.ts";
 import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import { monotonicNow } from "../../runtime/driver.ts";
@@ -21,6 +26,8 @@ import { Archivist } from "../history/archivist.ts";
 import { Past } from "../history/past.ts";
 import type { RolloutEngine } from "../rollouts/rollout-engine.ts";
 import { createRollouts } from "../rollouts/rollouts.ts";
+import { HeldTerm } from "./held-term.ts";
+import { markBehind, readBehind } from "./leader-row.ts";
 
 export interface TermOptions {
   readonly store: Store;
@@ -34,12 +41,14 @@ export interface TermOptions {
   readonly log: Log;
   /** The term is to end: the store has refused a write of it, or is away. */
   readonly onFenceLost: () => void;
-  /** Nothing may be decided here any more: a broken row, or a store older than what relays have seen. */
+  /** Nothing may be decided here any more: a broken row. */
   readonly onBroken: (why: string, error?: unknown) => void;
 }
 
-/** A term under way. */
-export interface Term {
+/** A term in which the leader decides. */
+export interface LedTerm {
+  readonly kind: "led";
+  readonly fence: Fence;
   readonly hub: RelayHub;
   readonly engine: RolloutEngine;
   readonly rolloutService: RolloutServiceServer;
@@ -50,15 +59,31 @@ export interface Term {
   stop(): Promise<void>;
 }
 
+/** A term under way. */
+export type Term = LedTerm | HeldTerm;
+
 /** Reads what the term begins from; relays are taken when this resolves. */
 export async function startTerm(options: TermOptions): Promise<Term> {
+  const { store, fence, builds, log } = options;
+  const behind = await readBehind(store);
+  if (behind !== undefined) {
+    return new HeldTerm({ store, fence, builds: builds.table, behind, log });
+  }
+  return startLedTerm(options);
+}
+
+async function startLedTerm(options: TermOptions): Promise<LedTerm> {
   const { store, archive, fence, builds, log, onFenceLost, onBroken } = options;
   const now = monotonicNow;
-  const onDeposed = (epoch: number): void => {
-    // Where the place is lost already, the higher epoch is the next leader's.
-    if (fence.holds()) onBroken(`relays have seen epoch ${epoch}: this store is not the newest`);
+  const onBehind = (seen: RelayHello): void => {
+    // Where another leads by now, the higher epoch is its own, and nothing is written down.
+    markBehind(store, fence, seen)
+      .catch((error: unknown) =>
+        log.error({ err: error }, "could not write down that it is behind"),
+      )
+      .finally(onFenceLost);
   };
-  const fleet = await createFleet({ store, fence, log, now, onDeposed });
+  const fleet = await createFleet({ store, fence, log, now, onBehind });
   const rollouts = await createRollouts({
     store,
     past: new Past(archive),
@@ -75,6 +100,8 @@ export async function startTerm(options: TermOptions): Promise<Term> {
   const archivist = new Archivist(options);
   fleet.ready();
   return {
+    kind: "led",
+    fence,
     hub: fleet.hub,
     engine: rollouts.engine,
     rolloutService: rollouts.service,

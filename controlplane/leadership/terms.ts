@@ -2,7 +2,8 @@
 // no more. Until a term has read what it begins from, the replica does not serve as leader.
 import type { Log } from "../../runtime/log.ts";
 import type { Fence } from "../fence.ts";
-import type { Term } from "./term.ts";
+import type { HeldTerm } from "./held-term.ts";
+import type { LedTerm, Term } from "./term.ts";
 
 export interface TermsOptions {
   readonly log: Log;
@@ -27,6 +28,16 @@ export class Terms {
   /** The term under way; undefined: another replica leads, or none. */
   get current(): Term | undefined {
     return this.#term;
+  }
+
+  /** The term under way, if it is one in which this replica decides. */
+  get led(): LedTerm | undefined {
+    return this.#term?.kind === "led" ? this.#term : undefined;
+  }
+
+  /** The term under way, if the store went back. */
+  get held(): HeldTerm | undefined {
+    return this.#term?.kind === "held" ? this.#term : undefined;
   }
 
   /** The replica is elected. */

@@ -181,6 +181,20 @@ export function lose(
   return changed(row, requeued({ ...lost, retryNeedsMs }));
 }
 
+/**
+ * Attempts that are left out where the store was put back: more than it can have forgotten of one build, as names
+ * of packs are made from them and a pack is written once.
+ */
+const ATTEMPTS_FORGOTTEN_MAX = 1_000;
+
+/** The store has forgotten what became of a live build: it is done again, under an attempt that nobody had. */
+export function reissue(row: BuildRow, nowMs: number): Change {
+  if (!isLive(row)) return { ok: true, row };
+  if (isCancelling(row)) return changed(row, cancelled(row, nowMs));
+  const queued = row.state === "leased" ? requeued(row) : row;
+  return changed(row, { ...queued, attempt: row.attempt + ATTEMPTS_FORGOTTEN_MAX });
+}
+
 /** A deadline of the queue, the attempt or the whole has passed. */
 export function expire(
   row: BuildRow,

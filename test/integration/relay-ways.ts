@@ -92,6 +92,7 @@ export function followingLeader(
         obeyed.set(gate.epoch, performance.now());
         end.obey(command);
       },
+      memory: () => [{ assignments: [], packs: [], growing: [], last: true }],
     });
     return {
       send: (message) => void link.send(message),

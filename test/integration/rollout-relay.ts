@@ -93,7 +93,8 @@ export class TestRelay {
   #hello(): RelayHello {
     const about = { address: "127.0.0.1:1", swarmAddress: "127.0.0.1:2", capacity: 100 };
     const { id: relay, region, epoch } = this;
-    return { relay, region, boot: "boot", version: "0", ...about, epoch, settleMs: 0 };
+    const hello = { relay, region, boot: "boot", version: "0", ...about };
+    return { ...hello, epoch, revision: 0, settleMs: 0 };
   }
 
   #obey(command: Command): void {

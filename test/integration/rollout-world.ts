@@ -13,6 +13,7 @@ import { ShipRollout } from "../../controlplane/rollouts/ship-rollout.ts";
 import {
   FleetServiceClient,
   FleetServiceService,
+  type RelayHello,
   RelayServiceService,
 } from "../../proto/gen/millrace/v1/fleet.ts";
 import { Release, type RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
@@ -161,14 +162,14 @@ export function releaseOf(service: string, name: string, policy: Policy): Releas
 async function startPlane(world: RolloutWorld) {
   const store = await openStore(`sqlite:${join(world.root, "store.db")}`);
   const { fence, resign } = await elected(store, log);
-  const onDeposed = (epoch: number): void => {
+  const onBehind = ({ epoch }: RelayHello): void => {
     world.deposed = epoch;
   };
   const onBroken = (error: unknown): void => {
     world.broken = error;
   };
   const now = monotonicNow;
-  const fleet = await createFleet({ store, fence, log, now, onDeposed });
+  const fleet = await createFleet({ store, fence, log, now, onBehind });
   const origin = await openBlobStore(`file:${join(world.root, "origin")}`);
   const past = new Past(new Archive(origin));
   const rollouts = await createRollouts({ store, past, fence, fleet, log, now, onBroken });

@@ -103,6 +103,11 @@ export class System {
     process.kill(child.pid, signal);
   }
 
+  /** Has `up` start programs that end, as it does unless told not to. */
+  supervise(isOn: boolean): void {
+    this.#up.kill(isOn ? "SIGCONT" : "SIGSTOP");
+  }
+
   /** Largest peak RSS among the processes of one program so far, in MB of 10^6 bytes. */
   peakRssMb(program: "agent" | "relay" | "worker"): number {
     const peaks = this.children(`${program}-`).map((child) => {

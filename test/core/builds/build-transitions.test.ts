@@ -13,6 +13,7 @@ import {
   lease,
   lose,
   type Outcome,
+  reissue,
 } from "../../../core/builds/build-transitions.ts";
 import { DeadlineKeeper, type KeeperEffect } from "../../../core/builds/deadline-keeper.ts";
 import { submitted } from "./queue-world.ts";
@@ -49,6 +50,19 @@ test("fault 18: an attempt that is not current is refused everything", () => {
   assert.equal(complete(second, 3, RELEASE, 9).ok, false);
   assert.equal(expire(second, 1, "attempt", 9).ok, false);
   assert.equal(complete(lost(leased()), 1, RELEASE, 9).ok, false, "lost, not leased again yet");
+});
+
+test("fault 32: what a store forgot of a build is made good under an attempt that nobody had", () => {
+  const forgotten = leased(lost(leased()));
+  const again = rowOf(reissue(forgotten, 9));
+  assert.equal(again.state, "queued");
+  assert.ok(leased(again).attempt > forgotten.attempt + 100);
+  assert.equal(complete(leased(again), 2, RELEASE, 9).ok, false, "the forgotten attempt is over");
+  assert.equal(leased(rowOf(reissue(submitted("b1", 1_200_000), 9))).losses, 0);
+  const unwanted = rowOf(cancel(leased(), "", 9));
+  assert.equal(rowOf(reissue(unwanted, 9)).state, "cancelled");
+  const done = rowOf(complete(leased(), 1, RELEASE, 9));
+  assert.equal(rowOf(reissue(done, 9)), done);
 });
 
 test("the same report twice is accepted once; another one is refused", () => {

@@ -606,6 +606,41 @@ export interface RelayHello {
   epoch: number;
   /** It was started again, and agents that it had may be on their way back for so long; 0: it has them. */
   settleMs: number;
+  /**
+   * Highest store revision of the assignments it keeps, of those of the same incarnation as its epoch; a leader
+   * of a later epoch who was elected before it has a store that went back.
+   */
+  revision: number;
+}
+
+/** A rule that a relay keeps, or one that machines say they follow and no relay was told of. */
+export interface RememberedAssignment {
+  /** Service. */
+  service: string;
+  /** Rollout that set it. */
+  rollout: string;
+  /** Release, hex; empty: the service is stopped. */
+  release: string;
+  /** Git SHA of the release; empty: not known. */
+  sha: string;
+  /** Build that made the release; empty: not known. */
+  build: string;
+  /** Epoch and store revision of the service's assignments. */
+  epoch: number;
+  /** Store revision; 0: not known. */
+  revision: number;
+}
+
+/** What a relay knows of decisions, told where the control plane asks for it because its store may be older. */
+export interface RelayMemory {
+  /** Assignments, at most 300 a message. */
+  assignments: RememberedAssignment[];
+  /** Packs it holds or mirrors, those of builds under way among them; at most 2000 a message. */
+  packs: string[];
+  /** Packs of `packs` that are still being made. */
+  growing: string[];
+  /** True in the last message. */
+  last: boolean;
 }
 
 /** How much of a pack a relay's region holds. */
@@ -716,6 +751,9 @@ export interface ConnectRelayRequest {
     | //
     /** Answer to an agent query. */
     { $case: "agents"; agents: AgentAnswer }
+    | //
+    /** Answer to a recall. */
+    { $case: "memory"; memory: RelayMemory }
     | undefined;
 }
 
@@ -778,7 +816,14 @@ export interface ConnectRelayResponse {
     | //
     /** The snapshot sent at connect is complete: services not named in it have no assignment, packs not named in it are not needed. */
     { $case: "snapshotEnd"; snapshotEnd: SnapshotEnd }
+    | //
+    /** Tell what you know of decisions. */
+    { $case: "recall"; recall: Recall }
     | undefined;
+}
+
+/** Asks a relay what it knows of decisions. Obeyed without a heartbeat: nothing is done under it. */
+export interface Recall {
 }
 
 /** Ends the snapshot that a stream begins with. */
@@ -4986,6 +5031,7 @@ function createBaseRelayHello(): RelayHello {
     version: "",
     epoch: 0,
     settleMs: 0,
+    revision: 0,
   };
 }
 
@@ -5017,6 +5063,9 @@ export const RelayHello: MessageFns<RelayHello> = {
     }
     if (message.settleMs !== 0) {
       writer.uint32(72).uint32(message.settleMs);
+    }
+    if (message.revision !== 0) {
+      writer.uint32(80).uint64(message.revision);
     }
     return writer;
   },
@@ -5106,6 +5155,14 @@ export const RelayHello: MessageFns<RelayHello> = {
             message.settleMs = reader.uint32();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.revision = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5137,6 +5194,7 @@ export const RelayHello: MessageFns<RelayHello> = {
         : isSet(object.settle_ms)
         ? globalThis.Number(object.settle_ms)
         : 0,
+      revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
     };
   },
 
@@ -5169,6 +5227,9 @@ export const RelayHello: MessageFns<RelayHello> = {
     if (message.settleMs !== 0) {
       obj.settleMs = Math.round(message.settleMs);
     }
+    if (message.revision !== 0) {
+      obj.revision = Math.round(message.revision);
+    }
     return obj;
   },
 
@@ -5186,6 +5247,291 @@ export const RelayHello: MessageFns<RelayHello> = {
     message.version = object.version ?? "";
     message.epoch = object.epoch ?? 0;
     message.settleMs = object.settleMs ?? 0;
+    message.revision = object.revision ?? 0;
+    return message;
+  },
+};
+
+function createBaseRememberedAssignment(): RememberedAssignment {
+  return { service: "", rollout: "", release: "", sha: "", build: "", epoch: 0, revision: 0 };
+}
+
+export const RememberedAssignment: MessageFns<RememberedAssignment> = {
+  encode(message: RememberedAssignment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.rollout !== "") {
+      writer.uint32(18).string(message.rollout);
+    }
+    if (message.release !== "") {
+      writer.uint32(26).string(message.release);
+    }
+    if (message.sha !== "") {
+      writer.uint32(34).string(message.sha);
+    }
+    if (message.build !== "") {
+      writer.uint32(42).string(message.build);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(48).uint64(message.epoch);
+    }
+    if (message.revision !== 0) {
+      writer.uint32(56).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RememberedAssignment {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRememberedAssignment();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.rollout = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.release = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.sha = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.build = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.revision = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RememberedAssignment {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      rollout: isSet(object.rollout) ? globalThis.String(object.rollout) : "",
+      release: isSet(object.release) ? globalThis.String(object.release) : "",
+      sha: isSet(object.sha) ? globalThis.String(object.sha) : "",
+      build: isSet(object.build) ? globalThis.String(object.build) : "",
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
+    };
+  },
+
+  toJSON(message: RememberedAssignment): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.rollout !== "") {
+      obj.rollout = message.rollout;
+    }
+    if (message.release !== "") {
+      obj.release = message.release;
+    }
+    if (message.sha !== "") {
+      obj.sha = message.sha;
+    }
+    if (message.build !== "") {
+      obj.build = message.build;
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.revision !== 0) {
+      obj.revision = Math.round(message.revision);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RememberedAssignment>): RememberedAssignment {
+    return RememberedAssignment.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RememberedAssignment>): RememberedAssignment {
+    const message = createBaseRememberedAssignment();
+    message.service = object.service ?? "";
+    message.rollout = object.rollout ?? "";
+    message.release = object.release ?? "";
+    message.sha = object.sha ?? "";
+    message.build = object.build ?? "";
+    message.epoch = object.epoch ?? 0;
+    message.revision = object.revision ?? 0;
+    return message;
+  },
+};
+
+function createBaseRelayMemory(): RelayMemory {
+  return { assignments: [], packs: [], growing: [], last: false };
+}
+
+export const RelayMemory: MessageFns<RelayMemory> = {
+  encode(message: RelayMemory, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.assignments) {
+      RememberedAssignment.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.packs) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.growing) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.last !== false) {
+      writer.uint32(32).bool(message.last);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RelayMemory {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRelayMemory();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.assignments.push(RememberedAssignment.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.packs.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.growing.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.last = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RelayMemory {
+    return {
+      assignments: globalThis.Array.isArray(object?.assignments)
+        ? object.assignments.map((e: any) => RememberedAssignment.fromJSON(e))
+        : [],
+      packs: globalThis.Array.isArray(object?.packs) ? object.packs.map((e: any) => globalThis.String(e)) : [],
+      growing: globalThis.Array.isArray(object?.growing) ? object.growing.map((e: any) => globalThis.String(e)) : [],
+      last: isSet(object.last) ? globalThis.Boolean(object.last) : false,
+    };
+  },
+
+  toJSON(message: RelayMemory): unknown {
+    const obj: any = {};
+    if (message.assignments?.length) {
+      obj.assignments = message.assignments.map((e) => RememberedAssignment.toJSON(e));
+    }
+    if (message.packs?.length) {
+      obj.packs = message.packs;
+    }
+    if (message.growing?.length) {
+      obj.growing = message.growing;
+    }
+    if (message.last !== false) {
+      obj.last = message.last;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RelayMemory>): RelayMemory {
+    return RelayMemory.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RelayMemory>): RelayMemory {
+    const message = createBaseRelayMemory();
+    message.assignments = object.assignments?.map((e) => RememberedAssignment.fromPartial(e)) || [];
+    message.packs = object.packs?.map((e) => e) || [];
+    message.growing = object.growing?.map((e) => e) || [];
+    message.last = object.last ?? false;
     return message;
   },
 };
@@ -6058,6 +6404,9 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
       case "agents":
         AgentAnswer.encode(message.message.agents, writer.uint32(34).fork()).join();
         break;
+      case "memory":
+        RelayMemory.encode(message.message.memory, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -6107,6 +6456,14 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
             message.message = { $case: "agents", agents: AgentAnswer.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "memory", memory: RelayMemory.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6129,6 +6486,8 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
         ? { $case: "census", census: CensusAnswer.fromJSON(object.census) }
         : isSet(object.agents)
         ? { $case: "agents", agents: AgentAnswer.fromJSON(object.agents) }
+        : isSet(object.memory)
+        ? { $case: "memory", memory: RelayMemory.fromJSON(object.memory) }
         : undefined,
     };
   },
@@ -6143,6 +6502,8 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
       obj.census = CensusAnswer.toJSON(message.message.census);
     } else if (message.message?.$case === "agents") {
       obj.agents = AgentAnswer.toJSON(message.message.agents);
+    } else if (message.message?.$case === "memory") {
+      obj.memory = RelayMemory.toJSON(message.message.memory);
     }
     return obj;
   },
@@ -6174,6 +6535,12 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
       case "agents": {
         if (object.message?.agents !== undefined && object.message?.agents !== null) {
           message.message = { $case: "agents", agents: AgentAnswer.fromPartial(object.message.agents) };
+        }
+        break;
+      }
+      case "memory": {
+        if (object.message?.memory !== undefined && object.message?.memory !== null) {
+          message.message = { $case: "memory", memory: RelayMemory.fromPartial(object.message.memory) };
         }
         break;
       }
@@ -6469,6 +6836,9 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
       case "snapshotEnd":
         SnapshotEnd.encode(message.command.snapshotEnd, writer.uint32(90).fork()).join();
         break;
+      case "recall":
+        Recall.encode(message.command.recall, writer.uint32(98).fork()).join();
+        break;
     }
     return writer;
   },
@@ -6574,6 +6944,14 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
             message.command = { $case: "snapshotEnd", snapshotEnd: SnapshotEnd.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.command = { $case: "recall", recall: Recall.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6614,6 +6992,8 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
         ? { $case: "snapshotEnd", snapshotEnd: SnapshotEnd.fromJSON(object.snapshotEnd) }
         : isSet(object.snapshot_end)
         ? { $case: "snapshotEnd", snapshotEnd: SnapshotEnd.fromJSON(object.snapshot_end) }
+        : isSet(object.recall)
+        ? { $case: "recall", recall: Recall.fromJSON(object.recall) }
         : undefined,
     };
   },
@@ -6642,6 +7022,8 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
       obj.reconnect = Reconnect.toJSON(message.command.reconnect);
     } else if (message.command?.$case === "snapshotEnd") {
       obj.snapshotEnd = SnapshotEnd.toJSON(message.command.snapshotEnd);
+    } else if (message.command?.$case === "recall") {
+      obj.recall = Recall.toJSON(message.command.recall);
     }
     return obj;
   },
@@ -6721,7 +7103,65 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
         }
         break;
       }
+      case "recall": {
+        if (object.command?.recall !== undefined && object.command?.recall !== null) {
+          message.command = { $case: "recall", recall: Recall.fromPartial(object.command.recall) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseRecall(): Recall {
+  return {};
+}
+
+export const Recall: MessageFns<Recall> = {
+  encode(_: Recall, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Recall {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecall();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): Recall {
+    return {};
+  },
+
+  toJSON(_: Recall): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<Recall>): Recall {
+    return Recall.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<Recall>): Recall {
+    const message = createBaseRecall();
     return message;
   },
 };

@@ -37,6 +37,36 @@ export interface Leader {
   sinceMs: number;
 }
 
+/** Why the leader decides nothing: relays have seen a later state than the one its store holds, as after a restore. */
+export interface StoreBehind {
+  /** Relay that has seen it; empty: an operator said so. */
+  relay: string;
+  /** Highest epoch it has seen. */
+  epoch: number;
+  /** Highest store revision it has seen; 0: not known. */
+  revision: number;
+  /** Epoch of the leader that noticed. */
+  ownEpoch: number;
+  /** Store revision at which that leader was elected. */
+  ownRevision: number;
+  /** Unix milliseconds: noticed. */
+  foundAtMs: number;
+}
+
+/** What relays and machines know of, and the store does not. */
+export interface MissingState {
+  /** Service; empty: not known. */
+  service: string;
+  /** Rollout that the store does not hold; empty: none. */
+  rollout: string;
+  /** Release that the store does not hold, hex; empty: none. */
+  release: string;
+  /** Git SHA of it, or of what the build was for; empty: not known. */
+  sha: string;
+  /** Build, or attempt of one, that the store does not hold; empty: none. */
+  build: string;
+}
+
 /** Asks who leads. */
 export interface GetLeaderRequest {
 }
@@ -51,6 +81,8 @@ export interface GetLeaderResponse {
   replica: string;
   /** Where its API listens, host:port. */
   address: string;
+  /** Absent: the store is the newest, as far as is known. */
+  behind: StoreBehind | undefined;
 }
 
 /** Asks the leader to hand over. */
@@ -63,6 +95,58 @@ export interface ResignLeaderRequest {
 export interface ResignLeaderResponse {
   /** The leader that followed; where there is no other replica, the same one under a higher epoch. */
   leader: Leader | undefined;
+}
+
+/** Says that the store was restored from a backup. */
+export interface ReportRestoreRequest {
+  /** Epoch of the leader, so that a repeat does not stop the next one. */
+  epoch: number;
+}
+
+/** Answer to ReportRestore. */
+export interface ReportRestoreResponse {
+  /** What is known from now on. */
+  behind: StoreBehind | undefined;
+}
+
+/** Asks what the store lacks. */
+export interface ReviewRestoreRequest {
+}
+
+/** Answer to ReviewRestore. */
+export interface ReviewRestoreResponse {
+  /** Absent: the store is not known to be behind. */
+  behind:
+    | StoreBehind
+    | undefined;
+  /** What is missing, at most 500. */
+  missing: MissingState[];
+  /** True where more is missing. */
+  more: boolean;
+  /** Relays that have told what they know, by id. */
+  heard: string[];
+  /** Relays that the store knows and that have not, by id. */
+  silent: string[];
+}
+
+/** Asks to go on from the store as it is. */
+export interface RaiseIncarnationRequest {
+  /** Epoch of the leader, so that a repeat raises nothing. */
+  epoch: number;
+}
+
+/** Answer to RaiseIncarnation. */
+export interface RaiseIncarnationResponse {
+  /** The leader that followed, whose epoch is above all that came before. */
+  leader:
+    | Leader
+    | undefined;
+  /** What is lost, as ReviewRestore told it. */
+  missing: MissingState[];
+  /** True where more is lost. */
+  more: boolean;
+  /** Services whose machines stay as they are until the next rollout of the service. */
+  kept: string[];
 }
 
 function createBaseLeader(): Leader {
@@ -186,6 +270,300 @@ export const Leader: MessageFns<Leader> = {
   },
 };
 
+function createBaseStoreBehind(): StoreBehind {
+  return { relay: "", epoch: 0, revision: 0, ownEpoch: 0, ownRevision: 0, foundAtMs: 0 };
+}
+
+export const StoreBehind: MessageFns<StoreBehind> = {
+  encode(message: StoreBehind, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.relay !== "") {
+      writer.uint32(10).string(message.relay);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint64(message.epoch);
+    }
+    if (message.revision !== 0) {
+      writer.uint32(24).uint64(message.revision);
+    }
+    if (message.ownEpoch !== 0) {
+      writer.uint32(32).uint64(message.ownEpoch);
+    }
+    if (message.ownRevision !== 0) {
+      writer.uint32(40).uint64(message.ownRevision);
+    }
+    if (message.foundAtMs !== 0) {
+      writer.uint32(48).uint64(message.foundAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoreBehind {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoreBehind();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.relay = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.revision = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.ownEpoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ownRevision = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.foundAtMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StoreBehind {
+    return {
+      relay: isSet(object.relay) ? globalThis.String(object.relay) : "",
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
+      ownEpoch: isSet(object.ownEpoch)
+        ? globalThis.Number(object.ownEpoch)
+        : isSet(object.own_epoch)
+        ? globalThis.Number(object.own_epoch)
+        : 0,
+      ownRevision: isSet(object.ownRevision)
+        ? globalThis.Number(object.ownRevision)
+        : isSet(object.own_revision)
+        ? globalThis.Number(object.own_revision)
+        : 0,
+      foundAtMs: isSet(object.foundAtMs)
+        ? globalThis.Number(object.foundAtMs)
+        : isSet(object.found_at_ms)
+        ? globalThis.Number(object.found_at_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: StoreBehind): unknown {
+    const obj: any = {};
+    if (message.relay !== "") {
+      obj.relay = message.relay;
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.revision !== 0) {
+      obj.revision = Math.round(message.revision);
+    }
+    if (message.ownEpoch !== 0) {
+      obj.ownEpoch = Math.round(message.ownEpoch);
+    }
+    if (message.ownRevision !== 0) {
+      obj.ownRevision = Math.round(message.ownRevision);
+    }
+    if (message.foundAtMs !== 0) {
+      obj.foundAtMs = Math.round(message.foundAtMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StoreBehind>): StoreBehind {
+    return StoreBehind.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoreBehind>): StoreBehind {
+    const message = createBaseStoreBehind();
+    message.relay = object.relay ?? "";
+    message.epoch = object.epoch ?? 0;
+    message.revision = object.revision ?? 0;
+    message.ownEpoch = object.ownEpoch ?? 0;
+    message.ownRevision = object.ownRevision ?? 0;
+    message.foundAtMs = object.foundAtMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseMissingState(): MissingState {
+  return { service: "", rollout: "", release: "", sha: "", build: "" };
+}
+
+export const MissingState: MessageFns<MissingState> = {
+  encode(message: MissingState, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.rollout !== "") {
+      writer.uint32(18).string(message.rollout);
+    }
+    if (message.release !== "") {
+      writer.uint32(26).string(message.release);
+    }
+    if (message.sha !== "") {
+      writer.uint32(34).string(message.sha);
+    }
+    if (message.build !== "") {
+      writer.uint32(42).string(message.build);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MissingState {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMissingState();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.rollout = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.release = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.sha = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.build = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): MissingState {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      rollout: isSet(object.rollout) ? globalThis.String(object.rollout) : "",
+      release: isSet(object.release) ? globalThis.String(object.release) : "",
+      sha: isSet(object.sha) ? globalThis.String(object.sha) : "",
+      build: isSet(object.build) ? globalThis.String(object.build) : "",
+    };
+  },
+
+  toJSON(message: MissingState): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.rollout !== "") {
+      obj.rollout = message.rollout;
+    }
+    if (message.release !== "") {
+      obj.release = message.release;
+    }
+    if (message.sha !== "") {
+      obj.sha = message.sha;
+    }
+    if (message.build !== "") {
+      obj.build = message.build;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<MissingState>): MissingState {
+    return MissingState.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MissingState>): MissingState {
+    const message = createBaseMissingState();
+    message.service = object.service ?? "";
+    message.rollout = object.rollout ?? "";
+    message.release = object.release ?? "";
+    message.sha = object.sha ?? "";
+    message.build = object.build ?? "";
+    return message;
+  },
+};
+
 function createBaseGetLeaderRequest(): GetLeaderRequest {
   return {};
 }
@@ -239,7 +617,7 @@ export const GetLeaderRequest: MessageFns<GetLeaderRequest> = {
 };
 
 function createBaseGetLeaderResponse(): GetLeaderResponse {
-  return { leader: undefined, replica: "", address: "" };
+  return { leader: undefined, replica: "", address: "", behind: undefined };
 }
 
 export const GetLeaderResponse: MessageFns<GetLeaderResponse> = {
@@ -252,6 +630,9 @@ export const GetLeaderResponse: MessageFns<GetLeaderResponse> = {
     }
     if (message.address !== "") {
       writer.uint32(26).string(message.address);
+    }
+    if (message.behind !== undefined) {
+      StoreBehind.encode(message.behind, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -293,6 +674,14 @@ export const GetLeaderResponse: MessageFns<GetLeaderResponse> = {
             message.address = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.behind = StoreBehind.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -310,6 +699,7 @@ export const GetLeaderResponse: MessageFns<GetLeaderResponse> = {
       leader: isSet(object.leader) ? Leader.fromJSON(object.leader) : undefined,
       replica: isSet(object.replica) ? globalThis.String(object.replica) : "",
       address: isSet(object.address) ? globalThis.String(object.address) : "",
+      behind: isSet(object.behind) ? StoreBehind.fromJSON(object.behind) : undefined,
     };
   },
 
@@ -324,6 +714,9 @@ export const GetLeaderResponse: MessageFns<GetLeaderResponse> = {
     if (message.address !== "") {
       obj.address = message.address;
     }
+    if (message.behind !== undefined) {
+      obj.behind = StoreBehind.toJSON(message.behind);
+    }
     return obj;
   },
 
@@ -337,6 +730,9 @@ export const GetLeaderResponse: MessageFns<GetLeaderResponse> = {
       : undefined;
     message.replica = object.replica ?? "";
     message.address = object.address ?? "";
+    message.behind = (object.behind !== undefined && object.behind !== null)
+      ? StoreBehind.fromPartial(object.behind)
+      : undefined;
     return message;
   },
 };
@@ -477,6 +873,519 @@ export const ResignLeaderResponse: MessageFns<ResignLeaderResponse> = {
   },
 };
 
+function createBaseReportRestoreRequest(): ReportRestoreRequest {
+  return { epoch: 0 };
+}
+
+export const ReportRestoreRequest: MessageFns<ReportRestoreRequest> = {
+  encode(message: ReportRestoreRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0) {
+      writer.uint32(8).uint64(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReportRestoreRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReportRestoreRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReportRestoreRequest {
+    return { epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0 };
+  },
+
+  toJSON(message: ReportRestoreRequest): unknown {
+    const obj: any = {};
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReportRestoreRequest>): ReportRestoreRequest {
+    return ReportRestoreRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReportRestoreRequest>): ReportRestoreRequest {
+    const message = createBaseReportRestoreRequest();
+    message.epoch = object.epoch ?? 0;
+    return message;
+  },
+};
+
+function createBaseReportRestoreResponse(): ReportRestoreResponse {
+  return { behind: undefined };
+}
+
+export const ReportRestoreResponse: MessageFns<ReportRestoreResponse> = {
+  encode(message: ReportRestoreResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.behind !== undefined) {
+      StoreBehind.encode(message.behind, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReportRestoreResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReportRestoreResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.behind = StoreBehind.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReportRestoreResponse {
+    return { behind: isSet(object.behind) ? StoreBehind.fromJSON(object.behind) : undefined };
+  },
+
+  toJSON(message: ReportRestoreResponse): unknown {
+    const obj: any = {};
+    if (message.behind !== undefined) {
+      obj.behind = StoreBehind.toJSON(message.behind);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReportRestoreResponse>): ReportRestoreResponse {
+    return ReportRestoreResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReportRestoreResponse>): ReportRestoreResponse {
+    const message = createBaseReportRestoreResponse();
+    message.behind = (object.behind !== undefined && object.behind !== null)
+      ? StoreBehind.fromPartial(object.behind)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseReviewRestoreRequest(): ReviewRestoreRequest {
+  return {};
+}
+
+export const ReviewRestoreRequest: MessageFns<ReviewRestoreRequest> = {
+  encode(_: ReviewRestoreRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReviewRestoreRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReviewRestoreRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ReviewRestoreRequest {
+    return {};
+  },
+
+  toJSON(_: ReviewRestoreRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReviewRestoreRequest>): ReviewRestoreRequest {
+    return ReviewRestoreRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ReviewRestoreRequest>): ReviewRestoreRequest {
+    const message = createBaseReviewRestoreRequest();
+    return message;
+  },
+};
+
+function createBaseReviewRestoreResponse(): ReviewRestoreResponse {
+  return { behind: undefined, missing: [], more: false, heard: [], silent: [] };
+}
+
+export const ReviewRestoreResponse: MessageFns<ReviewRestoreResponse> = {
+  encode(message: ReviewRestoreResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.behind !== undefined) {
+      StoreBehind.encode(message.behind, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.missing) {
+      MissingState.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
+    }
+    for (const v of message.heard) {
+      writer.uint32(34).string(v!);
+    }
+    for (const v of message.silent) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReviewRestoreResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReviewRestoreResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.behind = StoreBehind.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.missing.push(MissingState.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.heard.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.silent.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReviewRestoreResponse {
+    return {
+      behind: isSet(object.behind) ? StoreBehind.fromJSON(object.behind) : undefined,
+      missing: globalThis.Array.isArray(object?.missing)
+        ? object.missing.map((e: any) => MissingState.fromJSON(e))
+        : [],
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
+      heard: globalThis.Array.isArray(object?.heard) ? object.heard.map((e: any) => globalThis.String(e)) : [],
+      silent: globalThis.Array.isArray(object?.silent) ? object.silent.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: ReviewRestoreResponse): unknown {
+    const obj: any = {};
+    if (message.behind !== undefined) {
+      obj.behind = StoreBehind.toJSON(message.behind);
+    }
+    if (message.missing?.length) {
+      obj.missing = message.missing.map((e) => MissingState.toJSON(e));
+    }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
+    if (message.heard?.length) {
+      obj.heard = message.heard;
+    }
+    if (message.silent?.length) {
+      obj.silent = message.silent;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReviewRestoreResponse>): ReviewRestoreResponse {
+    return ReviewRestoreResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReviewRestoreResponse>): ReviewRestoreResponse {
+    const message = createBaseReviewRestoreResponse();
+    message.behind = (object.behind !== undefined && object.behind !== null)
+      ? StoreBehind.fromPartial(object.behind)
+      : undefined;
+    message.missing = object.missing?.map((e) => MissingState.fromPartial(e)) || [];
+    message.more = object.more ?? false;
+    message.heard = object.heard?.map((e) => e) || [];
+    message.silent = object.silent?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRaiseIncarnationRequest(): RaiseIncarnationRequest {
+  return { epoch: 0 };
+}
+
+export const RaiseIncarnationRequest: MessageFns<RaiseIncarnationRequest> = {
+  encode(message: RaiseIncarnationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0) {
+      writer.uint32(8).uint64(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RaiseIncarnationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRaiseIncarnationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RaiseIncarnationRequest {
+    return { epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0 };
+  },
+
+  toJSON(message: RaiseIncarnationRequest): unknown {
+    const obj: any = {};
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RaiseIncarnationRequest>): RaiseIncarnationRequest {
+    return RaiseIncarnationRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RaiseIncarnationRequest>): RaiseIncarnationRequest {
+    const message = createBaseRaiseIncarnationRequest();
+    message.epoch = object.epoch ?? 0;
+    return message;
+  },
+};
+
+function createBaseRaiseIncarnationResponse(): RaiseIncarnationResponse {
+  return { leader: undefined, missing: [], more: false, kept: [] };
+}
+
+export const RaiseIncarnationResponse: MessageFns<RaiseIncarnationResponse> = {
+  encode(message: RaiseIncarnationResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.leader !== undefined) {
+      Leader.encode(message.leader, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.missing) {
+      MissingState.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
+    }
+    for (const v of message.kept) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RaiseIncarnationResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRaiseIncarnationResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.leader = Leader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.missing.push(MissingState.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.kept.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RaiseIncarnationResponse {
+    return {
+      leader: isSet(object.leader) ? Leader.fromJSON(object.leader) : undefined,
+      missing: globalThis.Array.isArray(object?.missing)
+        ? object.missing.map((e: any) => MissingState.fromJSON(e))
+        : [],
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
+      kept: globalThis.Array.isArray(object?.kept) ? object.kept.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: RaiseIncarnationResponse): unknown {
+    const obj: any = {};
+    if (message.leader !== undefined) {
+      obj.leader = Leader.toJSON(message.leader);
+    }
+    if (message.missing?.length) {
+      obj.missing = message.missing.map((e) => MissingState.toJSON(e));
+    }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
+    if (message.kept?.length) {
+      obj.kept = message.kept;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RaiseIncarnationResponse>): RaiseIncarnationResponse {
+    return RaiseIncarnationResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RaiseIncarnationResponse>): RaiseIncarnationResponse {
+    const message = createBaseRaiseIncarnationResponse();
+    message.leader = (object.leader !== undefined && object.leader !== null)
+      ? Leader.fromPartial(object.leader)
+      : undefined;
+    message.missing = object.missing?.map((e) => MissingState.fromPartial(e)) || [];
+    message.more = object.more ?? false;
+    message.kept = object.kept?.map((e) => e) || [];
+    return message;
+  },
+};
+
 /** Leadership among the replicas of the control plane. */
 export type LeadershipServiceService = typeof LeadershipServiceService;
 export const LeadershipServiceService = {
@@ -501,6 +1410,40 @@ export const LeadershipServiceService = {
       Buffer.from(ResignLeaderResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResignLeaderResponse => ResignLeaderResponse.decode(value),
   },
+  /** Says that the store was restored: the leader decides nothing until RaiseIncarnation. */
+  reportRestore: {
+    path: "/millrace.v1.LeadershipService/ReportRestore" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReportRestoreRequest): Buffer => Buffer.from(ReportRestoreRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReportRestoreRequest => ReportRestoreRequest.decode(value),
+    responseSerialize: (value: ReportRestoreResponse): Buffer =>
+      Buffer.from(ReportRestoreResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReportRestoreResponse => ReportRestoreResponse.decode(value),
+  },
+  /** What relays and machines know of, and the store does not, where the store is behind. */
+  reviewRestore: {
+    path: "/millrace.v1.LeadershipService/ReviewRestore" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReviewRestoreRequest): Buffer => Buffer.from(ReviewRestoreRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReviewRestoreRequest => ReviewRestoreRequest.decode(value),
+    responseSerialize: (value: ReviewRestoreResponse): Buffer =>
+      Buffer.from(ReviewRestoreResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReviewRestoreResponse => ReviewRestoreResponse.decode(value),
+  },
+  /** Goes on from a store that is behind: the epoch is raised above all that was seen. FAILED_PRECONDITION where it is not. */
+  raiseIncarnation: {
+    path: "/millrace.v1.LeadershipService/RaiseIncarnation" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RaiseIncarnationRequest): Buffer =>
+      Buffer.from(RaiseIncarnationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RaiseIncarnationRequest => RaiseIncarnationRequest.decode(value),
+    responseSerialize: (value: RaiseIncarnationResponse): Buffer =>
+      Buffer.from(RaiseIncarnationResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RaiseIncarnationResponse => RaiseIncarnationResponse.decode(value),
+  },
 } as const;
 
 export interface LeadershipServiceServer extends UntypedServiceImplementation {
@@ -508,6 +1451,12 @@ export interface LeadershipServiceServer extends UntypedServiceImplementation {
   getLeader: handleUnaryCall<GetLeaderRequest, GetLeaderResponse>;
   /** Hands over; any replica passes it on to the leader. */
   resignLeader: handleUnaryCall<ResignLeaderRequest, ResignLeaderResponse>;
+  /** Says that the store was restored: the leader decides nothing until RaiseIncarnation. */
+  reportRestore: handleUnaryCall<ReportRestoreRequest, ReportRestoreResponse>;
+  /** What relays and machines know of, and the store does not, where the store is behind. */
+  reviewRestore: handleUnaryCall<ReviewRestoreRequest, ReviewRestoreResponse>;
+  /** Goes on from a store that is behind: the epoch is raised above all that was seen. FAILED_PRECONDITION where it is not. */
+  raiseIncarnation: handleUnaryCall<RaiseIncarnationRequest, RaiseIncarnationResponse>;
 }
 
 export interface LeadershipServiceClient extends Client {
@@ -542,6 +1491,54 @@ export interface LeadershipServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResignLeaderResponse) => void,
+  ): ClientUnaryCall;
+  /** Says that the store was restored: the leader decides nothing until RaiseIncarnation. */
+  reportRestore(
+    request: ReportRestoreRequest,
+    callback: (error: ServiceError | null, response: ReportRestoreResponse) => void,
+  ): ClientUnaryCall;
+  reportRestore(
+    request: ReportRestoreRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReportRestoreResponse) => void,
+  ): ClientUnaryCall;
+  reportRestore(
+    request: ReportRestoreRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReportRestoreResponse) => void,
+  ): ClientUnaryCall;
+  /** What relays and machines know of, and the store does not, where the store is behind. */
+  reviewRestore(
+    request: ReviewRestoreRequest,
+    callback: (error: ServiceError | null, response: ReviewRestoreResponse) => void,
+  ): ClientUnaryCall;
+  reviewRestore(
+    request: ReviewRestoreRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReviewRestoreResponse) => void,
+  ): ClientUnaryCall;
+  reviewRestore(
+    request: ReviewRestoreRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReviewRestoreResponse) => void,
+  ): ClientUnaryCall;
+  /** Goes on from a store that is behind: the epoch is raised above all that was seen. FAILED_PRECONDITION where it is not. */
+  raiseIncarnation(
+    request: RaiseIncarnationRequest,
+    callback: (error: ServiceError | null, response: RaiseIncarnationResponse) => void,
+  ): ClientUnaryCall;
+  raiseIncarnation(
+    request: RaiseIncarnationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RaiseIncarnationResponse) => void,
+  ): ClientUnaryCall;
+  raiseIncarnation(
+    request: RaiseIncarnationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RaiseIncarnationResponse) => void,
   ): ClientUnaryCall;
 }
 
