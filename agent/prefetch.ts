@@ -3,6 +3,7 @@
 import { type Candidate, isTarget } from "../core/rollout/targets.ts";
 import type { Order, OrderEnded } from "../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../runtime/log.ts";
+import { refusals } from "./refusals.ts";
 import type { PackShelf } from "./swarm/pack-shelf.ts";
 
 /** Until the assignment comes: the replication gate has 10 min at most. */
@@ -18,6 +19,7 @@ export class Prefetch {
   readonly #orders = new Map<string, string>();
   /** Orders that the snapshot under way has named. */
   #named: Set<string> | undefined = new Set();
+  readonly #refused = refusals();
   #epoch = 0;
 
   constructor(shelf: PackShelf, candidate: Candidate, log: Log) {
@@ -44,7 +46,11 @@ export class Prefetch {
   /** Begins to fetch, if the order is for this machine. A repeat changes nothing. */
   ordered(order: Order): void {
     const { id, pack, epoch, targets, excludedRegions } = order;
-    if (epoch < this.#epoch) return;
+    if (epoch < this.#epoch) {
+      this.#log.warn({ id, epoch, highest: this.#epoch }, "refused an order of old");
+      this.#refused.add(1, { command: "order" });
+      return;
+    }
     this.#epoch = epoch;
     this.#named?.add(id);
     if (this.#orders.has(id) || this.#orders.size >= ORDERS_MAX) return;

@@ -17,6 +17,7 @@ import { failpoint } from "../runtime/failpoint.ts";
 import type { Log } from "../runtime/log.ts";
 import { pause } from "../runtime/program/back-off.ts";
 import { counter, openSpan } from "../runtime/telemetry.ts";
+import { refusals } from "./refusals.ts";
 import { removeTree } from "./remove-tree.ts";
 import { ServiceActivation } from "./run/activation.ts";
 import { findProcesses, isAlive, type ServiceProcess } from "./run/service-process.ts";
@@ -46,7 +47,7 @@ export interface ServiceRunnerOptions {
 }
 
 /** Effects whose order matters. */
-type Queued = Exclude<Effect, { kind: "report" | "refuse" }>;
+type Queued = Exclude<Effect, { kind: "report" | "refuse" | "refuse-orders" }>;
 
 export class ServiceRunner {
   readonly #options: ServiceRunnerOptions;
@@ -60,6 +61,7 @@ export class ServiceRunner {
   readonly #traceparents = new Map<string, string>();
   readonly #queue: Queued[] = [];
   readonly #switches = counter("millrace.agent.switches", "Switches ended, by outcome", "{switch}");
+  readonly #refused = refusals();
   #draining = false;
   #stopped = false;
   #journal: Journal;
@@ -189,8 +191,16 @@ export class ServiceRunner {
       return;
     }
     if (effect.kind === "refuse") {
-      const { permit, reason } = effect;
+      const { permit, reason, isOld } = effect;
       log.warn({ service, permit: permit.id, reason }, "permit refused");
+      if (isOld) this.#refused.add(1, { command: "permit" });
+      return;
+    }
+    if (effect.kind === "refuse-orders") {
+      const { epoch, revision } = effect.orders;
+      const highest = { epoch: this.#journal.epoch, revision: this.#journal.revision };
+      log.warn({ service, epoch, revision, highest }, "refused assignments of old");
+      this.#refused.add(1, { command: "assignments" });
       return;
     }
     this.#queue.push(effect);

@@ -79,7 +79,15 @@ export type Effect =
   /** Take all other releases of the service away at once. */
   | { readonly kind: "collect"; readonly keep: readonly ReleaseId[] }
   | { readonly kind: "report"; readonly status: ServiceReport }
-  | { readonly kind: "refuse"; readonly permit: Permit; readonly reason: string };
+  /** `isOld`: it is of a leader that is none any more. */
+  | {
+      readonly kind: "refuse";
+      readonly permit: Permit;
+      readonly reason: string;
+      readonly isOld: boolean;
+    }
+  /** Assignments below the highest (epoch, revision) that was followed. */
+  | { readonly kind: "refuse-orders"; readonly orders: ServiceOrders };
 
 export type ServicePhase =
   | "fetching"

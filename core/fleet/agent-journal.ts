@@ -57,6 +57,19 @@ export const EMPTY_JOURNAL: Journal = {
   history: [],
 };
 
+/** Whether orders are newer than what was followed (above 0), the same (0), or of old. */
+export function orderOf(orders: Pick<Journal, "epoch" | "revision">, journal: Journal): number {
+  return orders.epoch - journal.epoch || orders.revision - journal.revision;
+}
+
+/** The journal once newer orders are followed. */
+export function following(
+  journal: Journal,
+  { epoch, revision }: Pick<Journal, "epoch" | "revision">,
+): Journal {
+  return { ...journal, epoch, revision };
+}
+
 /** The journal after a switch has been completed. */
 export function switched(journal: Journal, done: Switching): Journal {
   const { from, to, rollout, permit, isRollback } = done;

@@ -17,7 +17,9 @@ import { type Goal, goalOf, isGivenUp, ownAssignment, type RunGoal } from "./age
 import {
   EMPTY_JOURNAL,
   failedOutcome,
+  following,
   type Journal,
+  orderOf,
   releasesToKeep,
   type Switching,
   switched,
@@ -155,14 +157,11 @@ export class ServiceMachine implements Machine<Input, Effect> {
   }
 
   #assign(orders: ServiceOrders, effects: Effects): void {
-    const { epoch, revision } = this.#journal;
-    if (orders.epoch < epoch || (orders.epoch === epoch && orders.revision < revision)) return;
+    const order = orderOf(orders, this.#journal);
+    if (order < 0) return void effects.push({ kind: "refuse-orders", orders });
     const before = this.#assignment;
     this.#assignment = ownAssignment(orders, this.#candidate);
-    if (orders.epoch !== epoch || orders.revision !== revision) {
-      const { epoch, revision } = orders;
-      this.#persist({ ...this.#journal, epoch, revision }, effects);
-    }
+    if (order > 0) this.#persist(following(this.#journal, orders), effects);
     const { rollout, phase } = this.#assignment ?? {};
     if (before?.rollout === rollout && before?.phase === phase) return;
     this.#permit = undefined;
@@ -182,7 +181,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
       permitFault(permit, this.#assignment, epoch, this.#candidate) ??
       unreadiness(permit, isStaged, this.#journal);
     if (reason !== undefined) {
-      effects.push({ kind: "refuse", permit, reason });
+      effects.push({ kind: "refuse", permit, reason, isOld: permit.epoch < epoch });
       return;
     }
     if (permit.epoch > epoch) this.#persist({ ...this.#journal, epoch: permit.epoch }, effects);

@@ -48,6 +48,8 @@ export interface AgentStart {
 export interface AgentProcess {
   readonly id: string;
   readonly pid: number;
+  /** Port of its metrics, where it was told to have one. */
+  readonly metrics: number;
   readonly exited: Promise<NodeJS.Signals | number | null>;
   end(signal: NodeJS.Signals): Promise<NodeJS.Signals | number | null>;
 }
@@ -119,11 +121,16 @@ export class AgentWorld {
     const { failpoint = "", root = this.root, flags = [] } = start;
     const where = ["--join", this.relay.address, "--region", "eu", "--root", root];
     const env = { MILLRACE_FAILPOINT: failpoint, MILLRACE_LOG: "info", ...start.env };
-    const program = await startProgram<{ id: string }>("agent", [...where, ...flags], env);
-    const { id } = program.ready;
+    const program = await startProgram<{ id: string; metrics: number }>(
+      "agent",
+      [...where, ...flags],
+      env,
+    );
+    const { id, metrics } = program.ready;
     this.#ids.add(id);
     const agent: AgentProcess = {
       id,
+      metrics,
       pid: program.pid,
       exited: program.exited.then(([code, signal]) => signal ?? code),
       end: (signal) => program.end(signal).then(([code, by]) => by ?? code),

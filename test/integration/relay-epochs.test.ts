@@ -56,7 +56,7 @@ describe("a relay and its leaders", { timeout: 240_000 }, () => {
     await world.stop();
   });
 
-  test("refuses commands and leaders of a lower epoch, also after a restart", async () => {
+  test("threat 25: refuses commands and leaders of a lower epoch, also after a restart", async () => {
     let relay = await world.relay({ name: "epochs" });
     const line = await world.control.line(relay.id);
     assert.equal(line.hello.settleMs, 0, "with no earlier life there is nobody to wait for");

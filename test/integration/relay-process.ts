@@ -10,6 +10,7 @@ import { sealKey } from "../../runtime/release/pack-keys.ts";
 import { encodeSeal, makeSeal } from "../../runtime/release/seal.ts";
 import { SegmentWriter } from "../../runtime/release/segment-writer.ts";
 import { samplePieces } from "../contracts/sample-pieces.ts";
+import { readMetric } from "../lab/read-metric.ts";
 import { startProgram } from "../lab/start-program.ts";
 import { ScriptedControlPlane } from "./scripted-control-plane.ts";
 
@@ -128,8 +129,6 @@ export async function writePack(
 }
 
 /** Value of one of a relay's counters. */
-export async function metric(relay: RelayProcess, name: string): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${relay.metrics}/metrics`)).text();
-  const line = text.split("\n").find((each) => each.startsWith(name) && !each.startsWith("#"));
-  return Number(line?.split(" ")[1] ?? 0);
+export function metric(relay: RelayProcess, name: string): Promise<number> {
+  return readMetric(relay.metrics, name);
 }

@@ -44,6 +44,8 @@ export interface AssignOptions {
   readonly release: Release | undefined;
   readonly fallback?: Release;
   readonly paused?: boolean;
+  /** Of the leader whose word it is; 1 unless given. */
+  readonly epoch?: number;
 }
 
 export class ScriptedRelay {
@@ -137,10 +139,10 @@ export class ScriptedRelay {
   /** Says what should run, now and to whoever connects later. */
   assign(options: AssignOptions): void {
     this.#revision += 1;
-    const { service, rollout, phase, release, fallback, paused = false } = options;
+    const { service, rollout, phase, release, fallback, paused = false, epoch = 1 } = options;
     const assignment: Assignment = {
       service,
-      epoch: 1,
+      epoch,
       revision: this.#revision,
       rollout,
       release,
@@ -156,16 +158,16 @@ export class ScriptedRelay {
       signature: Buffer.alloc(0),
     };
     const { revision } = assignment;
-    const assignments = { service, assignments: [assignment], epoch: 1, revision };
+    const assignments = { service, assignments: [assignment], epoch, revision };
     const command: Command = { $case: "assignments", assignments };
     this.#snapshot.set(service, command);
     this.send(command);
   }
 
-  permit(service: string, rollout: string, release: string): void {
+  permit(service: string, rollout: string, release: string, epoch = 1): void {
     this.#permits += 1;
     const id = `permit-${this.#permits}`;
-    const permit = { id, service, rollout, epoch: 1, wave: 0, ttlMs: 60_000, release };
+    const permit = { id, service, rollout, epoch, wave: 0, ttlMs: 60_000, release };
     this.send({ $case: "permit", permit });
   }
 

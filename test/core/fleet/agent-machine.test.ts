@@ -28,7 +28,7 @@ permit r1 b
 permit r2 a
   refuse it is for release a, assigned is b
 permit r2 b epoch=0
-  refuse its epoch 0 is below 1
+  refuse as old: its epoch 0 is below 1
 assign r2 b open no-wave
   persist
 permit r2 b
@@ -41,10 +41,12 @@ permit r2 b
 );
 
 check(
-  "assignments of a lower epoch or revision are refused",
+  "fault 2: assignments of a lower epoch or revision are refused",
   `${FIRST}
 assign r2 b final epoch=0 revision=9
+  refuse orders of 0, 9
 assign r2 b final revision=0
+  refuse orders of 1, 0
 `,
 );
 

@@ -158,7 +158,9 @@ class Player {
         return [`report ${words.join(" ")}${error === "" ? "" : `: ${error}`}`];
       }
       case "refuse":
-        return [`refuse ${effect.reason}`];
+        return [`refuse ${effect.isOld ? "as old: " : ""}${effect.reason}`];
+      case "refuse-orders":
+        return [`refuse orders of ${effect.orders.epoch}, ${effect.orders.revision}`];
       default:
         return [`${effect.kind} ${effect.release}`];
     }
