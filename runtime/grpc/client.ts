@@ -1,5 +1,4 @@
 // Channels to other programs and the two ways to call them: unary with a deadline, and streams.
-import { isIP } from "node:net";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -9,29 +8,23 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { AddressError, formatAddress, parseAddress } from "../listen-address.ts";
-import { CHANNEL_OPTIONS } from "./limits.ts";
+import { formatAddress, parseAddress } from "../listen-address.ts";
+import { CHANNEL_OPTIONS, REPLICAS_CHANNEL_OPTIONS } from "./limits.ts";
+import { REPLICAS_SCHEME, registerReplicaResolver } from "./replica-resolver.ts";
 
 /** A unary call that says nothing about its deadline gets this one. */
 const UNARY_MS_DEFAULT = 10_000;
 
+registerReplicaResolver();
+
 /**
- * What a channel is opened to: "host:port", or several "ip:port" with commas between, of which calls go to the
- * first that can be reached, and to the next when it is lost. Throws AddressError.
+ * What a channel is opened to: "host:port", or several with commas between, of which calls go to the first that
+ * answers, and to another when it is lost. Throws AddressError.
  */
 export function callTarget(addresses: string): string {
   const parsed = addresses.split(",").map(parseAddress);
-  const [first] = parsed;
-  if (first === undefined || parsed.length === 1) return addresses;
-  const version = isIP(first.host);
-  const other = parsed.find(({ host }) => isIP(host) === 0 || isIP(host) !== version);
-  if (other !== undefined) {
-    throw new AddressError(
-      `"${formatAddress(other)}" in "${addresses}": of several addresses all are IPv4, or all IPv6; ` +
-        "or give one name that stands for all",
-    );
-  }
-  return `ipv${version}:${parsed.map(formatAddress).join(",")}`;
+  if (parsed.length === 1) return addresses;
+  return `${REPLICAS_SCHEME}:${parsed.map(formatAddress).join(",")}`;
 }
 
 /** Opens a client of a generated class to a `callTarget`; it connects on first use. */
@@ -43,7 +36,8 @@ export function connect<Client>(
   ) => Client,
   address: string,
 ): Client {
-  return new Constructor(callTarget(address), credentials.createInsecure(), CHANNEL_OPTIONS);
+  const options = address.includes(",") ? REPLICAS_CHANNEL_OPTIONS : CHANNEL_OPTIONS;
+  return new Constructor(callTarget(address), credentials.createInsecure(), options);
 }
 
 export interface UnaryOptions {

@@ -28,3 +28,13 @@ export const CHANNEL_OPTIONS = {
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 2_000,
 } as const;
+
+/**
+ * Where there are several replicas to go to, one that says nothing for 4 s is left: less than the 10 s after which
+ * a worker counts as lost, and than the 10 s that a call has.
+ */
+export const REPLICAS_CHANNEL_OPTIONS = {
+  ...CHANNEL_OPTIONS,
+  "grpc.keepalive_time_ms": 2_000,
+  "grpc.keepalive_timeout_ms": 2_000,
+} as const;

@@ -109,6 +109,42 @@ test("fault 2: a leader that is cut off stops before another leads; what it writ
   await wire.close();
 });
 
+test("fault 6: a leader that etcd hears and that hears nothing, or the other way round: another leads, both heal", async () => {
+  const cases = (["mute", "held"] as const).map(async (state) => {
+    const prefix = randomUUID();
+    const wire = await FaultyWire.listen(etcd.hosts);
+    const first = new Replica("a", await openStore(`etcd://${wire.address}/${prefix}`));
+    const heldThen: boolean[] = [];
+    const second = new Replica("b", await openStore(`etcd://${etcd.hosts}/${prefix}`), () =>
+      heldThen.push(first.leads),
+    );
+    await first.candidate.start("a");
+    await leads(first);
+    await second.candidate.start("b");
+    const [old] = first.fences as [Fence];
+    wire.become(state);
+    await leads(second);
+    assert.deepEqual(heldThen, [false], state);
+    assert.ok(await second.write(second.fences[0] as Fence, "b"));
+    // What it decided before it noticed is on its way still, and comes when another leads.
+    const late = first.write(old, "a, late").catch(() => false);
+    if (state === "held") {
+      await wire.heldSome();
+      wire.become("open");
+      await wire.deliverHeld();
+    } else {
+      wire.become("open");
+      wire.breakConnections();
+    }
+    assert.equal(await late, false, state);
+    await until("the first to follow", () => first.candidate.leaderElsewhere?.replica === "b");
+    assert.equal((await second.store.get("decided"))?.version, 1, state);
+    await Promise.all([first.stop(), second.stop()]);
+    await wire.close();
+  });
+  await Promise.all(cases);
+});
+
 test("fault 4: etcd gone for longer than the lease: nobody leads, and then one does", async () => {
   const own = await startEtcd();
   const replicas: Replica[] = [];

@@ -134,7 +134,7 @@ test("a paused rollout grants nothing until it is resumed", async () => {
   await world.reaches(id, "succeeded");
 });
 
-test("a new leader goes on in mid-rollout, and an old one is not obeyed", async () => {
+test("fault 2: a new leader goes on in mid-rollout, and an old one is not obeyed", async () => {
   await world.addRelays(2, 5);
   const waves = [{ percent: 20 }, { percent: 100 }];
   const release = await world.release("hello", "one", { failuresPercent: 10, waves });
@@ -157,7 +157,7 @@ test("a new leader goes on in mid-rollout, and an old one is not obeyed", async 
   await until("refusal", () => relay.refusals.some((text) => text.includes("has seen")));
 });
 
-test("the same key starts one rollout, and of two with one plan one wins", async () => {
+test("fault 29: the same key starts one rollout, and of two with one plan one wins", async () => {
   await world.addRelays(1, 2);
   const one = await world.release("hello", "one", FAST);
   const two = await world.release("hello", "two", FAST);
@@ -176,7 +176,7 @@ test("the same key starts one rollout, and of two with one plan one wins", async
   for (const { reason } of lost) assert.equal((reason as ServiceError).code, status.ABORTED);
 });
 
-test("a newer rollout waits for the one before, or takes its place", async () => {
+test("fault 29: a newer rollout waits for the one before, or takes its place", async () => {
   await world.addRelays(2, 3);
   const slow = { ...FAST, waves: [{ percent: 30, bakeMs: 60_000 }, { percent: 100 }] };
   const one = await world.rollOut(await world.release("hello", "one", slow));

@@ -35,7 +35,7 @@ const world: fc.Arbitrary<CampaignWorldOptions> = fc.record({
   seed: fc.integer(),
 });
 
-test("faults 2 and 3: whatever is paused or cut off, one leads at most, and soon one does", () => {
+test("faults 2 and 3 and 6: whatever is paused, cut off or without answers, one leads at most, and soon one does", () => {
   let termsMax = 0;
   fc.assert(
     fc.property(world, (options) => {
