@@ -11,6 +11,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { BUILD_LIMITS } from "../core/builds/build-limits.ts";
 import { HOT_DAYS_DEFAULT } from "../core/history/archive-plan.ts";
 import { DAY_MS } from "../core/history/calendar.ts";
+import { ROLLOUT_WRITES_PER_S } from "../core/rollout/write-pace.ts";
 import { FleetServiceService, RelayServiceService } from "../proto/gen/millrace/v1/fleet.ts";
 import { HistoryServiceService } from "../proto/gen/millrace/v1/history.ts";
 import { LeadershipServiceService } from "../proto/gen/millrace/v1/leadership.ts";
@@ -52,12 +53,19 @@ interface Flags {
   readonly origin: string;
   readonly buildDetect: number;
   readonly historyHot: number;
+  readonly storeHistory: number;
+  readonly rolloutWrites: number;
   readonly metricsPort?: number;
   readonly insecure: boolean;
 }
 
 /** A year: what equal requests are answered with is kept for 90 days at least, and with its row. */
 const HOT_DAYS_MAX = 366;
+/** A day: 50 writes a second of 1 KiB are 4 GB by then. */
+const STORE_HISTORY_MINUTES_MAX = 24 * 60;
+/** What a store makes at best. */
+const ROLLOUT_WRITES_MAX = 10_000;
+const MINUTE_MS = 60_000;
 
 const flags = new Command("millrace controlplane")
   .description("Queues builds, runs rollouts, and serves the API.")
@@ -82,8 +90,20 @@ const flags = new Command("millrace controlplane")
   .option(
     "--history-hot <days>",
     "ended builds and rollouts stay in the store so long, then go to the archive at the origin",
-    days,
+    between(0, HOT_DAYS_MAX),
     HOT_DAYS_DEFAULT,
+  )
+  .option(
+    "--store-history <minutes>",
+    "what rows were before is left so long for who follows changes, then compacted away; 0: never",
+    between(0, STORE_HISTORY_MINUTES_MAX),
+    5,
+  )
+  .option(
+    "--rollout-writes <n>",
+    "writes to the store a second that all rollouts make together at most",
+    between(1, ROLLOUT_WRITES_MAX),
+    ROLLOUT_WRITES_PER_S,
   )
   .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", Number)
   .option("--insecure", "listen on other than loopback addresses, unauthenticated", false)
@@ -139,6 +159,8 @@ const terms = new Terms({
     startTerm({
       ...{ store, origin, archive, fence, builds, limits, log },
       hotMs: flags.historyHot * DAY_MS,
+      compactMs: flags.storeHistory * MINUTE_MS,
+      rolloutWritesPerS: flags.rolloutWrites,
       onFenceLost: () => candidate.fenced(fence.epoch),
       onBroken: end,
     }),
@@ -215,11 +237,13 @@ printReady({
   metrics: telemetry.metricsPort,
 });
 
-/** A number of days, fractions too. */
-function days(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && value > 0 && value <= HOT_DAYS_MAX) return value;
-  throw new InvalidArgumentError(`expected days, more than 0 and at most ${HOT_DAYS_MAX}`);
+/** A parser for numbers in these bounds, fractions too. */
+function between(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`expected a number from ${min} to ${max}`);
+  };
 }
 
 /** Ends at once where going on could decide something twice; whoever supervises starts it anew. */

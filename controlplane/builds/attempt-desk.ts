@@ -11,6 +11,7 @@ import { aborted, invalid, notFound } from "../../runtime/grpc/rpc-error.ts";
 import { SERVICE_NAME } from "../../runtime/recipe/recipe-schema.ts";
 import type { BuildLogs } from "./build-logs.ts";
 import type { BuildTable } from "./build-table.ts";
+import type { GroupedChanges } from "./grouped-changes.ts";
 import { checkLabels } from "./label-limits.ts";
 import type { LiveBuilds } from "./live-builds.ts";
 
@@ -18,6 +19,8 @@ const PHASE_BYTES_MAX = 40;
 
 export interface AttemptDeskOptions {
   readonly table: BuildTable;
+  /** Takes what is written of heartbeats. */
+  readonly grouped: GroupedChanges;
   readonly live: LiveBuilds;
   readonly logs: BuildLogs;
   /** Progress is written at most so often, unless it is news to others; milliseconds. */
@@ -66,7 +69,7 @@ export class AttemptDesk {
 
   /** Writes the row when something that others act on has changed, or when it is time. */
   async #write(before: LeasedBuild, request: HeartbeatRequest): Promise<LeasedBuild> {
-    const { table, live, writeMs } = this.#options;
+    const { grouped, live, writeMs } = this.#options;
     const { id, attempt, progress } = before;
     const now = performance.now();
     const isNews =
@@ -76,7 +79,7 @@ export class AttemptDesk {
     const isDue = now - (this.#writtenAt.get(id) ?? Number.NEGATIVE_INFINITY) >= writeMs;
     if (!isNews && !isDue) return before;
     this.#writtenAt.set(id, now);
-    const result = await table.change(id, (row) => {
+    const result = await grouped.change(id, (row) => {
       const { progress: newest } = row.state === "leased" ? live.withNews(row) : before;
       return heartbeat(row, attempt, { service: request.service, progress: newest });
     });

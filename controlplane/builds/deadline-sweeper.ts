@@ -1,6 +1,7 @@
 // Runs the keeper of deadlines on the leader and carries out what it finds due. A change that fails is
 // found due again by the next sweep; silence while the store was away is not held against workers.
-import type { BuildLimits } from "../../core/builds/build-limits.ts";
+import { type BuildLimits, groupMsOf } from "../../core/builds/build-limits.ts";
+import type { BuildRow } from "../../core/builds/build-row.ts";
 import { checkpoint, expire, lose } from "../../core/builds/build-transitions.ts";
 import {
   DeadlineKeeper,
@@ -10,11 +11,14 @@ import {
 import { Driver, monotonicNow } from "../../runtime/driver.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import type { Log } from "../../runtime/log.ts";
+import type { Store } from "../../runtime/store/store.ts";
 import { type Fence, FenceLostError } from "../fence.ts";
 import type { BuildTable, PlannedChange } from "./build-table.ts";
+import { GroupedChanges } from "./grouped-changes.ts";
 import type { LiveBuilds } from "./live-builds.ts";
 
 export interface DeadlineSweeperOptions {
+  readonly store: Store;
   readonly table: BuildTable;
   readonly live: LiveBuilds;
   readonly fence: Fence;
@@ -29,12 +33,14 @@ export class DeadlineSweeper {
   readonly #options: DeadlineSweeperOptions;
   readonly #keeper: DeadlineKeeper;
   readonly #driver: Driver<KeeperInput, KeeperEffect>;
+  readonly #grouped: GroupedChanges;
   readonly #running = new Map<string, Promise<void>>();
   readonly #unsubscribe: readonly (() => void)[];
   #isStoreAway = false;
 
   constructor(options: DeadlineSweeperOptions) {
     this.#options = options;
+    this.#grouped = new GroupedChanges({ ...options, groupMs: groupMsOf(options.limits) });
     this.#keeper = new DeadlineKeeper(options.limits);
     this.#driver = new Driver(this.#keeper, { perform: (effect) => this.#perform(effect) });
     this.#unsubscribe = [
@@ -73,7 +79,10 @@ export class DeadlineSweeper {
     const { build, attempt, kind } = effect;
     try {
       failpoint("controlplane.before-sweep-txn");
-      const result = await table.change(build, (row) => this.#plan(row, effect), fence);
+      const plan = (row: BuildRow): PlannedChange => this.#plan(row, effect);
+      const result = await (kind === "checkpoint"
+        ? this.#grouped.change(build, plan)
+        : table.change(build, plan, fence));
       failpoint("controlplane.after-sweep-txn");
       if (this.#isStoreAway) {
         this.#isStoreAway = false;
@@ -95,7 +104,7 @@ export class DeadlineSweeper {
     if (row !== undefined) this.#driver.input({ kind: "changed", row });
   }
 
-  #plan(row: Parameters<typeof expire>[0], effect: KeeperEffect): PlannedChange {
+  #plan(row: BuildRow, effect: KeeperEffect): PlannedChange {
     const { build, attempt } = effect;
     const nowMs = Date.now();
     switch (effect.kind) {

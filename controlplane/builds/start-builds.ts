@@ -1,6 +1,6 @@
 // Puts together what every replica does for builds: table, desks and the services on top. What only the
 // leader does stands in lead-builds.ts.
-import type { BuildLimits } from "../../core/builds/build-limits.ts";
+import { type BuildLimits, groupMsOf } from "../../core/builds/build-limits.ts";
 import {
   type Build,
   BuildServiceService,
@@ -18,6 +18,7 @@ import { buildMessage } from "./build-message.ts";
 import { measureBuilds } from "./build-metrics.ts";
 import { buildService } from "./build-service.ts";
 import { BuildTable } from "./build-table.ts";
+import { GroupedChanges } from "./grouped-changes.ts";
 import { LeaseDesk } from "./lease-desk.ts";
 import { LiveBuilds } from "./live-builds.ts";
 import { releaseService } from "./release-service.ts";
@@ -67,7 +68,8 @@ export async function startBuilds(options: BuildsOptions): Promise<Builds> {
   const logs = new BuildLogs(origin);
   const writeMs = Math.min(WRITE_MS, limits.detectMs / WRITES_IN_SILENCE);
   const leases = new LeaseDesk({ table, live, limits, overallLeftMs });
-  const attempts = new AttemptDesk({ table, live, logs, writeMs });
+  const grouped = new GroupedChanges({ store, table, groupMs: groupMsOf(limits) });
+  const attempts = new AttemptDesk({ table, grouped, live, logs, writeMs });
   const complete = { table, live, logs, origin, ship, log };
   const roster = new WorkerRoster();
   measureBuilds(live, roster);

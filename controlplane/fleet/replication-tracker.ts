@@ -3,10 +3,11 @@
 import type { PackReplica } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../../runtime/log.ts";
 import { type Store, scan } from "../../runtime/store/store.ts";
+import { transactionsOf } from "../../runtime/store/transaction-parts.ts";
 import type { Fence } from "../fence.ts";
 import { encodeRegion, parseRegion, REGIONS_PREFIX, regionKey } from "./region-row.ts";
 
-/** A region's checkpoint is written at most so often. */
+/** Checkpoints are written at most so often, those of all regions together. */
 const CHECKPOINT_MS = 1_000;
 
 interface RegionState {
@@ -14,7 +15,6 @@ interface RegionState {
   readonly before: Map<string, number>;
   /** By pack and relay. */
   readonly replicas: Map<string, Map<string, PackReplica>>;
-  timer: NodeJS.Timeout | undefined;
   written: string;
 }
 
@@ -29,6 +29,7 @@ export interface TrackerOptions {
 export class ReplicationTracker {
   readonly #options: TrackerOptions;
   readonly #regions = new Map<string, RegionState>();
+  #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   constructor(options: TrackerOptions) {
@@ -55,15 +56,15 @@ export class ReplicationTracker {
       isChanged ||= wasWhole !== isWhole(state, replica.pack);
     }
     if (!isChanged) return;
-    this.#checkpointSoon(region, state);
+    this.#checkpointSoon();
     this.#options.onChange();
   }
 
   /** Nobody needs the pack any more. */
   dropped(pack: string): void {
-    for (const [region, state] of this.#regions) {
+    for (const state of this.#regions.values()) {
       const was = state.replicas.delete(pack);
-      if (state.before.delete(pack) || was) this.#checkpointSoon(region, state);
+      if (state.before.delete(pack) || was) this.#checkpointSoon();
     }
   }
 
@@ -95,39 +96,44 @@ export class ReplicationTracker {
 
   close(): void {
     this.#isClosed = true;
-    for (const { timer } of this.#regions.values()) clearTimeout(timer);
+    clearTimeout(this.#timer);
   }
 
   #of(region: string): RegionState {
     const known = this.#regions.get(region);
     if (known !== undefined) return known;
-    const state = { before: new Map(), replicas: new Map(), timer: undefined, written: "" };
+    const state = { before: new Map(), replicas: new Map(), written: "" };
     this.#regions.set(region, state);
     return state;
   }
 
-  #checkpointSoon(region: string, state: RegionState): void {
+  #checkpointSoon(): void {
     if (this.#isClosed) return;
-    state.timer ??= setTimeout(() => {
-      state.timer = undefined;
-      void this.#checkpoint(region, state);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#checkpoint();
     }, CHECKPOINT_MS);
   }
 
-  async #checkpoint(region: string, state: RegionState): Promise<void> {
-    const row = { whole: wholePacks(state) };
-    const text = JSON.stringify(row);
-    if (text === state.written) return;
+  /** Writes the regions that have changed. */
+  async #checkpoint(): Promise<void> {
     const { store, fence, log } = this.#options;
+    const changed = [...this.#regions].flatMap(([region, state]) => {
+      const value = encodeRegion({ whole: wholePacks(state) });
+      const text = new TextDecoder().decode(value);
+      const part = { state, text, put: regionKey(region), value };
+      return text === state.written ? [] : [{ ...part, operations: 1, bytes: value.length }];
+    });
     try {
-      const result = await store.transact({
-        compares: [fence.compare],
-        operations: [{ put: regionKey(region), value: encodeRegion(row) }],
-      });
-      if (result.committed) state.written = text;
+      for (const group of transactionsOf(changed)) {
+        const operations = group.map(({ put, value }) => ({ put, value }));
+        const result = await store.transact({ compares: [fence.compare], operations });
+        if (!result.committed) return;
+        for (const { state, text } of group) state.written = text;
+      }
     } catch (error) {
       // Only a restart reads it, and relays say it again; the next change tries again.
-      log.warn({ err: error, region }, "checkpoint of a region not written");
+      log.warn({ err: error }, "checkpoints of regions not written");
     }
   }
 }

@@ -8,17 +8,13 @@ import {
   SEGMENT_BYTES_MAX,
   SEGMENT_ROWS_MAX,
   segmentsOf,
-  transactionsOf,
 } from "../../core/history/archive-plan.ts";
 import { DAY_MS } from "../../core/history/calendar.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Store, Transaction } from "../../runtime/store/store.ts";
-import {
-  TRANSACTION_BYTES_MAX,
-  TRANSACTION_OPERATIONS_MAX,
-  transactionBytes,
-} from "../../runtime/store/store-limits.ts";
+import { transactionBytes } from "../../runtime/store/store-limits.ts";
+import { transactionsOf } from "../../runtime/store/transaction-parts.ts";
 import { type Fence, FenceLostError, isFenced } from "../fence.ts";
 import type { Archive } from "./archive.ts";
 import { coldBuilds } from "./cold-builds.ts";
@@ -33,11 +29,6 @@ const SWEEP_MS_MIN = 1_000;
 const SWEEP_MS_MAX = 5 * 60_000;
 /** Between two transactions: ten a second of the fifty that the store is to have at most. */
 const PAUSE_MS = 100;
-/** One compare is the epoch's. */
-const ROOM = {
-  operations: TRANSACTION_OPERATIONS_MAX - 1,
-  bytes: TRANSACTION_BYTES_MAX - 4 * 1024,
-};
 
 export interface ArchivistOptions {
   readonly store: Store;
@@ -139,7 +130,7 @@ export class Archivist {
       operations: row.compares.length + row.operations.length,
       bytes: transactionBytes(row),
     }));
-    for (const group of transactionsOf(parts, ROOM)) {
+    for (const group of transactionsOf(parts)) {
       if (this.#isStopped) return;
       await this.#delete(group.map(({ row }) => row));
       failpoint("controlplane.after-archive-txn");

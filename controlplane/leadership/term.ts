@@ -1,5 +1,5 @@
-// What a leader runs, for one term: the fleet's hub, the rollout engine, its part of the builds, and the
-// archivist. It is made anew from the store at each election, and thrown away when the term ends. Where the
+// What a leader runs, for one term: the fleet's hub, the rollout engine, its part of the builds, and what keeps the
+// store small. It is made anew from the store at each election, and thrown away when the term ends. Where the
 // store went back, it is a term in which nothing is decided.
 import type { BuildLimits } from "../../core/builds/build-limits.ts";
 import type {
@@ -23,6 +23,7 @@ import { createFleet } from "../fleet/fleet.ts";
 import type { RelayHub } from "../fleet/relay-hub.ts";
 import type { Archive } from "../history/archive.ts";
 import { Archivist } from "../history/archivist.ts";
+import { startCompacting } from "../history/compactor.ts";
 import { Past } from "../history/past.ts";
 import type { RolloutEngine } from "../rollouts/rollout-engine.ts";
 import { createRollouts } from "../rollouts/rollouts.ts";
@@ -35,6 +36,10 @@ export interface TermOptions {
   readonly archive: Archive;
   /** Ended builds and rollouts stay in the store so long, milliseconds. */
   readonly hotMs: number;
+  /** What rows were before is forgotten after so long, milliseconds; 0: never. */
+  readonly compactMs: number;
+  /** Writes a second of all rollouts together. */
+  readonly rolloutWritesPerS: number;
   readonly fence: Fence;
   readonly builds: Pick<Builds, "table" | "live" | "overview">;
   readonly limits: BuildLimits;
@@ -91,6 +96,7 @@ async function startLedTerm(options: TermOptions): Promise<LedTerm> {
     fleet,
     log,
     now,
+    writesPerS: options.rolloutWritesPerS,
     onBroken: (error) => {
       if (isPassing(error)) onFenceLost();
       else onBroken("rollouts cannot go on", error);
@@ -98,6 +104,7 @@ async function startLedTerm(options: TermOptions): Promise<LedTerm> {
   });
   const led = await leadBuilds({ ...options, ...builds, packs: fleet.packFeed });
   const archivist = new Archivist(options);
+  const stopCompacting = startCompacting({ ...options, keptMs: options.compactMs });
   fleet.ready();
   return {
     kind: "led",
@@ -113,6 +120,7 @@ async function startLedTerm(options: TermOptions): Promise<LedTerm> {
     overallLeftMs: led.overallLeftMs,
     stop: async () => {
       rollouts.stop();
+      stopCompacting();
       fleet.close();
       await Promise.all([led.stop(), archivist.stop()]);
     },

@@ -6,6 +6,7 @@ import type { Instant } from "../../core/machine.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import { Rollout } from "../../core/rollout/rollout.ts";
 import type { RolloutEffect, RolloutInput } from "../../core/rollout/rollout-facts.ts";
+import type { WritePace } from "../../core/rollout/write-pace.ts";
 import { Driver } from "../../runtime/driver.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import type { Log } from "../../runtime/log.ts";
@@ -27,6 +28,8 @@ const STORE_RETRY_MS = 500;
 
 export interface OpenRolloutOptions {
   readonly store: Store;
+  /** Shared by all rollouts of the leader. */
+  readonly pace: WritePace;
   readonly fence: Fence;
   readonly fleet: Fleet;
   readonly log: Log;
@@ -131,6 +134,7 @@ export class OpenRollout {
       // The step that gave the first effect ends before anything is written.
       await Promise.resolve();
       while (this.#queue.length > 0 && !this.#isStopped) {
+        if (this.#queue.some(isWritten)) await this.#turn();
         const batch = this.#queue;
         this.#queue = [];
         await this.#carryOut(batch);
@@ -139,6 +143,13 @@ export class OpenRollout {
       this.stop();
       this.#options.onBroken(error);
     }
+  }
+
+  /** What is decided until then is written with it. */
+  async #turn(): Promise<void> {
+    const { pace, now } = this.#options;
+    const waitMs = pace.turn(now()) - now();
+    if (waitMs > 0) await sleep(waitMs);
   }
 
   /** Writes, then sends. */
@@ -210,4 +221,8 @@ export class OpenRollout {
       for (const relay of effect.relays) fleet.hub.send(relay, { $case: "census", census });
     }
   }
+}
+
+function isWritten({ kind }: RolloutEffect): boolean {
+  return kind === "persist" || kind === "assign";
 }

@@ -1,6 +1,7 @@
 // All open rollouts of this leader: loads them at start, hands them what relays say, and sees to it that
 // of each service one runs and the others wait in order, or give way to a newer one.
 import { isFinal } from "../../core/rollout/lifecycle.ts";
+import { ROLLOUT_WRITES_PER_S, WritePace } from "../../core/rollout/write-pace.ts";
 import type { CensusAnswer, RelayReport } from "../../proto/gen/millrace/v1/fleet.ts";
 import { type Entry, scan, type Watch } from "../../runtime/store/store.ts";
 import { counter, histogram } from "../../runtime/telemetry.ts";
@@ -27,7 +28,11 @@ import {
 /** Ended rollouts whose live counts are still followed: agents go on saying what they got. */
 const FOLLOWED_MAX = 50;
 
-export type RolloutEngineOptions = Omit<OpenRolloutOptions, "onChange" | "onEnded">;
+export interface RolloutEngineOptions
+  extends Omit<OpenRolloutOptions, "onChange" | "onEnded" | "pace"> {
+  /** Writes a second of all rollouts together; ROLLOUT_WRITES_PER_S unless given. */
+  readonly writesPerS?: number;
+}
 
 export class RolloutEngine implements RelayListener {
   readonly #options: RolloutEngineOptions;
@@ -38,9 +43,11 @@ export class RolloutEngine implements RelayListener {
   readonly #watchers = new Set<(id: string) => void>();
   readonly #watches = new Set<Watch>();
   readonly #stopped = new AbortController();
+  readonly #pace: WritePace;
 
   constructor(options: RolloutEngineOptions) {
     this.#options = options;
+    this.#pace = new WritePace(options.writesPerS ?? ROLLOUT_WRITES_PER_S);
     options.fleet.hub.listen(this);
     options.fleet.onReplication(() => {
       for (const rollout of this.#open.values()) rollout.replicationChanged();
@@ -165,6 +172,7 @@ export class RolloutEngine implements RelayListener {
     const rollout = new OpenRollout(
       {
         ...this.#options,
+        pace: this.#pace,
         onChange: (id) => this.#changed(id),
         onEnded: (ended) => this.#ended(ended),
       },

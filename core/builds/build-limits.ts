@@ -53,6 +53,14 @@ export function attemptMsOf(overallMs: number, limits: BuildLimits): number {
 }
 
 /**
+ * How long what is not urgent waits to be written with others: twice a second, and a small part of the silence that
+ * loses a lease, because a heartbeat that waits is heard later by a leader that is another replica.
+ */
+export function groupMsOf(limits: BuildLimits): number {
+  return limits.detectMs / 26;
+}
+
+/**
  * A worker ends an attempt by itself when its time is up; the sweeper waits this much longer, so that
  * the worker's word, which says more, comes first. A third of the silence that loses a lease.
  */

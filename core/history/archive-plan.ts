@@ -1,5 +1,5 @@
-// Which rows of the past leave the store, and how they are put together: in segments for the archive, and in
-// transactions that delete what is archived. Rows are named here and not read; whoever carries it out does that.
+// Which rows of the past leave the store, and how they are put together in segments for the archive. Rows are
+// named here and not read; whoever carries it out does that.
 import { DAY_MS, dayOf } from "./calendar.ts";
 import { timeOfId } from "./timed-id.ts";
 
@@ -76,27 +76,6 @@ export function segmentsOf<Row extends EndedRow>(rows: readonly Row[]): Row[][] 
     bytes = isFitting ? bytes + row.bytes : row.bytes;
   }
   return segments;
-}
-
-/** What one transaction may still take. */
-export interface Room {
-  readonly operations: number;
-  readonly bytes: number;
-}
-
-/** Parts in transactions, in their order; each part fits into one. */
-export function transactionsOf<Part extends Room>(parts: readonly Part[], room: Room): Part[][] {
-  const groups: Part[][] = [];
-  let left: Room = { operations: 0, bytes: 0 };
-  for (const part of parts) {
-    if (part.operations > left.operations || part.bytes > left.bytes) {
-      groups.push([]);
-      left = room;
-    }
-    groups.at(-1)?.push(part);
-    left = { operations: left.operations - part.operations, bytes: left.bytes - part.bytes };
-  }
-  return groups;
 }
 
 /** Of a service's releases, the newest first, those that nobody keeps. */

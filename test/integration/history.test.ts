@@ -12,6 +12,7 @@ import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
 import { call } from "../../runtime/grpc/client.ts";
 import { startEtcd } from "../lab/etcd.ts";
 import { until } from "../lab/until.ts";
+import { millrace } from "./cli-scripted-api.ts";
 import { type ControlPlane, startControlPlane } from "./controlplane-process.ts";
 import { complete, leaseOne, logText, sealedRelease, submit } from "./queue-system.ts";
 import { straightTo } from "./relay-ways.ts";
@@ -167,6 +168,14 @@ async function isFound(plane: ControlPlane, past: Past, items: readonly HistoryI
   const all = { service: SERVICE, sinceMs: 0, untilMs: 0, limit: 0, pageToken: "" };
   const ofService = await call(client, client.listHistory, all);
   assert.equal(ofService.items.length, 4, "two builds and two rollouts are of the service");
+  const { code, stdout } = await millrace([
+    ...["history", "--addr", plane.address, "--service", SERVICE],
+    ...["--since", "1d", "--limit", "3", "--json"],
+  ]);
+  assert.equal(code, 0);
+  const { history: shown, more } = JSON.parse(stdout);
+  assert.deepEqual([shown.length, more], [3, true]);
+  assert.ok(shown.every((one: { readonly service: string }) => one.service === SERVICE));
   const future = { ...all, sinceMs: Date.now() + 60_000 };
   assert.equal((await call(client, client.listHistory, future)).items.length, 0);
 }

@@ -13,7 +13,6 @@ import {
   SEGMENT_BYTES_MAX,
   SEGMENT_ROWS_MAX,
   segmentsOf,
-  transactionsOf,
 } from "../../../core/history/archive-plan.ts";
 import {
   DAY_MS,
@@ -74,25 +73,6 @@ test("one row more than a segment takes begins another", () => {
   assert.deepEqual(
     segmentsOf(many).map(({ length }) => length),
     [SEGMENT_ROWS_MAX, 1],
-  );
-});
-
-test("transactions hold each part once, in order, and are never fuller than they may be", () => {
-  const part = fc.record({
-    operations: fc.integer({ min: 1, max: 40 }),
-    bytes: fc.integer({ min: 1, max: 4_000 }),
-  });
-  const room = { operations: 40, bytes: 4_000 };
-  fc.assert(
-    fc.property(fc.array(part), (parts) => {
-      const groups = transactionsOf(parts, room);
-      assert.deepEqual(groups.flat(), parts);
-      for (const group of groups) {
-        assert.ok(group.length > 0);
-        assert.ok(group.reduce((sum, one) => sum + one.operations, 0) <= room.operations);
-        assert.ok(group.reduce((sum, one) => sum + one.bytes, 0) <= room.bytes);
-      }
-    }),
   );
 });
 
