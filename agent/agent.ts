@@ -9,6 +9,7 @@ import type { AgentHello, PeerSignal, ServiceAssignments } from "../proto/gen/mi
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
+import { type Drain, endedOr } from "../runtime/program/lifecycle.ts";
 import { gauge } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
@@ -43,6 +44,7 @@ export class Agent {
   readonly #services = new Map<string, ServiceRunner>();
   /** Set while a service's runner starts, so that what concerns it waits. */
   readonly #starting = new Map<string, Promise<void>>();
+  #isStopping = false;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -89,8 +91,16 @@ export class Agent {
     this.#session.send({ $case: "signal", signal });
   }
 
-  /** Leaves relay and swarms; the services run on unless `stopServices`. */
-  async stop(stopServices: boolean): Promise<void> {
+  /** Whether a relay has welcomed this agent and still listens. */
+  get isWelcome(): boolean {
+    return this.#session.isWelcome;
+  }
+
+  /** Begins nothing new, ends the switches that are under way, leaves relay and swarms; services run on unless told. */
+  async stop(stopServices: boolean, { over }: Drain): Promise<void> {
+    this.#isStopping = true;
+    const settling = [...this.#services.values()].map((service) => service.settled());
+    await endedOr(over, Promise.all(settling));
     this.#session.close();
     await Promise.all([...this.#services.values()].map((service) => service.stop(stopServices)));
     await this.#shelf.close();
@@ -113,6 +123,7 @@ export class Agent {
   }
 
   #hear(command: RelayCommand): void {
+    if (this.#isStopping) return;
     switch (command.$case) {
       case "welcome":
         this.#prefetch.snapshotBegun();

@@ -8,8 +8,9 @@ import { formatAddress, listenAddress, parseAddress } from "../runtime/listen-ad
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { measureSwarms } from "../runtime/peer/swarm-metrics.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import { Health } from "../runtime/program/health.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
-import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
@@ -21,6 +22,9 @@ import { Agent } from "./agent.ts";
 /** Pieces kept for others: enough for a release of 512 MiB, or the newest part of many small ones. */
 const PIECE_CACHE_BYTES = 512 * 1024 * 1024;
 const LABELS_MAX = 64;
+
+/** A switch: the old process has 5 s to end unless its recipe says, and the new one is there at once. */
+const DRAIN_MS_DEFAULT = 10_000;
 
 interface Flags extends RateFlags {
   readonly join: readonly string[];
@@ -36,9 +40,10 @@ interface Flags extends RateFlags {
   readonly insecure: boolean;
   readonly stopServices: boolean;
   readonly metricsPort?: number;
+  readonly drainTimeout: number;
 }
 
-const flags = rateLimits(new Command("millrace agent"))
+const flags = drainTimeout(rateLimits(new Command("millrace agent")), DRAIN_MS_DEFAULT)
   .description("Keeps this machine running what the control plane says.")
   .requiredOption("--join <host:port,...>", "control planes or relays to begin with", addresses)
   .requiredOption("--region <name>", "region this machine is in")
@@ -61,8 +66,12 @@ const unlock = lockRoot(root);
 const agentId = keptId(root, "agent");
 const log = createLog("agent", { agent: agentId });
 crashOnUnhandled(log);
+const health = new Health({
+  relay: () => (agent.isWelcome ? undefined : "no relay has taken this machine"),
+});
 const telemetry = await startTelemetry({
   program: "agent",
+  health,
   ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
   attributes: { "service.instance.id": agentId, "millrace.region": flags.region },
 });
@@ -98,8 +107,10 @@ const agent = new Agent({
   log,
 });
 await agent.start();
-stopOnSignal(log, async () => {
-  await agent.stop(flags.stopServices);
+await health.begin();
+stopOnSignal(log, flags.drainTimeout, async (drain) => {
+  health.drain();
+  await agent.stop(flags.stopServices, drain);
   await telemetry.stop();
   unlock();
 });

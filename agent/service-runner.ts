@@ -5,6 +5,7 @@ import type { Span } from "@opentelemetry/api";
 import type { Effect, Input, ServiceReport } from "../core/fleet/agent-facts.ts";
 import type { Journal } from "../core/fleet/agent-journal.ts";
 import { ServiceMachine } from "../core/fleet/agent-machine.ts";
+import type { Step } from "../core/fleet/agent-switch.ts";
 import type { Candidate } from "../core/rollout/targets.ts";
 import type {
   Permit as PermitMessage,
@@ -69,6 +70,9 @@ export class ServiceRunner {
   #sent = "";
   #trouble = "";
   #step = new AbortController();
+  #performing: Step["do"] | undefined;
+  /** Those who wait for a switch to be over. */
+  readonly #settling: (() => void)[] = [];
   #watched: string | undefined;
   #span: Span | undefined;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -153,9 +157,28 @@ export class ServiceRunner {
     return this.#report?.phase ?? "starting";
   }
 
+  /**
+   * Resolves when no switch is half-way: the service runs, or there is nothing but a check to wait for, which
+   * the next life of this agent does again.
+   */
+  async settled(): Promise<void> {
+    while (
+      this.#journal.switching !== undefined &&
+      this.#performing !== "check" &&
+      !this.#stopped
+    ) {
+      await new Promise<void>((resolve) => this.#settling.push(resolve));
+    }
+  }
+
+  #changed(): void {
+    for (const look of this.#settling.splice(0)) look();
+  }
+
   /** Stops looking after the service, which runs on unless `stopService`. */
   async stop(stopService: boolean): Promise<void> {
     this.#stopped = true;
+    this.#changed();
     this.#driver.stop();
     for (const timer of this.#timers) clearInterval(timer);
     this.#step.abort();
@@ -264,6 +287,7 @@ export class ServiceRunner {
         await pause(PERSIST_RETRY_MS);
       }
     }
+    this.#changed();
     const { switching } = journal;
     if (switching?.direction === "undo" || switching?.isRollback) failpoint("agent.mid-revert");
   }
@@ -295,7 +319,10 @@ export class ServiceRunner {
   async #performStep({ number, step }: Extract<Effect, { kind: "perform" }>): Promise<void> {
     this.#step.abort();
     this.#step = new AbortController();
+    this.#performing = step.do;
+    this.#changed();
     const error = await this.#activation.perform(step, this.#step.signal);
+    this.#performing = undefined;
     this.#span?.addEvent(`${step.do} ${error ?? "done"}`);
     this.#tell({ kind: "performed", number, error });
   }

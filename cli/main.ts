@@ -86,6 +86,10 @@ const COMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "which control plane leads, or have it hand over",
     load: async () => (await import("./commands/leader.ts")).leaderCommand(),
   },
+  health: {
+    summary: "whether a control plane, or another program, is ready",
+    load: async () => (await import("./commands/health.ts")).healthCommand(),
+  },
   agents: {
     summary: "machines and what they run, or one of them",
     load: async () => (await import("./commands/agents.ts")).agentsCommand(),

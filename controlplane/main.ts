@@ -21,7 +21,8 @@ import { startGrpcServer } from "../runtime/grpc/server.ts";
 import { formatAddress, listenAddress } from "../runtime/listen-address.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { packageRoot } from "../runtime/package-root.ts";
-import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { Health } from "../runtime/program/health.ts";
+import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { openStore } from "../runtime/store/open-store.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
 import { startBuilds } from "./builds/start-builds.ts";
@@ -31,6 +32,7 @@ import { HistoryReader } from "./history/history-reader.ts";
 import { historyService } from "./history/history-service.ts";
 import { Past } from "./history/past.ts";
 import { Candidate } from "./leadership/candidate.ts";
+import { LEADER_KEY } from "./leadership/leader-row.ts";
 import { measureLeadership } from "./leadership/leadership-metrics.ts";
 import { leadershipService } from "./leadership/leadership-service.ts";
 import { relayDoor } from "./leadership/relay-door.ts";
@@ -56,6 +58,7 @@ interface Flags {
   readonly storeHistory: number;
   readonly rolloutWrites: number;
   readonly metricsPort?: number;
+  readonly drainTimeout: number;
   readonly insecure: boolean;
 }
 
@@ -67,7 +70,10 @@ const STORE_HISTORY_MINUTES_MAX = 24 * 60;
 const ROLLOUT_WRITES_MAX = 10_000;
 const MINUTE_MS = 60_000;
 
-const flags = new Command("millrace controlplane")
+/** Calls take 10 s at most, by their callers' deadlines. */
+const DRAIN_MS_DEFAULT = 10_000;
+
+const flags = drainTimeout(new Command("millrace controlplane"), DRAIN_MS_DEFAULT)
   .description("Queues builds, runs rollouts, and serves the API.")
   .option("--listen <host:port>", "where the API listens", "127.0.0.1:7070")
   .option("--advertise <host:port>", "where others find it; where it listens, unless given")
@@ -119,8 +125,12 @@ const HEARTBEATS_IN_SILENCE = 15;
 const log = createLog("controlplane");
 crashOnUnhandled(log);
 const address = listenAddress(flags.listen, flags.insecure);
+const health = new Health({
+  store: async () => void (await store.get(LEADER_KEY)),
+});
 const telemetry = await startTelemetry({
   program: "controlplane",
+  health,
   ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
 });
 
@@ -208,6 +218,7 @@ const server = await startGrpcServer({
     },
   ],
   protoRoot: fileURLToPath(new URL("proto", packageRoot())),
+  health,
   log,
 });
 const listening = formatAddress(server.address);
@@ -217,13 +228,17 @@ candidate
   .until(() => candidate.leaderElsewhere !== undefined, closing.signal)
   .then(serving.resolve, () => {});
 await serving.promise;
+await health.begin();
 
-stopOnSignal(log, async () => {
-  closing.abort();
-  builds.close();
+stopOnSignal(log, flags.drainTimeout, async (drain) => {
+  health.drain();
+  // First of all, so that another leads while this one ends what is under way.
   await candidate.stop();
   await terms.end();
-  await server.close();
+  closing.abort();
+  builds.close();
+  toLeader.drain();
+  await server.close(drain.leftMs);
   builds.stop();
   toLeader.close();
   await store.close();

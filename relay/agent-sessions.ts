@@ -10,8 +10,17 @@ import type {
   ServiceStatus,
   SwarmMembership,
 } from "../proto/gen/millrace/v1/fleet.ts";
-import { aborted, asServiceError, invalid, RpcError } from "../runtime/grpc/rpc-error.ts";
+import {
+  aborted,
+  asServiceError,
+  comeBackMs,
+  ending,
+  invalid,
+  RpcError,
+} from "../runtime/grpc/rpc-error.ts";
 import type { Log } from "../runtime/log.ts";
+import { pause } from "../runtime/program/back-off.ts";
+import type { Drain } from "../runtime/program/lifecycle.ts";
 import { AgentSession, type AgentStream } from "./agent-session.ts";
 import { bounded, checkHello, checkPack, checkStatus } from "./wire.ts";
 
@@ -21,6 +30,11 @@ const HELLO_MS_MAX = 10_000;
 const STRANGERS_MAX = 1_000;
 /** When an agent that finds no place is to come back, before jitter of as much again. */
 const FULL_COME_BACK_MS = 2_000;
+/** Agents that a relay which ends sends away at a time: another greets some thousand a second. */
+const MOVED_A_TURN = 200;
+const TURN_MS = 100;
+/** Of the time to drain, so much is for sending agents away where they are many: 20,000 need 10 s. */
+const MOVING_SHARE = 0.7;
 
 export interface AgentSessionsOptions {
   readonly region: string;
@@ -38,6 +52,7 @@ export class AgentSessions {
   readonly #options: AgentSessionsOptions;
   readonly #sessions = new Map<string, AgentSession>();
   readonly #strangers = new Set<AgentStream>();
+  #isClosed = false;
 
   constructor(options: AgentSessionsOptions) {
     this.#options = options;
@@ -60,17 +75,33 @@ export class AgentSessions {
     return { connectAgent: (stream) => this.#accept(stream) };
   }
 
-  /** Sends everybody away, to come back within about a second or go elsewhere. */
-  close(): void {
-    for (const session of this.#sessions.values()) {
-      const reconnect = { address: "", afterMs: Math.round(100 + Math.random() * 900) };
-      session.send({ $case: "reconnect", reconnect });
-      session.end();
-    }
+  /**
+   * Takes nobody more, and sends everybody away, as many at a time as another relay takes: each is without a
+   * relay for a second at most, and keeps this one until it is its turn.
+   */
+  async close({ leftMs, over }: Drain): Promise<void> {
+    this.#isClosed = true;
     for (const stream of this.#strangers) stream.end();
+    const leaving = [...this.#sessions.values()];
+    const turns = Math.ceil(leaving.length / MOVED_A_TURN);
+    const turnMs = Math.min(TURN_MS, (leftMs * MOVING_SHARE) / Math.max(1, turns));
+    while (leaving.length > 0) {
+      for (const session of leaving.splice(0, MOVED_A_TURN)) {
+        session.send({ $case: "reconnect", reconnect: { address: "", afterMs: comeBackMs() } });
+        session.end();
+      }
+      if (leaving.length > 0) await pause(turnMs, over);
+    }
   }
 
   #accept(stream: AgentStream): void {
+    if (this.#isClosed) {
+      stream.emit(
+        "error",
+        asServiceError(ending("this relay is ending; go to another"), this.#options.log),
+      );
+      return;
+    }
     let session: AgentSession | undefined;
     const refuse = (error: unknown): void => {
       if (session !== undefined) session.end(asRpcError(error, this.#options.log));

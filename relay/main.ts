@@ -4,14 +4,16 @@ import { randomBytes } from "node:crypto";
 import { Command, InvalidArgumentError } from "commander";
 import { MIRROR_LIMITS, MIRROR_LIMITS_COSTLY } from "../core/fleet/mirror.ts";
 import { AgentServiceService, RosterServiceService } from "../proto/gen/millrace/v1/fleet.ts";
+import { BlobProbe } from "../runtime/blobs/blob-probe.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
 import { startGrpcServer } from "../runtime/grpc/server.ts";
 import { formatAddress, listenAddress, parseAddress } from "../runtime/listen-address.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { measureSwarms } from "../runtime/peer/swarm-metrics.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import { Health } from "../runtime/program/health.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
-import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
@@ -23,6 +25,9 @@ import { Relay } from "./relay.ts";
 
 /** Agents of one relay, by default: a region of 20,000 on one of two, should the other be gone. */
 const CAPACITY_DEFAULT = 20_000;
+
+/** So many agents are sent away in 10 s; a segment of 64 MiB takes 5 s at 100 Mbit/s. */
+const DRAIN_MS_DEFAULT = 15_000;
 
 interface Flags extends RateFlags {
   readonly controlplane: string;
@@ -36,10 +41,11 @@ interface Flags extends RateFlags {
   readonly iceServer: readonly IceServer[];
   readonly capacity: number;
   readonly metricsPort?: number;
+  readonly drainTimeout: number;
   readonly insecure: boolean;
 }
 
-const flags = rateLimits(new Command("millrace relay"))
+const flags = drainTimeout(rateLimits(new Command("millrace relay")), DRAIN_MS_DEFAULT)
   .description("Serve a region: mirror packs, seed them, forward commands, sum up reports.")
   .version(VERSION)
   .requiredOption("--controlplane <host:port,...>", "control planes to connect to")
@@ -74,13 +80,19 @@ async function run(): Promise<void> {
   const swarm = listenAddress(flags.swarmListen, flags.insecure);
   const unlock = lockRoot(flags.root);
   const relayId = keptId(flags.root, "relay");
+  const health = new Health({
+    controlplane: () => (relay.isLed ? undefined : "no leader speaks to this relay"),
+    "region store": () => probe.trouble(),
+  });
   const telemetry = await startTelemetry({
     program: "relay",
+    health,
     metricsPort: flags.metricsPort,
     attributes: { "millrace.region": flags.region, "service.instance.id": relayId },
   });
   const origin = await openBlobStore(flags.origin);
   const regionStore = await openBlobStore(flags.regionStore);
+  const probe = new BlobProbe(regionStore, relayId);
   const calls = flags.webrtc
     ? WebRtcTransport.create({
         peerId: relayId,
@@ -123,15 +135,18 @@ async function run(): Promise<void> {
       { definition: AgentServiceService, implementation: relay.agentService() },
       { definition: RosterServiceService, implementation: relay.rosterService() },
     ],
+    health,
     log,
   });
   const listening = formatAddress(server.address);
   await relay.begin(controlplane, listening);
+  await health.begin();
   const ready = { program: "relay", id: relayId, address: listening, swarm: node.address };
   printReady({ ...ready, metrics: telemetry.metricsPort });
-  stopOnSignal(log, async () => {
-    await relay.stop();
-    await server.close();
+  stopOnSignal(log, flags.drainTimeout, async (drain) => {
+    health.drain();
+    await relay.stop(drain);
+    await server.close(drain.leftMs);
     await node.close();
     await Promise.all([origin.close(), regionStore.close()]);
     await telemetry.stop();

@@ -17,6 +17,7 @@ import type { Log } from "../runtime/log.ts";
 import type { Introduction } from "../runtime/peer/swarm.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
+import { type Drain, endedOr } from "../runtime/program/lifecycle.ts";
 import { packPrefix, sealKey, segmentKey } from "../runtime/release/pack-keys.ts";
 import { counter } from "../runtime/telemetry.ts";
 import { type Copy, copySeal, copySegment, footerOf } from "./copy-segment.ts";
@@ -59,6 +60,7 @@ export class Mirroring {
   #apart: readonly Introduction[] = [];
   readonly #aloneTimer: NodeJS.Timeout;
   #keepTimer: NodeJS.Timeout | undefined;
+  readonly #pulls = new Set<Promise<void>>();
   #isStopped = false;
 
   constructor(options: MirroringOptions) {
@@ -129,9 +131,11 @@ export class Mirroring {
     });
   }
 
-  async stop(): Promise<void> {
+  /** Begins nothing more; what is being pulled comes to its end unless the time is over before. */
+  async stop({ over }: Drain): Promise<void> {
     this.#isStopped = true;
     this.#driver.stop();
+    await endedOr(over, Promise.all(this.#pulls));
     clearTimeout(this.#keepTimer);
     clearTimeout(this.#aloneTimer);
     this.#write();
@@ -178,7 +182,7 @@ export class Mirroring {
     if (room === undefined) return;
     switch (effect.kind) {
       case "pull":
-        room.work(this.#pull(room, effect.segment));
+        this.#begin(room, this.#pull(room, effect.segment));
         break;
       case "look":
         room.work(this.#look(room));
@@ -199,6 +203,12 @@ export class Mirroring {
       default:
         effect satisfies never;
     }
+  }
+
+  #begin(room: PackRoom, pull: Promise<void>): void {
+    room.work(pull);
+    this.#pulls.add(pull);
+    void pull.finally(() => this.#pulls.delete(pull));
   }
 
   async #pull(room: PackRoom, segment: number): Promise<void> {

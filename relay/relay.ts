@@ -17,6 +17,7 @@ import type { BlobStore } from "../runtime/blobs/blob-store.ts";
 import { monotonicNow } from "../runtime/driver.ts";
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import type { Drain } from "../runtime/program/lifecycle.ts";
 import { gauge, total } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
@@ -207,13 +208,19 @@ export class Relay {
     });
   }
 
+  /** Whether a leader speaks to this relay. */
+  get isLed(): boolean {
+    return this.#control?.isUp ?? false;
+  }
+
   /** Sends the agents away and ends everything that `begin` began. */
-  async stop(): Promise<void> {
-    this.#sessions.close();
+  async stop(drain: Drain): Promise<void> {
+    const mirrored = this.#mirroring.stop(drain);
+    await this.#sessions.close(drain);
     this.#pace.stop();
     this.#links.stop();
     await this.#control?.stop();
-    await this.#mirroring.stop();
+    await mirrored;
     this.#desks.stop();
   }
 

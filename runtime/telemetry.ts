@@ -21,6 +21,8 @@ import {
   TraceFlags,
   trace,
 } from "@opentelemetry/api";
+import type { Health } from "./program/health.ts";
+import { healthPage } from "./program/health-page.ts";
 import { VERSION } from "./version.ts";
 
 const SCOPE = "millrace";
@@ -36,6 +38,8 @@ export interface TelemetryOptions {
   readonly program: string;
   /** Serves Prometheus metrics on this loopback port; 0: a free one; absent: not at all. */
   readonly metricsPort?: number;
+  /** Told beside the metrics, at /livez and /readyz. */
+  readonly health: Health;
   readonly attributes?: Attributes;
 }
 
@@ -57,7 +61,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   if (isOtlpConfigured()) stops.push(await startTraces(options.program, attributes));
   let metricsPort: number | undefined;
   if (options.metricsPort !== undefined) {
-    const served = await startMetrics(options.metricsPort, attributes);
+    const served = await startMetrics(options.metricsPort, options.health, attributes);
     metricsPort = served.port;
     stops.push(served.stop);
   }
@@ -204,6 +208,7 @@ async function startTraces(program: string, attributes: Attributes): Promise<() 
 
 async function startMetrics(
   port: number,
+  health: Health,
   attributes: Attributes,
 ): Promise<{ port: number; stop: () => Promise<void> }> {
   const { MeterProvider } = await import("@opentelemetry/sdk-metrics");
@@ -216,9 +221,11 @@ async function startMetrics(
   });
   metrics.setGlobalMeterProvider(provider);
   // Our own server: the exporter's takes port 0 for its default instead of a free one.
-  const server = createServer((request, response) =>
-    exporter.getMetricsRequestHandler(request, response),
-  );
+  const server = createServer((request, response) => {
+    const page = healthPage(health, request.url ?? "");
+    if (page === undefined) exporter.getMetricsRequestHandler(request, response);
+    else response.writeHead(page.status, { "content-type": "text/plain" }).end(page.text);
+  });
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
   const stop = async (): Promise<void> => {

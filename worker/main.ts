@@ -9,8 +9,9 @@ import { WorkerServiceClient } from "../proto/gen/millrace/v1/workers.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
 import { connect } from "../runtime/grpc/client.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
+import { Health } from "../runtime/program/health.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
-import { printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
@@ -26,15 +27,19 @@ import { SourceMirrors } from "./source.ts";
  */
 const UPLOAD_CHUNKS_MAX = 16;
 
+/** A build that packs is done by then; one of 15 min loses little by it. */
+const DRAIN_MS_DEFAULT = 30_000;
+
 interface Flags {
   readonly controlplane: string;
   readonly origin: string;
   readonly root: string;
   readonly threads: number;
   readonly metricsPort?: number;
+  readonly drainTimeout: number;
 }
 
-const flags = new Command("millrace worker")
+const flags = drainTimeout(new Command("millrace worker"), DRAIN_MS_DEFAULT)
   .description("Builds and packs what the control plane's queue holds.")
   .version(VERSION)
   .requiredOption(
@@ -65,8 +70,10 @@ async function run(): Promise<void> {
   const unlock = lockRoot(root);
   const worker = keptId(root, "worker");
   await cleanRoot(root, worker);
+  const health = new Health({ controlplane: () => loop.trouble });
   const telemetry = await startTelemetry({
     program: "worker",
+    health,
     attributes: { "service.instance.id": worker },
     ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
   });
@@ -85,8 +92,10 @@ async function run(): Promise<void> {
     log: log.child({ worker }),
   });
   const running = loop.run();
-  stopOnSignal(log, async () => {
-    loop.stop();
+  await health.begin();
+  stopOnSignal(log, flags.drainTimeout, async ({ leftMs }) => {
+    health.drain();
+    loop.stop(leftMs);
     await running;
     client.close();
     await origin.close();

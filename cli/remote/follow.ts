@@ -1,6 +1,7 @@
 // Follows a build or a rollout through a watch until it has ended, across restarts of the control plane.
 import type { ClientReadableStream } from "@grpc/grpc-js";
-import { BackOff } from "../../runtime/program/back-off.ts";
+import { retryAfterMs } from "../../runtime/grpc/rpc-error.ts";
+import { BackOff, pause } from "../../runtime/program/back-off.ts";
 import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
 import { asCommandError, isServiceError, isTransient } from "./failure.ts";
 
@@ -24,6 +25,7 @@ export async function follow<State>(options: FollowOptions<State>): Promise<Stat
   const backOff = new BackOff(200, 2_000);
   let heardAt = performance.now();
   for (;;) {
+    let retryMs = 0;
     try {
       const last = await followOnce(options, () => {
         heardAt = performance.now();
@@ -39,8 +41,9 @@ export async function follow<State>(options: FollowOptions<State>): Promise<Stat
         const problem = `no contact with ${options.address} for ${seconds} s; the work may go on`;
         throw new CommandError(EXIT.error, problem);
       }
+      retryMs = retryAfterMs(error);
     }
-    await backOff.wait(options.signal);
+    await pause(retryMs || backOff.next(), options.signal);
     options.signal.throwIfAborted();
   }
 }

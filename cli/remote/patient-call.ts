@@ -1,7 +1,8 @@
 // Sends a request again that a dying control plane did not answer. Only for requests that mean the same
 // when they come twice: they carry a key of their own, or ask for a state.
 import type { ServiceError } from "@grpc/grpc-js";
-import { BackOff } from "../../runtime/program/back-off.ts";
+import { retryAfterMs } from "../../runtime/grpc/rpc-error.ts";
+import { BackOff, pause } from "../../runtime/program/back-off.ts";
 import { asCommandError, isServiceError, isTransient } from "./failure.ts";
 
 /** A control plane that was there a moment ago is back within seconds. */
@@ -21,6 +22,7 @@ export async function patientCall<Answer>(
   const backOff = new BackOff(200, 2_000);
   let awaySince: number | undefined;
   for (;;) {
+    let retryMs: number;
     try {
       return await send();
     } catch (error) {
@@ -32,8 +34,9 @@ export async function patientCall<Answer>(
       if (!isWorthIt || performance.now() - awaySince > AWAY_MS_MAX) {
         throw asCommandError(error, address);
       }
+      retryMs = retryAfterMs(error) || backOff.next();
     }
-    await backOff.wait(signal);
+    await pause(retryMs, signal);
     signal?.throwIfAborted();
   }
 }

@@ -21,6 +21,8 @@ const REGION_NAMES = [
 const RELAYS_MAX = 8;
 const AGENTS_MAX = 200;
 const WORKERS_MAX = 16;
+/** Whoever ends a system waits for it; builds are handed back at once. */
+const DRAIN = "5s";
 
 export interface SystemOptions {
   readonly root: string;
@@ -90,7 +92,7 @@ export function planControlPlane(options: SystemOptions): PlannedChild {
       "--listen": `127.0.0.1:${options.port}`,
       "--store": `sqlite:${join(root, "controlplane", "millrace.db")}`,
       "--origin": storeUrl(options, "origin"),
-      ...metricsFlag(options),
+      ...commonFlags(options),
     },
     listens: options.port === 0 ? ["--listen"] : [],
     extra: [],
@@ -109,7 +111,7 @@ export function planServers(options: SystemOptions, controlplane: string): Plann
         "--controlplane": controlplane,
         "--origin": origin,
         "--root": join(root, "workers", `worker-${number}`),
-        ...metricsFlag(options),
+        ...commonFlags(options),
       },
       listens: [],
       extra: [],
@@ -128,7 +130,7 @@ export function planServers(options: SystemOptions, controlplane: string): Plann
           "--region-store": storeUrl(options, `regions/${region}/store`),
           "--listen": "127.0.0.1:0",
           "--swarm-listen": "127.0.0.1:0",
-          ...metricsFlag(options),
+          ...commonFlags(options),
         },
         listens: ["--listen", "--swarm-listen"],
         extra: [],
@@ -150,7 +152,7 @@ export function planAgents(options: SystemOptions, controlplane: string): Planne
           "--region": region,
           "--root": join(root(options, region), `agent-${number}`),
           "--listen": "127.0.0.1:0",
-          ...metricsFlag(options),
+          ...commonFlags(options),
         },
         listens: [],
         extra: [
@@ -176,8 +178,9 @@ function storeUrl({ root, blobs }: SystemOptions, name: string): string {
   return `${place.replace(/\/$/, "")}/${name}${settings === undefined ? "" : `?${settings}`}`;
 }
 
-function metricsFlag(options: SystemOptions): Record<string, string> {
-  return options.metrics ? { "--metrics-port": "0" } : {};
+/** Flags of every program. */
+function commonFlags({ metrics }: SystemOptions): Record<string, string> {
+  return { "--drain-timeout": DRAIN, ...(metrics && { "--metrics-port": "0" }) };
 }
 
 function numbered(count: number): number[] {

@@ -11,12 +11,7 @@ import {
 } from "../../proto/gen/millrace/v1/builds.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import { serverStream, unary } from "../../runtime/grpc/handlers.ts";
-import {
-  failedPrecondition,
-  invalid,
-  notFound,
-  unavailable,
-} from "../../runtime/grpc/rpc-error.ts";
+import { ending, failedPrecondition, invalid, notFound } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { aboutBuild } from "../../runtime/semantic-names.ts";
 import { inRequestSpan } from "../../runtime/telemetry.ts";
@@ -102,7 +97,7 @@ async function* watch(
       before = text;
       if (!isLive(row)) return;
     }
-    if (live.closing.aborted) throw unavailable("the control plane is ending; watch it again");
+    if (live.closing.aborted) throw ending("the control plane is ending; watch it again");
   } finally {
     end();
   }

@@ -74,7 +74,7 @@ export async function startBuilds(options: BuildsOptions): Promise<Builds> {
   const roster = new WorkerRoster();
   measureBuilds(live, roster);
   await live.start(store, table);
-  const workers = { store, table, leases, attempts, roster, complete, heartbeatMs, log };
+  const workers = { store, table, live, leases, attempts, roster, complete, heartbeatMs, log };
   return {
     table,
     live,

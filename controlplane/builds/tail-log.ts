@@ -1,7 +1,7 @@
 // Reads the log of a build, and follows it over all attempts until the build has ended.
 import { type BuildRow, isLive } from "../../core/builds/build-row.ts";
 import type { TailLogRequest, TailLogResponse } from "../../proto/gen/millrace/v1/builds.ts";
-import { notFound, unavailable } from "../../runtime/grpc/rpc-error.ts";
+import { ending, notFound } from "../../runtime/grpc/rpc-error.ts";
 import type { BuildLogs } from "./build-logs.ts";
 import type { LiveBuilds } from "./live-builds.ts";
 import { type SeenBuildOptions, seenBuild } from "./seen-build.ts";
@@ -42,7 +42,7 @@ export async function* tailLog(
       }
       if (!request.follow || hasEnded(row, request.attempt)) return;
     }
-    if (live.closing.aborted) throw unavailable("the control plane is ending; follow it again");
+    if (live.closing.aborted) throw ending("the control plane is ending; follow it again");
   } finally {
     end();
   }

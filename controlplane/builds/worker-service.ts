@@ -3,7 +3,7 @@ import type { LeasedBuild } from "../../core/builds/build-row.ts";
 import { isCurrent } from "../../core/builds/build-transitions.ts";
 import type { BuildLease, WorkerServiceServer } from "../../proto/gen/millrace/v1/workers.ts";
 import { unary } from "../../runtime/grpc/handlers.ts";
-import { aborted, invalid, notFound } from "../../runtime/grpc/rpc-error.ts";
+import { aborted, comeBackMs, invalid, notFound } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { PIPELINE_RUN_ID } from "../../runtime/semantic-names.ts";
 import type { Store } from "../../runtime/store/store.ts";
@@ -12,6 +12,7 @@ import type { AttemptDesk } from "./attempt-desk.ts";
 import type { BuildTable } from "./build-table.ts";
 import { type CompleteOptions, completeBuild } from "./complete-build.ts";
 import type { LeaseDesk } from "./lease-desk.ts";
+import type { LiveBuilds } from "./live-builds.ts";
 import { newestReleases } from "./release-index.ts";
 import type { WorkerRoster } from "./worker-roster.ts";
 
@@ -22,6 +23,7 @@ const WORKER_BYTES_MAX = 100;
 export interface WorkerServiceOptions {
   readonly store: Store;
   readonly table: BuildTable;
+  readonly live: LiveBuilds;
   readonly leases: LeaseDesk;
   readonly attempts: AttemptDesk;
   readonly roster: WorkerRoster;
@@ -33,14 +35,16 @@ export interface WorkerServiceOptions {
 
 /** The handlers of WorkerService. */
 export function workerService(options: WorkerServiceOptions): WorkerServiceServer {
-  const { store, table, leases, attempts, roster, log } = options;
+  const { store, table, live, leases, attempts, roster, log } = options;
   return {
     lease: unary(log, async ({ worker, waitMs }, { signal }) => {
       if (worker === "" || Buffer.byteLength(worker) > WORKER_BYTES_MAX) {
         throw invalid(`worker "${worker.slice(0, 40)}": expected 1 to ${WORKER_BYTES_MAX} bytes`);
       }
       const row = await roster.whileWaiting(worker, () => leases.lease(worker, waitMs, signal));
-      return { lease: row && (await leaseMessage(options, row)) };
+      if (row === undefined)
+        return { lease: undefined, retryAfterMs: live.closing.aborted ? comeBackMs() : 0 };
+      return { lease: await leaseMessage(options, row), retryAfterMs: 0 };
     }),
     getBase: unary(log, async ({ build, attempt, service }) => {
       const row = await table.get(build);

@@ -10,7 +10,7 @@ import type {
   ServiceAssignments,
 } from "../../proto/gen/millrace/v1/fleet.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
-import { unavailable } from "../../runtime/grpc/rpc-error.ts";
+import { comeBackMs, unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { type Store, scan } from "../../runtime/store/store.ts";
 import type { Fence } from "../fence.ts";
@@ -179,10 +179,15 @@ export class RelayHub {
     failpoint("controlplane.after-send");
   }
 
-  /** Ends the streams. */
+  /** Sends the relays away, to wherever the next leader is. */
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
-    for (const session of this.#sessions.values()) session.line.end("the control plane stops");
+    for (const { line } of this.#sessions.values()) {
+      // Not by #push: whoever leads, that this one does not is true.
+      const reconnect = { afterMs: comeBackMs(), address: "" };
+      line.outbox.push({ $case: "reconnect", reconnect });
+      line.end("this control plane leads no more");
+    }
   }
 
   async #registerRelay(row: RelayRow): Promise<void> {

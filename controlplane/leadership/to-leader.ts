@@ -11,7 +11,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { CHANNEL_OPTIONS } from "../../runtime/grpc/limits.ts";
-import { type RpcError, unavailable } from "../../runtime/grpc/rpc-error.ts";
+import { ending, type RpcError, unavailable } from "../../runtime/grpc/rpc-error.ts";
 
 /** Marks a call that a replica passed on. */
 const PASSED_ON = "millrace-passed-on";
@@ -25,6 +25,7 @@ type Stream = (call: ServerWritableStream<unknown, unknown>) => void;
 export class ToLeader {
   readonly #leader: () => string | undefined;
   readonly #clients = new Map<string, Client>();
+  readonly #streams = new Map<Call, () => void>();
 
   /** `leader` gives where the API of the leader listens; undefined: no other replica leads. */
   constructor(leader: () => string | undefined) {
@@ -63,6 +64,14 @@ export class ToLeader {
     return { [name]: method as UntypedServiceImplementation[string] };
   }
 
+  /** Sends those away who follow something through this replica, because it ends. */
+  drain(): void {
+    for (const [call, end] of this.#streams) {
+      end();
+      call.emit("error", ending("this control plane is ending; ask another, or again"));
+    }
+  }
+
   /** Ends the connections. */
   close(): void {
     for (const client of this.#clients.values()) client.close();
@@ -91,13 +100,18 @@ export class ToLeader {
       return;
     }
     const asked = client.makeServerStreamRequest(...passedOn(method, call));
+    const over = (): boolean => this.#streams.delete(call);
+    this.#streams.set(call, () => {
+      over();
+      asked.cancel();
+    });
     call.on("cancelled", () => asked.cancel());
     call.on("drain", () => asked.resume());
     asked.on("data", (message: unknown) => {
       if (!call.write(message)) asked.pause();
     });
-    asked.on("end", () => call.end());
-    asked.on("error", (error) => call.emit("error", error));
+    asked.on("end", () => over() && call.end());
+    asked.on("error", (error) => over() && call.emit("error", error));
   }
 
   /** A client of the leader, or why there is none. */

@@ -10,7 +10,13 @@ import type {
   WatchRolloutResponse,
 } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { serverStream, unary } from "../../runtime/grpc/handlers.ts";
-import { aborted, failedPrecondition, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
+import {
+  aborted,
+  ending,
+  failedPrecondition,
+  invalid,
+  unavailable,
+} from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { inRequestSpan } from "../../runtime/telemetry.ts";
 import { listLimit, listService } from "../builds/list-page.ts";
@@ -166,7 +172,7 @@ async function* watch(
         });
       }
     }
-    if (engine.stopped.aborted) throw unavailable("the leader has changed; watch it again");
+    if (engine.stopped.aborted) throw ending("the leader has changed; watch it again");
   } finally {
     unwatch();
   }

@@ -1,6 +1,6 @@
 // Errors of an RPC as callers see them: a status that fits and a sentence that says what to do.
 // Anything else that a handler throws is logged here and leaves as INTERNAL without its text.
-import { type Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { Log } from "../log.ts";
 
 /**
@@ -8,6 +8,13 @@ import type { Log } from "../log.ts";
  * over headers of more than 8 KiB, as the HTTP/2 of Node does over 64.
  */
 const DETAILS_BYTES_MAX = 6_000;
+
+/** gRPC's own word for when a failed call is worth another try, milliseconds. */
+const RETRY_AFTER = "grpc-retry-pushback-ms";
+/** Those who are sent away together come back over so long: a thousand watches are one each millisecond. */
+const COME_BACK_MS = 1_000;
+/** A server has no business to hold a caller off for longer. */
+const RETRY_AFTER_MS_MAX = 30_000;
 
 /** An expected failure of a handler; the message is for the caller. */
 export class RpcError extends Error {
@@ -38,6 +45,24 @@ export const aborted = (message: string): RpcError => new RpcError(status.ABORTE
 
 /** Not now; try again. */
 export const unavailable = (message: string): RpcError => new RpcError(status.UNAVAILABLE, message);
+
+/** This server ends: ask again, here or elsewhere, at a time of the caller's own. */
+export function ending(message: string): RpcError {
+  const metadata = new Metadata();
+  metadata.set(RETRY_AFTER, String(comeBackMs()));
+  return new RpcError(status.UNAVAILABLE, message, metadata);
+}
+
+/** When one of many who are sent away is to come back, milliseconds: with full jitter. */
+export function comeBackMs(): number {
+  return Math.ceil(Math.random() * COME_BACK_MS);
+}
+
+/** When the server said that a failed call is to be made again, milliseconds; 0: it did not say. */
+export function retryAfterMs(error: unknown): number {
+  const said = (error as Partial<ServiceError>).metadata?.get(RETRY_AFTER)[0]?.toString() ?? "";
+  return /^\d{1,9}$/.test(said) ? Math.min(Number(said), RETRY_AFTER_MS_MAX) : 0;
+}
 
 /** What a handler threw, as gRPC sends it. */
 export function asServiceError(error: unknown, log: Log): Partial<ServiceError> {

@@ -6,17 +6,15 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import {
-  HealthImplementation,
-  service as healthDefinition,
-  protoPath as healthProto,
-} from "grpc-health-check";
+import { service as healthDefinition, protoPath as healthProto } from "grpc-health-check";
 import { formatAddress, type ListenAddress } from "../listen-address.ts";
 import type { Log } from "../log.ts";
+import type { Health } from "../program/health.ts";
+import { HealthService } from "./health-service.ts";
 import { SERVER_OPTIONS } from "./limits.ts";
 
-/** How long calls may take to end at a graceful shutdown. */
-const SHUTDOWN_MS_MAX = 3_000;
+/** Calls that wait for something are sent away before a server closes; the others end at once. */
+const GRACE_MS_DEFAULT = 3_000;
 
 export interface GrpcServerOptions {
   readonly address: ListenAddress;
@@ -26,14 +24,15 @@ export interface GrpcServerOptions {
   }[];
   /** Folder that holds `millrace/v1/*.proto`, for reflection; absent: no reflection. */
   readonly protoRoot?: string;
+  readonly health: Health;
   readonly log: Log;
 }
 
 export interface GrpcServer {
   /** Where it listens, the port filled in. */
   readonly address: ListenAddress;
-  /** Takes no new calls, waits a moment for the running ones, then ends them. */
-  close(): Promise<void>;
+  /** Takes no new calls, waits so long for the running ones, milliseconds, then ends them. */
+  close(graceMs?: number): Promise<void>;
 }
 
 /** Starts a server; rejects with a clear error where the address is taken. */
@@ -42,8 +41,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   for (const { definition, implementation } of options.services) {
     server.addService(definition, implementation);
   }
-  const health = new HealthImplementation({ "": "SERVING" });
-  health.addToServer(server);
+  const health = new HealthService(options.health);
+  health.addTo(server);
   if (options.protoRoot !== undefined) {
     const definitions = options.services.map(({ definition }) => definition);
     await addReflection(server, options.protoRoot, definitions);
@@ -51,7 +50,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const port = await bind(server, options.address);
   const address = { host: options.address.host, port };
   options.log.info({ address: formatAddress(address) }, "listening");
-  return { address, close: () => shutdown(server, health) };
+  return { address, close: (graceMs = GRACE_MS_DEFAULT) => shutdown(server, health, graceMs) };
 }
 
 function bind(server: Server, address: ListenAddress): Promise<number> {
@@ -64,10 +63,10 @@ function bind(server: Server, address: ListenAddress): Promise<number> {
   });
 }
 
-function shutdown(server: Server, health: HealthImplementation): Promise<void> {
-  health.setStatus("", "NOT_SERVING");
+function shutdown(server: Server, health: HealthService, graceMs: number): Promise<void> {
+  health.close();
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.forceShutdown(), SHUTDOWN_MS_MAX);
+    const timer = setTimeout(() => server.forceShutdown(), graceMs);
     server.tryShutdown(() => {
       clearTimeout(timer);
       resolve();

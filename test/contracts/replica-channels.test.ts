@@ -14,6 +14,7 @@ import { unary } from "../../runtime/grpc/handlers.ts";
 import { startGrpcServer } from "../../runtime/grpc/server.ts";
 import { AddressError, formatAddress } from "../../runtime/listen-address.ts";
 import { createLog } from "../../runtime/log.ts";
+import { Health } from "../../runtime/program/health.ts";
 import { FaultyWire } from "../lab/faulty-wire.ts";
 
 const log = createLog("test", {});
@@ -24,6 +25,7 @@ const LONG = { deadlineMs: 60_000, waitForReady: true };
 
 async function replica(name: string): Promise<{ port: number; close: () => Promise<void> }> {
   const server = await startGrpcServer({
+    health: new Health({}),
     address: { host: "127.0.0.1", port: 0 },
     services: [
       {

@@ -13,6 +13,7 @@ import { serverStream, unary } from "../../runtime/grpc/handlers.ts";
 import { type GrpcServer, startGrpcServer } from "../../runtime/grpc/server.ts";
 import { formatAddress } from "../../runtime/listen-address.ts";
 import { createLog } from "../../runtime/log.ts";
+import { Health } from "../../runtime/program/health.ts";
 
 const MILLRACE = fileURLToPath(new URL("../../cli/millrace.js", import.meta.url));
 const SERVICES = [
@@ -63,7 +64,7 @@ export class ScriptedApi {
       return { definition, implementation };
     });
     const address = { host: "127.0.0.1", port: this.#port };
-    this.#server = await startGrpcServer({ address, services, log });
+    this.#server = await startGrpcServer({ address, services, health: new Health({}), log });
     this.#port = this.#server.address.port;
   }
 

@@ -30,10 +30,10 @@ import { startGrpcServer } from "../../runtime/grpc/server.ts";
 import { formatAddress } from "../../runtime/listen-address.ts";
 import { createLog } from "../../runtime/log.ts";
 import { packageRoot } from "../../runtime/package-root.ts";
+import { Health } from "../../runtime/program/health.ts";
 import { sealKey } from "../../runtime/release/pack-keys.ts";
 import { encodeSeal, makeSeal } from "../../runtime/release/seal.ts";
 import { openStore } from "../../runtime/store/open-store.ts";
-
 import { elected } from "./elected.ts";
 
 const log = createLog("test", {});
@@ -75,6 +75,7 @@ export async function startQueue(
     address: { host: "127.0.0.1", port: 0 },
     services: builds.services,
     protoRoot: new URL("proto", packageRoot()).pathname,
+    health: new Health({}),
     log,
   });
   const clients = connectAll(formatAddress(server.address));

@@ -30,6 +30,7 @@ import { call, connect } from "../../runtime/grpc/client.ts";
 import { startGrpcServer } from "../../runtime/grpc/server.ts";
 import { formatAddress } from "../../runtime/listen-address.ts";
 import { createLog } from "../../runtime/log.ts";
+import { Health } from "../../runtime/program/health.ts";
 import { openStore } from "../../runtime/store/open-store.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import { until } from "../lab/until.ts";
@@ -184,6 +185,7 @@ async function startPlane(world: RolloutWorld) {
       { definition: FleetServiceService, implementation: fleet.fleetService(overview) },
       { definition: RelayServiceService, implementation: fleet.relayService },
     ],
+    health: new Health({}),
     log,
   });
   fleet.ready();

@@ -21,6 +21,7 @@ import { type GrpcServer, startGrpcServer } from "../../runtime/grpc/server.ts";
 import { formatAddress, parseAddress } from "../../runtime/listen-address.ts";
 import { DiskPieceStore } from "../../runtime/peer/disk-piece-store.ts";
 import { SwarmNode } from "../../runtime/peer/swarm-node.ts";
+import { Health } from "../../runtime/program/health.ts";
 import type { SealedPack } from "../../runtime/release/sealed-pack.ts";
 
 const SILENT = pino({ level: "silent" });
@@ -90,6 +91,7 @@ export class ScriptedRelay {
     this.#server = await startGrpcServer({
       address: parseAddress(address),
       log: SILENT,
+      health: new Health({}),
       services: [
         {
           definition: AgentServiceService,

@@ -167,7 +167,7 @@ export class WorkerQueue {
       const given = this.#waiting.shift();
       if (given === undefined) return;
       this.#asking.delete(reply);
-      reply(null, { lease: given.lease });
+      reply(null, { lease: given.lease, retryAfterMs: 0 });
     }
   }
 

@@ -54,7 +54,14 @@ export class WorkerProcess {
     port: number,
     env: Record<string, string> = {},
   ): Promise<WorkerProcess> {
-    const address = ["--controlplane", `127.0.0.1:${port}`, "--threads", "2"];
+    const address = [
+      "--controlplane",
+      `127.0.0.1:${port}`,
+      "--threads",
+      "2",
+      "--drain-timeout",
+      "5s",
+    ];
     const child = spawn(
       process.execPath,
       [MAIN, ...address, "--origin", `file:${origin}`, "--root", root],

@@ -21,7 +21,7 @@ export interface StartedProgram<Ready> {
 
 /** Starts `node NAME/main.ts`, resolves once it is ready, and rejects where it ends before. */
 export async function startProgram<Ready>(
-  name: "agent" | "controlplane" | "relay",
+  name: "agent" | "controlplane" | "relay" | "worker",
   flags: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<StartedProgram<Ready>> {

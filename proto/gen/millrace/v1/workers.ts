@@ -68,7 +68,11 @@ export interface BuildLease {
 /** Answer to Lease. */
 export interface LeaseResponse {
   /** Absent: nothing to do within the wait. */
-  lease: BuildLease | undefined;
+  lease:
+    | BuildLease
+    | undefined;
+  /** Without a lease: this control plane ends; ask again after so long, here or elsewhere, milliseconds. */
+  retryAfterMs: number;
 }
 
 /** Asks which releases of a service a pack can stand on (the service is known only once the recipe has been read). */
@@ -529,13 +533,16 @@ export const BuildLease: MessageFns<BuildLease> = {
 };
 
 function createBaseLeaseResponse(): LeaseResponse {
-  return { lease: undefined };
+  return { lease: undefined, retryAfterMs: 0 };
 }
 
 export const LeaseResponse: MessageFns<LeaseResponse> = {
   encode(message: LeaseResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.lease !== undefined) {
       BuildLease.encode(message.lease, writer.uint32(10).fork()).join();
+    }
+    if (message.retryAfterMs !== 0) {
+      writer.uint32(16).uint32(message.retryAfterMs);
     }
     return writer;
   },
@@ -561,6 +568,14 @@ export const LeaseResponse: MessageFns<LeaseResponse> = {
             message.lease = BuildLease.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.retryAfterMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -574,13 +589,23 @@ export const LeaseResponse: MessageFns<LeaseResponse> = {
   },
 
   fromJSON(object: any): LeaseResponse {
-    return { lease: isSet(object.lease) ? BuildLease.fromJSON(object.lease) : undefined };
+    return {
+      lease: isSet(object.lease) ? BuildLease.fromJSON(object.lease) : undefined,
+      retryAfterMs: isSet(object.retryAfterMs)
+        ? globalThis.Number(object.retryAfterMs)
+        : isSet(object.retry_after_ms)
+        ? globalThis.Number(object.retry_after_ms)
+        : 0,
+    };
   },
 
   toJSON(message: LeaseResponse): unknown {
     const obj: any = {};
     if (message.lease !== undefined) {
       obj.lease = BuildLease.toJSON(message.lease);
+    }
+    if (message.retryAfterMs !== 0) {
+      obj.retryAfterMs = Math.round(message.retryAfterMs);
     }
     return obj;
   },
@@ -593,6 +618,7 @@ export const LeaseResponse: MessageFns<LeaseResponse> = {
     message.lease = (object.lease !== undefined && object.lease !== null)
       ? BuildLease.fromPartial(object.lease)
       : undefined;
+    message.retryAfterMs = object.retryAfterMs ?? 0;
     return message;
   },
 };
