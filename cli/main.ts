@@ -90,6 +90,10 @@ const COMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "whether a control plane, or another program, is ready",
     load: async () => (await import("./commands/health.ts")).healthCommand(),
   },
+  gc: {
+    summary: "packs nobody needs: mark them, delete those that have waited",
+    load: async () => (await import("./commands/gc.ts")).gcCommand(),
+  },
   agents: {
     summary: "machines and what they run, or one of them",
     load: async () => (await import("./commands/agents.ts")).agentsCommand(),

@@ -2,7 +2,7 @@
 // fleet's hub and the rollout engine.
 // Failpoints of this program: controlplane.before-submit-txn, .after-submit-txn, .before-cancel-txn,
 // .after-lease-txn, .before-complete-txn, .after-complete-txn, .before-sweep-txn, .after-sweep-txn, .before-archive,
-// .after-archive, .after-archive-txn.
+// .after-archive, .after-archive-txn, .before-gc-txn, .after-gc-txn, .mid-gc-delete.
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
@@ -13,6 +13,7 @@ import { HOT_DAYS_DEFAULT } from "../core/history/archive-plan.ts";
 import { DAY_MS } from "../core/history/calendar.ts";
 import { ROLLOUT_WRITES_PER_S } from "../core/rollout/write-pace.ts";
 import { FleetServiceService, RelayServiceService } from "../proto/gen/millrace/v1/fleet.ts";
+import { GarbageServiceService } from "../proto/gen/millrace/v1/garbage.ts";
 import { HistoryServiceService } from "../proto/gen/millrace/v1/history.ts";
 import { LeadershipServiceService } from "../proto/gen/millrace/v1/leadership.ts";
 import { RolloutServiceService } from "../proto/gen/millrace/v1/rollouts.ts";
@@ -27,6 +28,7 @@ import { openStore } from "../runtime/store/open-store.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
 import { startBuilds } from "./builds/start-builds.ts";
 import { measureFleet } from "./fleet/fleet-metrics.ts";
+import { GARBAGE_LIMITS } from "./garbage/collector.ts";
 import { Archive } from "./history/archive.ts";
 import { HistoryReader } from "./history/history-reader.ts";
 import { historyService } from "./history/history-service.ts";
@@ -57,6 +59,9 @@ interface Flags {
   readonly historyHot: number;
   readonly storeHistory: number;
   readonly rolloutWrites: number;
+  readonly keepReleases: number;
+  readonly gcEvery: number;
+  readonly gcWait: number;
   readonly metricsPort?: number;
   readonly drainTimeout: number;
   readonly insecure: boolean;
@@ -72,6 +77,11 @@ const MINUTE_MS = 60_000;
 
 /** Calls take 10 s at most, by their callers' deadlines. */
 const DRAIN_MS_DEFAULT = 10_000;
+
+/** Releases of a service that may be kept beside those in use. */
+const KEEP_RELEASES_MAX = 10_000;
+/** A week: longer waits are no timer's. */
+const GC_MS_MAX = 7 * DAY_MS;
 
 const flags = drainTimeout(new Command("millrace controlplane"), DRAIN_MS_DEFAULT)
   .description("Queues builds, runs rollouts, and serves the API.")
@@ -111,6 +121,24 @@ const flags = drainTimeout(new Command("millrace controlplane"), DRAIN_MS_DEFAUL
     between(1, ROLLOUT_WRITES_MAX),
     ROLLOUT_WRITES_PER_S,
   )
+  .option(
+    "--keep-releases <n>",
+    "releases kept of each service, beside those in use",
+    between(1, KEEP_RELEASES_MAX),
+    GARBAGE_LIMITS.keepReleases,
+  )
+  .option(
+    "--gc-every <ms>",
+    "how often packs nobody needs are looked for; 0: only by `millrace gc`",
+    between(0, GC_MS_MAX),
+    GARBAGE_LIMITS.everyMs,
+  )
+  .option(
+    "--gc-wait <ms>",
+    "how long such a pack stays before it is deleted; longer than builds take",
+    between(0, GC_MS_MAX),
+    GARBAGE_LIMITS.waitMs,
+  )
   .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", Number)
   .option("--insecure", "listen on other than loopback addresses, unauthenticated", false)
   .parse()
@@ -148,6 +176,8 @@ const origin = await openBlobStore(flags.origin);
 const replica = `c-${randomBytes(8).toString("hex")}`;
 const closing = new AbortController();
 const limits = { ...BUILD_LIMITS, detectMs: flags.buildDetect };
+const { keepReleases, gcEvery: everyMs, gcWait: waitMs } = flags;
+const garbage = { keepReleases, everyMs, waitMs };
 
 const archive = new Archive(origin);
 
@@ -167,7 +197,7 @@ const terms = new Terms({
   log,
   start: (fence) =>
     startTerm({
-      ...{ store, origin, archive, fence, builds, limits, log },
+      ...{ store, origin, archive, fence, builds, limits, garbage, log },
       hotMs: flags.historyHot * DAY_MS,
       compactMs: flags.storeHistory * MINUTE_MS,
       rolloutWritesPerS: flags.rolloutWrites,
@@ -205,6 +235,10 @@ const server = await startGrpcServer({
       definition: FleetServiceService,
       implementation: toLeader.service(FleetServiceService, () => terms.led?.fleetService),
     }),
+    {
+      definition: GarbageServiceService,
+      implementation: toLeader.service(GarbageServiceService, () => terms.led?.garbageService),
+    },
     {
       definition: RelayServiceService,
       implementation: relayDoor({ candidate, terms, closing: closing.signal }),

@@ -9,6 +9,8 @@ import {
   type CensusAnswer,
   type CensusRequest,
   ServicePhase,
+  type UsesAnswer,
+  type UsesQuery,
 } from "../proto/gen/millrace/v1/fleet.ts";
 import { MESSAGE_BYTES_MAX } from "../runtime/grpc/limits.ts";
 import type { AgentSession } from "./agent-session.ts";
@@ -17,6 +19,8 @@ const QUERY_LIMIT_DEFAULT = 100;
 const QUERY_LIMIT_MAX = 1_000;
 /** Machines of one message; the rest of it is room for the envelope. */
 const ANSWER_BYTES_MAX = MESSAGE_BYTES_MAX - 16 * 1024;
+/** Digests in one message: 5,000 of 34 bytes are 170 KB. */
+const USES_MAX = 5_000;
 /** Services told of a machine that would not fit otherwise; each may have an error of 1,000 letters. */
 const SERVICES_OF_LARGE_MAX = 50;
 
@@ -65,6 +69,25 @@ export function* agentAnswers(
     bytes += size + 8;
   }
   yield { query, agents, last: true };
+}
+
+/** The releases that machines have, each once, in messages that stay within the limit; the last one says so. */
+export function* usesAnswers(
+  sessions: Iterable<AgentSession>,
+  { query }: UsesQuery,
+): Generator<UsesAnswer, void, void> {
+  const digests = new Set<string>();
+  for (const { services } of sessions) {
+    for (const { release, running, lastGood } of services.values()) {
+      for (const digest of [release, running, lastGood]) if (digest !== "") digests.add(digest);
+    }
+  }
+  const all = [...digests].map((digest) => Buffer.from(digest, "hex"));
+  for (let first = 0; ; first += USES_MAX) {
+    const last = first + USES_MAX >= all.length;
+    yield { query, releases: all.slice(first, first + USES_MAX), last };
+    if (last) return;
+  }
 }
 
 function isFailing(session: AgentSession): boolean {

@@ -83,6 +83,7 @@ function epochOf(command: Command): number | undefined {
     case "pack":
     case "census":
     case "agents":
+    case "uses":
     case "siblings":
     case "reconnect":
     case "recall":

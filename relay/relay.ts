@@ -24,7 +24,7 @@ import type { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
 import { tellAssignments, tellOrder, tellOrderEnded, tellSnapshot } from "./agent-commands.ts";
 import type { AgentSession } from "./agent-session.ts";
 import { AgentSessions } from "./agent-sessions.ts";
-import { agentAnswers, censusOf } from "./answers.ts";
+import { agentAnswers, censusOf, usesAnswers } from "./answers.ts";
 import { AssignmentBook } from "./assignment-book.ts";
 import { CommandGate } from "./command-gate.ts";
 import { type Command, ControlLink } from "./control-link.ts";
@@ -294,6 +294,11 @@ export class Relay {
         for (const agents of answers) this.#control?.send({ $case: "agents", agents });
         return;
       }
+      case "uses":
+        for (const uses of usesAnswers(this.#sessions.all(), command.uses)) {
+          this.#control?.send({ $case: "uses", uses });
+        }
+        return;
       case "siblings":
         void this.#mates.told(command.siblings.relays);
         this.#links.siblings(this.#mates.others);

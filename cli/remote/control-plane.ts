@@ -1,6 +1,7 @@
 // The control plane as commands see it: which one, and a client of each of its services.
 import { BuildServiceClient, ReleaseServiceClient } from "../../proto/gen/millrace/v1/builds.ts";
 import { FleetServiceClient } from "../../proto/gen/millrace/v1/fleet.ts";
+import { GarbageServiceClient } from "../../proto/gen/millrace/v1/garbage.ts";
 import { HistoryServiceClient } from "../../proto/gen/millrace/v1/history.ts";
 import { LeadershipServiceClient } from "../../proto/gen/millrace/v1/leadership.ts";
 import { RolloutServiceClient } from "../../proto/gen/millrace/v1/rollouts.ts";
@@ -19,6 +20,7 @@ export interface ControlPlane {
   readonly fleet: FleetServiceClient;
   readonly leadership: LeadershipServiceClient;
   readonly history: HistoryServiceClient;
+  readonly garbage: GarbageServiceClient;
   close(): void;
 }
 
@@ -42,11 +44,12 @@ export function openControlPlane(flag: string | undefined): ControlPlane {
   const fleet = connect(FleetServiceClient, address);
   const leadership = connect(LeadershipServiceClient, address);
   const history = connect(HistoryServiceClient, address);
+  const garbage = connect(GarbageServiceClient, address);
+  const clients = { builds, releases, rollouts, fleet, leadership, history, garbage };
   const close = (): void => {
-    const clients = [builds, releases, rollouts, fleet, leadership, history];
-    for (const client of clients) client.close();
+    for (const client of Object.values(clients)) client.close();
   };
-  return { address, builds, releases, rollouts, fleet, leadership, history, close };
+  return { address, ...clients, close };
 }
 
 /** Runs a command's calls with the clients open. */

@@ -3,12 +3,11 @@
 import { createHash } from "node:crypto";
 import { type BuildRow, type BuildState, packOf } from "../../core/builds/build-row.ts";
 import type { Operation } from "../../runtime/store/store.ts";
+import { DROPPED, garbageKey } from "../garbage/pack-mark-row.ts";
 import { encodeBuild } from "./build-row-json.ts";
 
 /** Prefix of build rows. */
 export const BUILDS = "builds/";
-/** Prefix of the packs that are to be deleted. */
-export const GARBAGE = "garbage/";
 
 /** Digits of unix milliseconds in keys, so that they sort. */
 const TIME_DIGITS = 15;
@@ -30,8 +29,6 @@ export const shaPrefix = (sha: string): string => `builds-by-sha/${sha}`;
 export const DEDUP_PREFIX = "builds-by-key/";
 /** Key of the build that equal requests share. */
 export const dedupEntry = (dedupKey: string): string => `${DEDUP_PREFIX}${dedupKey}`;
-/** Key that marks a pack for deletion. */
-export const garbageKey = (pack: string): string => `${GARBAGE}${pack}`;
 
 /** Place of a build in the order of time, unique. */
 export function placeOf(row: { readonly createdAtMs: number; readonly id: string }): string {
@@ -102,7 +99,7 @@ export function changeOperations(before: BuildRow, after: BuildRow): Operation[]
     operations.push({ put: `${servicePrefix(after.service)}${place}`, value: EMPTY });
   }
   if (leavesGarbage(before, after)) {
-    operations.push({ put: garbageKey(packOf(before.id, before.attempt)), value: EMPTY });
+    operations.push({ put: garbageKey(packOf(before.id, before.attempt)), value: DROPPED });
   }
   return operations;
 }

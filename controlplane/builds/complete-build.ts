@@ -2,7 +2,12 @@
 // the origin; then the build's row, the release and the rollout that follows are one transaction.
 import type { BuildRow, LeasedBuild } from "../../core/builds/build-row.ts";
 import { packOf } from "../../core/builds/build-row.ts";
-import { complete, isCurrent, type Outcome } from "../../core/builds/build-transitions.ts";
+import {
+  complete,
+  HANDED_BACK,
+  isCurrent,
+  type Outcome,
+} from "../../core/builds/build-transitions.ts";
 import {
   CHUNKS_MAX,
   ENTRIES_MAX,
@@ -25,8 +30,8 @@ import {
 import type { Log } from "../../runtime/log.ts";
 import { SERVICE_NAME } from "../../runtime/recipe/recipe-schema.ts";
 import { readSeal } from "../../runtime/release/sealed-pack.ts";
-import type { Compare } from "../../runtime/store/store.ts";
-import { garbageKey } from "./build-keys.ts";
+import type { Store } from "../../runtime/store/store.ts";
+import { footing, packNames, packsOf } from "../garbage/pack-mark-row.ts";
 import type { BuildLogs } from "./build-logs.ts";
 import { shipOf } from "./build-message.ts";
 import type { BuildTable, PlannedChange } from "./build-table.ts";
@@ -40,6 +45,7 @@ const MESSAGE_CHARACTERS_MAX = 4_000;
 const DIGEST = /^[0-9a-f]{64}$/;
 
 export interface CompleteOptions {
+  readonly store: Store;
   readonly table: BuildTable;
   readonly live: LiveBuilds;
   readonly logs: BuildLogs;
@@ -59,7 +65,7 @@ export async function completeBuild(
   if (row === undefined) throw notFound(`no build ${request.build}`);
   const release = request.outcome?.$case === "release" ? request.outcome.release : undefined;
   if (isCurrent(row, request.attempt)) {
-    if (release !== undefined) await checkRelease(options.origin, row, release);
+    if (release !== undefined) await checkRelease(options, row, release);
     const logBytes = await options.logs.length(row.id, row.attempt);
     options.live.note(row.id, row.attempt, { logBytes });
   }
@@ -93,12 +99,14 @@ async function plan(
   const release = { ...request.outcome.release, build: row.id, createdAtMs: nowMs };
   const { bytes: outputBytes, packedBytes } = release;
   const done = { ...row, progress: { ...row.progress, outputBytes, packedBytes } };
-  // A pack that is marked for deletion meanwhile is not one to stand on.
-  const unmarked = packsOf(release).map(
-    ({ pack }): Compare => ({ key: garbageKey(pack), is: "absent" }),
-  );
+  const standing = await footing(options.store, packNames(release));
+  if (!standing.ok) return packAnew(options, before, standing.gone, nowMs);
   const operations = releaseOperations(release);
-  if (row.ship === undefined) return { ok: true, row: done, compares: unmarked, operations };
+  const alone = {
+    compares: standing.compares,
+    operations: [...operations, ...standing.operations],
+  };
+  if (row.ship === undefined) return { ok: true, row: done, ...alone };
   try {
     const { traceparent, id: buildId } = row;
     const wanted = { buildId, release, ship: shipOf(row.ship.wish), traceparent };
@@ -106,15 +114,28 @@ async function plan(
     return {
       ok: true,
       row: { ...done, rollout: rollout.rolloutId },
-      compares: [...unmarked, ...rollout.compares],
+      // The rollout stands on the same packs.
+      compares: rollout.compares,
       operations: [...operations, ...rollout.operations],
     };
   } catch (error) {
     if (!(error instanceof RpcError)) throw error;
     options.log.warn({ err: error, build: row.id }, "no rollout follows the build");
     const message = `no rollout follows: ${error.message}`;
-    return { ok: true, row: { ...done, message }, compares: unmarked, operations };
+    return { ok: true, row: { ...done, message }, ...alone };
   }
+}
+
+/** An earlier pack that the release stands on is gone: the build is done again, which costs no delivery. */
+function packAnew(
+  { log }: CompleteOptions,
+  before: LeasedBuild,
+  pack: string,
+  nowMs: number,
+): PlannedChange {
+  log.warn({ build: before.id, pack }, "a pack that the release stands on was collected; again");
+  const outcome = { kind: "failure", reason: HANDED_BACK, message: "" } as const;
+  return complete(before, before.attempt, outcome, nowMs);
 }
 
 function outcomeOf({ outcome }: CompleteRequest): Outcome {
@@ -140,7 +161,11 @@ function outcomeOf({ outcome }: CompleteRequest): Outcome {
 }
 
 /** Throws unless the release is one that this attempt may have made, whole at the origin. */
-async function checkRelease(origin: BlobStore, row: LeasedBuild, release: Release): Promise<void> {
+async function checkRelease(
+  { store, origin }: CompleteOptions,
+  row: LeasedBuild,
+  release: Release,
+): Promise<void> {
   checkNames(row, release);
   const packs = packsOf(release);
   const own = packOf(row.id, row.attempt);
@@ -150,7 +175,12 @@ async function checkRelease(origin: BlobStore, row: LeasedBuild, release: Releas
   if (!packs.some(({ pack }) => pack === own)) {
     throw invalid(`layout.packs: the attempt's own pack ${own} is missing`);
   }
-  await Promise.all(packs.map((pack) => checkPack(origin, pack)));
+  try {
+    await Promise.all(packs.map((pack) => checkPack(origin, pack)));
+  } catch (error) {
+    // What was collected meanwhile is not the worker's fault: the plan says what follows.
+    if ((await footing(store, packNames(release))).ok) throw error;
+  }
 }
 
 function checkNames(row: LeasedBuild, release: Release): void {
@@ -188,8 +218,4 @@ async function checkPack(origin: BlobStore, ref: PackRef): Promise<void> {
     if (error instanceof WireError) throw failedPrecondition(error.message);
     throw error;
   }
-}
-
-function packsOf(release: Release): readonly PackRef[] {
-  return release.layout?.packs ?? [];
 }

@@ -1,7 +1,5 @@
-// What the leader alone does for builds: it keeps their deadlines, tells the fleet of packs that grow, and
-// deletes those of attempts that ended without a release.
+// What the leader alone does for builds: it keeps their deadlines, and tells the fleet of packs that grow.
 import type { BuildLimits } from "../../core/builds/build-limits.ts";
-import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import type { Fence } from "../fence.ts";
@@ -10,11 +8,9 @@ import { DeadlineSweeper } from "./deadline-sweeper.ts";
 import type { LiveBuilds } from "./live-builds.ts";
 import { OrderFeed } from "./order-feed.ts";
 import type { PackFeed } from "./pack-feed.ts";
-import { PackGarbage } from "./pack-garbage.ts";
 
 export interface LeadBuildsOptions {
   readonly store: Store;
-  readonly origin: BlobStore;
   readonly fence: Fence;
   readonly table: BuildTable;
   readonly live: LiveBuilds;
@@ -34,16 +30,14 @@ export interface LedBuilds {
 }
 
 /** Begins the leader's part; every lease has its full window from now on. */
-export async function leadBuilds(options: LeadBuildsOptions): Promise<LedBuilds> {
+export function leadBuilds(options: LeadBuildsOptions): LedBuilds {
   const sweeper = new DeadlineSweeper(options);
   const orders = new OrderFeed(options.packs, options.live);
-  const garbage = new PackGarbage(options);
-  await garbage.start();
   return {
     overallLeftMs: (build) => sweeper.overallLeftMs(build),
     stop: async () => {
       orders.close();
-      await Promise.all([sweeper.stop(), garbage.stop()]);
+      await sweeper.stop();
     },
   };
 }

@@ -16,6 +16,8 @@ const TIME_DIGITS = 15;
 
 /** Prefix of the index by service; then `<service>/<place>`. */
 export const RELEASES_OF_PREFIX = "releases-of/";
+/** Prefix of the releases' rows. */
+export const RELEASES = "releases/";
 
 /** What a name stands for. */
 export type ReleaseLookup =
@@ -176,7 +178,7 @@ export async function releaseOfBuild(
 
 /** Key of a release's row. */
 export function releaseKey(release: ReleaseName): string {
-  return `releases/${release.service}/${release.sha}/${releasePlace(release)}`;
+  return `${RELEASES}${release.service}/${release.sha}/${releasePlace(release)}`;
 }
 
 function padded(ms: number): string {

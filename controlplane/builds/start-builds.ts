@@ -70,7 +70,7 @@ export async function startBuilds(options: BuildsOptions): Promise<Builds> {
   const leases = new LeaseDesk({ table, live, limits, overallLeftMs });
   const grouped = new GroupedChanges({ store, table, groupMs: groupMsOf(limits) });
   const attempts = new AttemptDesk({ table, grouped, live, logs, writeMs });
-  const complete = { table, live, logs, origin, ship, log };
+  const complete = { store, table, live, logs, origin, ship, log };
   const roster = new WorkerRoster();
   measureBuilds(live, roster);
   await live.start(store, table);

@@ -11,11 +11,13 @@ import type { BuildRow, QueuedBuild, SucceededBuild } from "../../core/builds/bu
 import { attach } from "../../core/builds/build-transitions.ts";
 import { timedDigits } from "../../core/history/timed-id.ts";
 import type { SubmitBuildRequest } from "../../proto/gen/millrace/v1/builds.ts";
+import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import { failedPrecondition, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
 import { parseRecipe, RecipeError } from "../../runtime/recipe/parse-recipe.ts";
 import { SERVICE_NAME } from "../../runtime/recipe/recipe-schema.ts";
 import type { Store } from "../../runtime/store/store.ts";
+import { footing, packNames } from "../garbage/pack-mark-row.ts";
 import { dedupKeyOf } from "./build-keys.ts";
 import { shipOf, wishOf } from "./build-message.ts";
 import type { PlannedChange } from "./build-table.ts";
@@ -86,8 +88,12 @@ async function attachTo(
     // Who asks to build again and repeats the request means the build that it began.
     if (request.rebuild && !row.requesters.includes(requester)) return refusedAnew;
     const change = attach(row, requester, wish);
-    if (!change.ok || change.row === row || change.row.state !== "succeeded") return change;
-    return await shipNow(options, change.row);
+    if (!change.ok || change.row.state !== "succeeded") return change;
+    // Who repeats a request is answered as before; all others need its release.
+    if (change.row === row && row.requesters.includes(requester)) return change;
+    const release = await usableRelease(options.store, change.row);
+    if (release === undefined) return refusedAnew;
+    return change.row === row ? change : await shipNow(options, change.row, release);
   });
   if (result.ok) return result.row;
   switch (result.refusal) {
@@ -116,11 +122,10 @@ async function attachToPast(
   // Who repeats a request is answered as before; all others need its release.
   const isKnown = [...row.requesters, ...(row.ship?.requesters ?? [])].includes(requester);
   if (isKnown && change.ok && change.row === row) return row;
-  if (request.rebuild || (await releaseOfBuild(store, releaseNameOf(row))) === undefined) {
-    return undefined;
-  }
+  const release = request.rebuild ? undefined : await usableRelease(store, row);
+  if (release === undefined) return undefined;
   if (!change.ok || change.row === row || change.row.state !== "succeeded") return row;
-  const shipped = await shipNow(options, change.row);
+  const shipped = await shipNow(options, change.row, release);
   // Back in the store: what is rolled out of it now is not past.
   if (!shipped.ok) return undefined;
   return (await table.restore(shipped)) ? shipped.row : "again";
@@ -128,19 +133,24 @@ async function attachToPast(
 
 const refusedAnew: PlannedChange = { ok: false, refusal: "not-attachable" };
 
+/** The release that a build made; undefined where it is gone, or its packs are: then it is made again. */
+async function usableRelease(store: Store, row: SucceededBuild): Promise<Release | undefined> {
+  const release = await releaseOfBuild(store, releaseNameOf(row));
+  if (release === undefined) return undefined;
+  return (await footing(store, packNames(release))).ok ? release : undefined;
+}
+
 /** The rollout of a build that has succeeded before it was asked for. */
 async function shipNow(
-  { store, ship }: SubmitOptions,
+  { ship }: SubmitOptions,
   row: SucceededBuild,
+  release: Release,
 ): Promise<PlannedChange> {
   const { id, traceparent } = row;
-  const made = releaseNameOf(row);
-  const release = await releaseOfBuild(store, made);
-  // A release that is gone is made again.
-  if (release === undefined || row.ship === undefined) return refusedAnew;
+  if (row.ship === undefined) return refusedAnew;
   const wanted = { buildId: id, release, ship: shipOf(row.ship.wish), traceparent };
   const { rolloutId, compares, operations } = await ship.prepare(wanted);
-  const kept = [...compares, isKept(made)];
+  const kept = [...compares, isKept(release)];
   return { ok: true, row: { ...row, rollout: rolloutId, message: "" }, compares: kept, operations };
 }
 

@@ -1,6 +1,7 @@
 // The API that workers call: messages in, desks asked, messages out.
 import type { LeasedBuild } from "../../core/builds/build-row.ts";
 import { isCurrent } from "../../core/builds/build-transitions.ts";
+import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { BuildLease, WorkerServiceServer } from "../../proto/gen/millrace/v1/workers.ts";
 import { unary } from "../../runtime/grpc/handlers.ts";
 import { aborted, comeBackMs, invalid, notFound } from "../../runtime/grpc/rpc-error.ts";
@@ -8,6 +9,7 @@ import type { Log } from "../../runtime/log.ts";
 import { PIPELINE_RUN_ID } from "../../runtime/semantic-names.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import { inSpan } from "../../runtime/telemetry.ts";
+import { footing, packNames } from "../garbage/pack-mark-row.ts";
 import type { AttemptDesk } from "./attempt-desk.ts";
 import type { BuildTable } from "./build-table.ts";
 import { type CompleteOptions, completeBuild } from "./complete-build.ts";
@@ -50,7 +52,7 @@ export function workerService(options: WorkerServiceOptions): WorkerServiceServe
       const row = await table.get(build);
       if (row === undefined) throw notFound(`no build ${build}`);
       if (!isCurrent(row, attempt)) throw aborted(`build ${build}: attempt ${attempt} is over`);
-      return { base: await newestReleases(store, service, BASES_MAX) };
+      return { base: await basesOf(store, service) };
     }),
     heartbeat: unary(log, (request) => {
       roster.seen(request.worker);
@@ -68,6 +70,18 @@ export function workerService(options: WorkerServiceOptions): WorkerServiceServe
   };
 }
 
+/** The newest releases, but none that may be collected before the build ends. */
+async function basesOf(store: Store, service: string): Promise<Release[]> {
+  const newest = await newestReleases(store, service, BASES_MAX);
+  const isMarked = await Promise.all(
+    newest.map(async (release) => {
+      const found = await footing(store, packNames(release));
+      return !found.ok || found.operations.length > 0;
+    }),
+  );
+  return newest.filter((_, index) => !isMarked[index]);
+}
+
 async function leaseMessage(
   { store, heartbeatMs }: WorkerServiceOptions,
   row: LeasedBuild,
@@ -82,7 +96,7 @@ async function leaseMessage(
     service: expectedService,
     heartbeatMs,
     attemptTimeoutMs: row.attemptMs,
-    base: expectedService === "" ? [] : await newestReleases(store, expectedService, BASES_MAX),
+    base: expectedService === "" ? [] : await basesOf(store, expectedService),
     traceparent: row.traceparent,
     ship: row.ship !== undefined,
   };

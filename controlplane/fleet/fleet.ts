@@ -17,6 +17,7 @@ import { AgentDirectory } from "./agent-directory.ts";
 import { createFleetService, type Overview } from "./fleet-service.ts";
 import { RelayHub } from "./relay-hub.ts";
 import { createRelayService } from "./relay-service.ts";
+import { UsesDirectory } from "./releases-in-use.ts";
 import { ReplicationTracker } from "./replication-tracker.ts";
 
 export interface FleetOptions {
@@ -34,6 +35,7 @@ export interface Fleet {
   readonly tracker: ReplicationTracker;
   readonly packFeed: PackFeed;
   readonly relayService: RelayServiceServer;
+  readonly uses: UsesDirectory;
   fleetService(overview: Overview): FleetServiceServer;
   /** Calls back whenever a region holds more, or less, than before. */
   onReplication(changed: () => void): void;
@@ -52,12 +54,14 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   const tracker = new ReplicationTracker({ ...options, onChange });
   const hub = new RelayHub({ ...options, tracker });
   const directory = new AgentDirectory(hub);
+  const uses = new UsesDirectory(hub, options.now);
   await Promise.all([tracker.load(), hub.load()]);
   let isReady = false;
   let isBehind = false;
   const relayService = createRelayService({
     hub,
     directory,
+    uses,
     log,
     isReady: () => isReady && !isBehind && options.fence.holds(),
     onBehind: (hello) => {
@@ -75,6 +79,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
     tracker,
     packFeed: hub.packs,
     relayService,
+    uses,
     fleetService: (overview) => createFleetService({ hub, tracker, directory, overview, log }),
     onReplication: (callback) => void changed.push(callback),
     ready: () => {

@@ -63,6 +63,8 @@ function keyOf(command: Command): string {
       return `census/${command.census.rollout}`;
     case "agents":
       return `agents/${command.agents.query}`;
+    case "uses":
+      return `uses/${command.uses.query}`;
     default:
       return command satisfies never;
   }

@@ -20,6 +20,7 @@ import type { Log } from "../../runtime/log.ts";
 import type { AgentDirectory } from "./agent-directory.ts";
 import { Outbox } from "./outbox.ts";
 import type { RelayHub, RelayLine, RelaySession } from "./relay-hub.ts";
+import type { UsesDirectory } from "./releases-in-use.ts";
 
 /** A stream whose first message does not come in this time is ended. */
 const HELLO_MS_MAX = 10_000;
@@ -35,6 +36,7 @@ type Stream = ServerDuplexStream<ConnectRelayRequest, ConnectRelayResponse>;
 export interface RelayServiceOptions {
   readonly hub: RelayHub;
   readonly directory: AgentDirectory;
+  readonly uses: UsesDirectory;
   readonly log: Log;
   /** False until everything that relays must be told has been read. */
   readonly isReady: () => boolean;
@@ -47,7 +49,7 @@ export function createRelayService(options: RelayServiceOptions): RelayServiceSe
 }
 
 function serve(stream: Stream, options: RelayServiceOptions): void {
-  const { hub, directory, log } = options;
+  const { hub, directory, uses, log } = options;
   let session: RelaySession | undefined;
   let isGreeted = false;
   let isOver = false;
@@ -60,7 +62,10 @@ function serve(stream: Stream, options: RelayServiceOptions): void {
   const over = (): void => {
     isOver = true;
     clearTimeout(timer);
-    if (session !== undefined) directory.left(session.relay);
+    if (session !== undefined) {
+      directory.left(session.relay);
+      uses.left(session.relay);
+    }
     hub.leave(session);
   };
   const line: RelayLine = {
@@ -95,6 +100,7 @@ function serve(stream: Stream, options: RelayServiceOptions): void {
     }
     if (message.$case === "report") hub.reported(session, message.report);
     else if (message.$case === "census") hub.censusAnswered(session, message.census);
+    else if (message.$case === "uses") uses.answered(session.relay, message.uses);
     else if (message.$case === "agents") directory.answered(session.relay, message.agents);
     // A memory is asked for in a term of its own (leadership/held-term.ts).
   });

@@ -13,11 +13,12 @@ import { failedPrecondition, invalid, type RpcError } from "../../runtime/grpc/r
 import type { Log } from "../../runtime/log.ts";
 import { type Store, scan } from "../../runtime/store/store.ts";
 import { TRANSACTION_OPERATIONS_MAX } from "../../runtime/store/store-limits.ts";
-import { garbageKey } from "../builds/build-keys.ts";
+
 import type { BuildTable } from "../builds/build-table.ts";
 import { type Fence, FenceLostError } from "../fence.ts";
 import { parseRelay, RELAYS_PREFIX } from "../fleet/relay-row.ts";
 import { helloFault } from "../fleet/relay-service.ts";
+import { garbageKey } from "../garbage/pack-mark-row.ts";
 import { keepService } from "../rollouts/keep-service.ts";
 import { type BehindRow, incarnationOperations } from "./leader-row.ts";
 import { RestoreReview, type Review } from "./restore-review.ts";

@@ -1,5 +1,5 @@
-// What a leader runs, for one term: the fleet's hub, the rollout engine, its part of the builds, and what keeps the
-// store small. It is made anew from the store at each election, and thrown away when the term ends. Where the
+// What a leader runs, for one term: the fleet's hub, the rollout engine, its part of the builds, and what keeps
+// store and origin small. It is made anew from the store at each election, and thrown away when the term ends. Where the
 // store went back, it is a term in which nothing is decided.
 import type { BuildLimits } from "../../core/builds/build-limits.ts";
 import type {
@@ -7,6 +7,7 @@ import type {
   RelayHello,
   RelayServiceServer,
 } from "../../proto/gen/millrace/v1/fleet.ts";
+import type { GarbageServiceServer } from "../../proto/gen/millrace/v1/garbage.ts";
 import type { RolloutServiceServer } from "../../proto/gen/millrace/v1/rollouts.ts";
 import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import { monotonicNow } from "../../runtime/driver.ts";
@@ -21,6 +22,8 @@ import type { Builds } from "../builds/start-builds.ts";
 import { type Fence, FenceLostError } from "../fence.ts";
 import { createFleet } from "../fleet/fleet.ts";
 import type { RelayHub } from "../fleet/relay-hub.ts";
+import type { GarbageLimits } from "../garbage/collector.ts";
+import { startGarbage } from "../garbage/garbage.ts";
 import type { Archive } from "../history/archive.ts";
 import { Archivist } from "../history/archivist.ts";
 import { startCompacting } from "../history/compactor.ts";
@@ -43,6 +46,7 @@ export interface TermOptions {
   readonly fence: Fence;
   readonly builds: Pick<Builds, "table" | "live" | "overview">;
   readonly limits: BuildLimits;
+  readonly garbage: GarbageLimits;
   readonly log: Log;
   /** The term is to end: the store has refused a write of it, or is away. */
   readonly onFenceLost: () => void;
@@ -59,6 +63,7 @@ export interface LedTerm {
   readonly rolloutService: RolloutServiceServer;
   readonly fleetService: FleetServiceServer;
   readonly relayService: RelayServiceServer;
+  readonly garbageService: GarbageServiceServer;
   readonly overallLeftMs: LedBuilds["overallLeftMs"];
   /** Decides and sends nothing from now on; resolves when what is under way has ended. */
   stop(): Promise<void>;
@@ -102,9 +107,11 @@ async function startLedTerm(options: TermOptions): Promise<LedTerm> {
       else onBroken("rollouts cannot go on", error);
     },
   });
-  const led = await leadBuilds({ ...options, ...builds, packs: fleet.packFeed });
   const archivist = new Archivist(options);
   const stopCompacting = startCompacting({ ...options, keptMs: options.compactMs });
+  const led = leadBuilds({ ...options, ...builds, packs: fleet.packFeed });
+  const releasesInUse = (awayMs: number) => fleet.uses.find(awayMs);
+  const garbage = await startGarbage({ ...options, limits: options.garbage, releasesInUse });
   fleet.ready();
   return {
     kind: "led",
@@ -117,12 +124,13 @@ async function startLedTerm(options: TermOptions): Promise<LedTerm> {
       rollouts: () => rollouts.glance(),
     }),
     relayService: fleet.relayService,
+    garbageService: garbage.service,
     overallLeftMs: led.overallLeftMs,
     stop: async () => {
       rollouts.stop();
       stopCompacting();
       fleet.close();
-      await Promise.all([led.stop(), archivist.stop()]);
+      await Promise.all([led.stop(), archivist.stop(), garbage.stop()]);
     },
   };
 }

@@ -5,6 +5,7 @@ import { timedDigits } from "../../core/history/timed-id.ts";
 import { newRolloutRow } from "../../core/rollout/rollout-row.ts";
 import type { Release, RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
+import { requireFooting } from "../garbage/pack-mark-row.ts";
 import { assignmentsKey, parseAssignments, settledRelease } from "./assignment-list.ts";
 import {
   activeKey,
@@ -34,10 +35,15 @@ export interface PreparedRows {
   readonly revision: number;
 }
 
-/** Reads how the service stands and prepares the rows; the compares hold that it has not moved since. */
+/**
+ * Reads how the service stands and prepares the rows; the compares hold that it has not moved since, and that no
+ * pack of the release is being collected: FAILED_PRECONDITION where one is. What it goes back to is assigned, and
+ * so never marked for long.
+ */
 export async function prepareRows(store: Store, start: NewRollout): Promise<PreparedRows> {
   const { service } = start.release;
   const { active, assignments, revision } = await standing(store, service);
+  const packs = await requireFooting(store, start.release);
   const rule = { targets: start.policy.targets, excludedRegions: start.excludedRegions };
   const createdAtMs = Date.now();
   const record: RolloutRecord = {
@@ -59,12 +65,14 @@ export async function prepareRows(store: Store, start: NewRollout): Promise<Prep
     { put: `${ofServicePrefix(service)}${timeName(record)}`, value: id },
     // Written also where another is active, so that its end notices who waits behind it.
     { put: activeKey(service), value: active?.value ?? id },
+    ...packs.operations,
   ];
   if (active !== undefined) operations.push({ put: waitingKey(record), value: id });
   const compares: Compare[] = [
     { key: rolloutKey(record.id), is: "absent" },
     compareOf(activeKey(service), active),
     compareOf(assignmentsKey(service), assignments),
+    ...packs.compares,
   ];
   return { record, compares, operations, revision };
 }

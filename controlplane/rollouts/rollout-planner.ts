@@ -15,6 +15,7 @@ import type { Store } from "../../runtime/store/store.ts";
 import { requireRelease } from "../builds/release-index.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { RelaySession } from "../fleet/relay-hub.ts";
+import { requireFooting } from "../garbage/pack-mark-row.ts";
 import { parseAssignments, settledRelease } from "./assignment-list.ts";
 import { LiveProgress } from "./live-progress.ts";
 import { standing } from "./new-rollout.ts";
@@ -52,6 +53,7 @@ export class RolloutPlanner {
     const { hub, tracker } = this.#fleet;
     checkRegions("excluded_regions", request.excludedRegions);
     const release = await requireRelease(this.#store, request.release, request.service);
+    await requireFooting(this.#store, release);
     const policy = checkedPolicy(request.policy ?? release.rollout);
     const { active, assignments, revision } = await standing(this.#store, release.service);
     const { targets } = policy;

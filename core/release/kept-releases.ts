@@ -1,6 +1,7 @@
 // Which releases are kept, and why: the one rule by which packs are collected and rows are archived. A
 // release that it does not name may lose its packs and its row. Pure; who reads the facts does so at one
 // revision of the store, so that a release on its way from a rollout to an assignment is not missed.
+import { isGone, type PackMark } from "./pack-verdict.ts";
 
 /** Releases kept of each service beside those in use: a day of a busy service can be gone back through. */
 export const KEPT_RELEASES_DEFAULT = 10;
@@ -14,6 +15,11 @@ export interface ReleaseFacts {
   /** Digest of its manifest, hex: builds with equal output share it. */
   readonly release: string;
   readonly createdAtMs: number;
+}
+
+/** A release with the packs that it needs. */
+export interface PackedRelease extends ReleaseFacts {
+  readonly packs: readonly string[];
 }
 
 /** Who uses releases now. */
@@ -30,8 +36,16 @@ export interface Keeping {
   readonly by: string;
 }
 
+/** The releases that can still be fetched: no pack of theirs is gone. Only these count in the rule below. */
+export function usableReleases<One extends PackedRelease>(
+  releases: readonly One[],
+  marks: ReadonlyMap<string, PackMark>,
+): One[] {
+  return releases.filter(({ packs }) => !packs.some((pack) => isGone(marks.get(pack))));
+}
+
 /**
- * The kept releases by build: those that are named, of each digest that machines have the newest, and the
+ * The kept ones of usable releases, by build: those that are named, of each digest that machines have the newest, and the
  * newest of each of the last `keepLast` SHAs of a service.
  */
 export function keptReleases(
@@ -61,6 +75,29 @@ export function keptReleases(
     }
   }
   return kept;
+}
+
+/**
+ * Who needs each pack, in words: `directly` says it of some, the others are those of kept releases. A pack that is not
+ * in the answer is needed by nobody.
+ */
+export function neededPacks(
+  releases: readonly PackedRelease[],
+  uses: ReleaseUses,
+  keepLast: number,
+  directly: ReadonlyMap<string, string>,
+  marks: ReadonlyMap<string, PackMark>,
+): Map<string, string> {
+  const needed = new Map(directly);
+  const usable = usableReleases(releases, marks);
+  const kept = keptReleases(usable, uses, keepLast);
+  for (const { build, sha, service, packs } of usable) {
+    const keeping = kept.get(build);
+    if (keeping === undefined) continue;
+    const by = `release ${sha.slice(0, 12)} of ${service}: ${keeping.by}`;
+    for (const pack of packs) if (!needed.has(pack)) needed.set(pack, by);
+  }
+  return needed;
 }
 
 /** Newest first; of one instant the order is the same everywhere. */

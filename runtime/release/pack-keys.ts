@@ -1,8 +1,11 @@
 // The names of a pack's blobs. They are the only link between its segments and its seal.
 
+/** Prefix of all packs. */
+export const PACKS = "packs/";
+
 /** Prefix of all blobs of a pack, to list or delete them. */
 export function packPrefix(pack: string): string {
-  return `packs/${pack}/`;
+  return `${PACKS}${pack}/`;
 }
 
 /** Key of a segment, from 0. */

@@ -113,9 +113,13 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** All entries under a prefix as one snapshot, page by page; RevisionCompactedError if too slow. */
-export async function* scan(store: Store, prefix: string): AsyncGenerator<Entry, void, void> {
-  let page = await store.range({ prefix });
+/** All entries under a prefix as of one revision (now when left out); RevisionCompactedError if too slow. */
+export async function* scan(
+  store: Store,
+  prefix: string,
+  revision?: number,
+): AsyncGenerator<Entry, void, void> {
+  let page = await store.range({ prefix, ...(revision !== undefined && { revision }) });
   while (true) {
     yield* page.entries;
     const last = page.entries.at(-1);

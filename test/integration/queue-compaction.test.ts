@@ -1,8 +1,8 @@
 // The queue on a real etcd that forgets what happened while the control plane was cut off from it.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { garbageKey } from "../../controlplane/builds/build-keys.ts";
 import { BuildTable } from "../../controlplane/builds/build-table.ts";
+import { garbageKey } from "../../controlplane/garbage/pack-mark-row.ts";
 import { cancel } from "../../core/builds/build-transitions.ts";
 import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { openStore } from "../../runtime/store/open-store.ts";

@@ -9,6 +9,8 @@ import { leadBuilds } from "../../controlplane/builds/lead-builds.ts";
 import type { PackFeed } from "../../controlplane/builds/pack-feed.ts";
 import type { ShipChain } from "../../controlplane/builds/ship-chain.ts";
 import { startBuilds } from "../../controlplane/builds/start-builds.ts";
+import { GARBAGE_LIMITS } from "../../controlplane/garbage/collector.ts";
+import { startGarbage } from "../../controlplane/garbage/garbage.ts";
 import { Archive } from "../../controlplane/history/archive.ts";
 import { Past } from "../../controlplane/history/past.ts";
 import { BUILD_LIMITS, type BuildLimits } from "../../core/builds/build-limits.ts";
@@ -19,11 +21,13 @@ import {
   type SubmitBuildResponse,
 } from "../../proto/gen/millrace/v1/builds.ts";
 import { FleetServiceClient } from "../../proto/gen/millrace/v1/fleet.ts";
+import { GarbageServiceClient } from "../../proto/gen/millrace/v1/garbage.ts";
 import { HistoryServiceClient } from "../../proto/gen/millrace/v1/history.ts";
 import { LeadershipServiceClient } from "../../proto/gen/millrace/v1/leadership.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { RolloutServiceClient } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { type BuildLease, WorkerServiceClient } from "../../proto/gen/millrace/v1/workers.ts";
+import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
 import { call, connect } from "../../runtime/grpc/client.ts";
 import { startGrpcServer } from "../../runtime/grpc/server.ts";
@@ -64,12 +68,20 @@ export async function startQueue(
     overallLeftMs: (build) => led?.overallLeftMs(build),
     heartbeatMs: 1_000,
   });
-  const led = await leadBuilds({
+  const onFenceLost = () => assert(false, "the fence is lost");
+  const led = leadBuilds({
     ...common,
     ...builds,
     fence,
     packs: packFeed(told),
-    onFenceLost: () => assert(false, "the fence is lost"),
+    onFenceLost,
+  });
+  const garbage = await startGarbage({
+    ...common,
+    fence,
+    limits: { ...GARBAGE_LIMITS, everyMs: 0 },
+    releasesInUse: async () => ({ known: true, digests: new Set<string>() }),
+    onFenceLost,
   });
   const server = await startGrpcServer({
     address: { host: "127.0.0.1", port: 0 },
@@ -84,7 +96,7 @@ export async function startQueue(
     builds.close();
     await server.close();
     builds.stop();
-    await led.stop();
+    await Promise.all([led.stop(), garbage.stop()]);
     await resign();
     await store.close();
     await origin.close();
@@ -104,11 +116,12 @@ export function connectAll(address: string) {
   const rollouts = connect(RolloutServiceClient, address);
   const leadership = connect(LeadershipServiceClient, address);
   const history = connect(HistoryServiceClient, address);
+  const garbage = connect(GarbageServiceClient, address);
+  const clients = { builds, releases, workers, fleet, rollouts, leadership, history, garbage };
   const close = (): void => {
-    const clients = [builds, releases, workers, fleet, rollouts, leadership, history];
-    for (const client of clients) client.close();
+    for (const client of Object.values(clients)) client.close();
   };
-  return { builds, releases, workers, fleet, rollouts, leadership, history, close };
+  return { ...clients, close };
 }
 
 export type Clients = Pick<Queue, "builds" | "releases" | "workers">;
@@ -188,7 +201,7 @@ export function complete(
 
 /** Seals the attempt's pack, an empty one, and returns a release that stands on it. */
 export async function sealedRelease(
-  { origin }: Pick<Queue, "origin">,
+  { origin }: { readonly origin: BlobStore },
   lease: BuildLease,
   service: string,
 ): Promise<Release> {

@@ -57,6 +57,10 @@ export class TestRelay {
   readonly bad = new Set<string>();
   /** Packs that it does not hold whole, ever. */
   readonly withheld = new Set<string>();
+  /** Releases that its machines would go back to. */
+  readonly lastGood = new Set<string>();
+  /** It does not say what its machines have. */
+  isSilent = false;
   /** Highest epoch seen, as it says hello. */
   epoch = 0;
   /** Errors that streams ended with. */
@@ -136,6 +140,12 @@ export class TestRelay {
           this.#way.send({ $case: "agents", agents });
         }
         return;
+      case "uses": {
+        const releases = [...this.lastGood].map((digest) => Buffer.from(digest, "hex"));
+        const uses = { query: command.uses.query, releases, last: true };
+        if (!this.isSilent) this.#way.send({ $case: "uses", uses });
+        return;
+      }
       default:
     }
   }

@@ -586,6 +586,22 @@ export interface AgentAnswer {
   last: boolean;
 }
 
+/** Asks a relay which releases its machines have. */
+export interface UsesQuery {
+  /** Answer carries it back. */
+  query: number;
+}
+
+/** Answer to a uses query; several for a long answer, the last has `last`. */
+export interface UsesAnswer {
+  /** Query it answers. */
+  query: number;
+  /** Digests of what machines run, bring to disk or would go back to, each once, at most 5000. */
+  releases: Buffer[];
+  /** True in the last message of the answer. */
+  last: boolean;
+}
+
 /** A relay presents itself. */
 export interface RelayHello {
   /** Relay's id, kept on disk. */
@@ -754,6 +770,9 @@ export interface ConnectRelayRequest {
     | //
     /** Answer to a recall. */
     { $case: "memory"; memory: RelayMemory }
+    | //
+    /** Answer to a uses query. */
+    { $case: "uses"; uses: UsesAnswer }
     | undefined;
 }
 
@@ -819,6 +838,9 @@ export interface ConnectRelayResponse {
     | //
     /** Tell what you know of decisions. */
     { $case: "recall"; recall: Recall }
+    | //
+    /** Tell which releases machines have. */
+    { $case: "uses"; uses: UsesQuery }
     | undefined;
 }
 
@@ -5020,6 +5042,176 @@ export const AgentAnswer: MessageFns<AgentAnswer> = {
   },
 };
 
+function createBaseUsesQuery(): UsesQuery {
+  return { query: 0 };
+}
+
+export const UsesQuery: MessageFns<UsesQuery> = {
+  encode(message: UsesQuery, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.query !== 0) {
+      writer.uint32(8).uint64(message.query);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UsesQuery {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUsesQuery();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.query = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UsesQuery {
+    return { query: isSet(object.query) ? globalThis.Number(object.query) : 0 };
+  },
+
+  toJSON(message: UsesQuery): unknown {
+    const obj: any = {};
+    if (message.query !== 0) {
+      obj.query = Math.round(message.query);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UsesQuery>): UsesQuery {
+    return UsesQuery.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UsesQuery>): UsesQuery {
+    const message = createBaseUsesQuery();
+    message.query = object.query ?? 0;
+    return message;
+  },
+};
+
+function createBaseUsesAnswer(): UsesAnswer {
+  return { query: 0, releases: [], last: false };
+}
+
+export const UsesAnswer: MessageFns<UsesAnswer> = {
+  encode(message: UsesAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.query !== 0) {
+      writer.uint32(8).uint64(message.query);
+    }
+    for (const v of message.releases) {
+      writer.uint32(18).bytes(v!);
+    }
+    if (message.last !== false) {
+      writer.uint32(24).bool(message.last);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UsesAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUsesAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.query = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.releases.push(Buffer.from(reader.bytes()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.last = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UsesAnswer {
+    return {
+      query: isSet(object.query) ? globalThis.Number(object.query) : 0,
+      releases: globalThis.Array.isArray(object?.releases)
+        ? object.releases.map((e: any) => Buffer.from(bytesFromBase64(e)))
+        : [],
+      last: isSet(object.last) ? globalThis.Boolean(object.last) : false,
+    };
+  },
+
+  toJSON(message: UsesAnswer): unknown {
+    const obj: any = {};
+    if (message.query !== 0) {
+      obj.query = Math.round(message.query);
+    }
+    if (message.releases?.length) {
+      obj.releases = message.releases.map((e) => base64FromBytes(e));
+    }
+    if (message.last !== false) {
+      obj.last = message.last;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UsesAnswer>): UsesAnswer {
+    return UsesAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UsesAnswer>): UsesAnswer {
+    const message = createBaseUsesAnswer();
+    message.query = object.query ?? 0;
+    message.releases = object.releases?.map((e) => e) || [];
+    message.last = object.last ?? false;
+    return message;
+  },
+};
+
 function createBaseRelayHello(): RelayHello {
   return {
     relay: "",
@@ -6407,6 +6599,9 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
       case "memory":
         RelayMemory.encode(message.message.memory, writer.uint32(42).fork()).join();
         break;
+      case "uses":
+        UsesAnswer.encode(message.message.uses, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -6464,6 +6659,14 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
             message.message = { $case: "memory", memory: RelayMemory.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "uses", uses: UsesAnswer.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6488,6 +6691,8 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
         ? { $case: "agents", agents: AgentAnswer.fromJSON(object.agents) }
         : isSet(object.memory)
         ? { $case: "memory", memory: RelayMemory.fromJSON(object.memory) }
+        : isSet(object.uses)
+        ? { $case: "uses", uses: UsesAnswer.fromJSON(object.uses) }
         : undefined,
     };
   },
@@ -6504,6 +6709,8 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
       obj.agents = AgentAnswer.toJSON(message.message.agents);
     } else if (message.message?.$case === "memory") {
       obj.memory = RelayMemory.toJSON(message.message.memory);
+    } else if (message.message?.$case === "uses") {
+      obj.uses = UsesAnswer.toJSON(message.message.uses);
     }
     return obj;
   },
@@ -6541,6 +6748,12 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
       case "memory": {
         if (object.message?.memory !== undefined && object.message?.memory !== null) {
           message.message = { $case: "memory", memory: RelayMemory.fromPartial(object.message.memory) };
+        }
+        break;
+      }
+      case "uses": {
+        if (object.message?.uses !== undefined && object.message?.uses !== null) {
+          message.message = { $case: "uses", uses: UsesAnswer.fromPartial(object.message.uses) };
         }
         break;
       }
@@ -6839,6 +7052,9 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
       case "recall":
         Recall.encode(message.command.recall, writer.uint32(98).fork()).join();
         break;
+      case "uses":
+        UsesQuery.encode(message.command.uses, writer.uint32(106).fork()).join();
+        break;
     }
     return writer;
   },
@@ -6952,6 +7168,14 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
             message.command = { $case: "recall", recall: Recall.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.command = { $case: "uses", uses: UsesQuery.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6994,6 +7218,8 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
         ? { $case: "snapshotEnd", snapshotEnd: SnapshotEnd.fromJSON(object.snapshot_end) }
         : isSet(object.recall)
         ? { $case: "recall", recall: Recall.fromJSON(object.recall) }
+        : isSet(object.uses)
+        ? { $case: "uses", uses: UsesQuery.fromJSON(object.uses) }
         : undefined,
     };
   },
@@ -7024,6 +7250,8 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
       obj.snapshotEnd = SnapshotEnd.toJSON(message.command.snapshotEnd);
     } else if (message.command?.$case === "recall") {
       obj.recall = Recall.toJSON(message.command.recall);
+    } else if (message.command?.$case === "uses") {
+      obj.uses = UsesQuery.toJSON(message.command.uses);
     }
     return obj;
   },
@@ -7106,6 +7334,12 @@ export const ConnectRelayResponse: MessageFns<ConnectRelayResponse> = {
       case "recall": {
         if (object.command?.recall !== undefined && object.command?.recall !== null) {
           message.command = { $case: "recall", recall: Recall.fromPartial(object.command.recall) };
+        }
+        break;
+      }
+      case "uses": {
+        if (object.command?.uses !== undefined && object.command?.uses !== null) {
+          message.command = { $case: "uses", uses: UsesQuery.fromPartial(object.command.uses) };
         }
         break;
       }
