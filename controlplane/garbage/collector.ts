@@ -131,6 +131,7 @@ export class Collector {
     const packs = judgePacks({
       ...{ nowMs, stored, marks, waitMs, held },
       needed: neededPacks(releases, { named, onMachines }, limits.keepReleases, facts.packs, marks),
+      isStoreBehind: [...onMachines].some((digest) => !facts.digests.has(digest)),
       named: new Set(releases.flatMap((release) => release.packs)),
       rememberMs: REMEMBER_MS,
     });

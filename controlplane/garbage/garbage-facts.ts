@@ -31,11 +31,14 @@ export interface StoredMark {
 
 /** The store at one revision. */
 export interface GarbageFacts {
+  readonly revision: number;
   readonly releases: readonly PackedRelease[];
   /** Build of each release that an open rollout or an assignment names -> who does. */
   readonly named: ReadonlyMap<string, string>;
   /** Packs of these, also where the release has no row any more, and of builds under way -> who needs them. */
   readonly packs: ReadonlyMap<string, string>;
+  /** Digests of all these releases, and of those with a row. */
+  readonly digests: ReadonlySet<string>;
   readonly marks: ReadonlyMap<string, StoredMark>;
   /** Longest overall limit of a build under way, milliseconds. */
   readonly longestBuildMs: number;
@@ -61,13 +64,15 @@ export async function readGarbageFacts(store: Store): Promise<GarbageFacts> {
     marks.set(entry.key.slice(GARBAGE.length), found);
   }
   const { named, packs, longestBuildMs } = reader;
-  return { releases, named, packs, marks, longestBuildMs };
+  const digests = new Set([...reader.digests, ...releases.map(({ release }) => release)]);
+  return { revision, releases, named, packs, digests, marks, longestBuildMs };
 }
 
 /** Gathers who names what. */
 class FactsReader {
   readonly named = new Map<string, string>();
   readonly packs = new Map<string, string>();
+  readonly digests = new Set<string>();
   longestBuildMs = 0;
   readonly #store: Store;
   readonly #revision: number;
@@ -118,6 +123,7 @@ class FactsReader {
 
   #names(release: Release | undefined, by: string): void {
     if (release === undefined) return;
+    this.digests.add(release.release);
     if (!this.named.has(release.build)) this.named.set(release.build, by);
     for (const pack of packNames(release)) if (!this.packs.has(pack)) this.packs.set(pack, by);
   }

@@ -16,6 +16,7 @@ import type { Store, Transaction } from "../../runtime/store/store.ts";
 import { transactionBytes } from "../../runtime/store/store-limits.ts";
 import { transactionsOf } from "../../runtime/store/transaction-parts.ts";
 import { type Fence, FenceLostError, isFenced } from "../fence.ts";
+import type { KeptNow } from "../garbage/kept-now.ts";
 import type { Archive } from "./archive.ts";
 import { coldBuilds } from "./cold-builds.ts";
 import { coldReleases } from "./cold-releases.ts";
@@ -36,6 +37,8 @@ export interface ArchivistOptions {
   readonly fence: Fence;
   /** Ended rows stay so long, milliseconds. */
   readonly hotMs: number;
+  /** Which releases are kept; undefined: not known now. */
+  readonly readKept: () => Promise<KeptNow | undefined>;
   readonly log: Log;
   /** Another control plane has taken over; this one decides no more. */
   readonly onFenceLost: () => void;
@@ -75,11 +78,11 @@ export class Archivist {
   }
 
   async #sweep(): Promise<void> {
-    const { store, hotMs } = this.#options;
+    const { store, hotMs, readKept } = this.#options;
     const nowMs = Date.now();
     await this.#shelve("builds", coldBuilds(store, nowMs, hotMs));
     await this.#shelve("rollouts", coldRollouts(store, nowMs, hotMs));
-    await this.#shelve("releases", coldReleases(store, nowMs, hotMs));
+    await this.#shelve("releases", coldReleases(store, nowMs, hotMs, readKept));
     if (nowMs < this.#forgottenAt + DAY_MS) return;
     await this.#forget(nowMs);
     this.#forgottenAt = nowMs;

@@ -1,92 +1,44 @@
-// Releases that are to leave the store: beyond the newest of their service, run nowhere and tried by no open
-// rollout, their build archived. What is decided here about a service holds only while its rollouts and
-// assignments stand as they were read.
-import { horizonOf, RELEASES_KEPT, releasesLetGo } from "../../core/history/archive-plan.ts";
+// Releases that are to leave the store: those that are not kept any more, and whose build is archived. Which are kept,
+// core/release/kept-releases.ts says; what it says of a service holds only while its rollouts and assignments stand as
+// they were read.
+import { horizonOf, isCold } from "../../core/history/archive-plan.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
-import { type Compare, type Entry, type Store, walk } from "../../runtime/store/store.ts";
+import type { Compare, Entry, Store } from "../../runtime/store/store.ts";
 import { buildKey, statePrefix } from "../builds/build-keys.ts";
-import {
-  idEntry,
-  parseRelease,
-  RELEASES_OF_PREFIX,
-  releaseKey,
-  removeOperations,
-} from "../builds/release-index.ts";
-import { assignmentsKey, parseAssignments } from "../rollouts/assignment-list.ts";
+import { idEntry, parseRelease, releaseKey, removeOperations } from "../builds/release-index.ts";
+import type { KeptNow } from "../garbage/kept-now.ts";
+import { assignmentsKey } from "../rollouts/assignment-list.ts";
 import { compareOf, standing } from "../rollouts/new-rollout.ts";
-import { activeKey, parseRollout, rolloutKey, WAITING_PREFIX } from "../rollouts/rollout-record.ts";
+import { activeKey } from "../rollouts/rollout-record.ts";
 import { lineOf } from "./archive.ts";
 import { type ColdRow, crowdedBefore } from "./cold-row.ts";
 
-interface NamedRelease {
-  /** Key of its row. */
-  readonly name: string;
-  readonly madeAtMs: number;
-}
-
-/** Reads them one by one. */
+/** Reads them one by one, the oldest first; none where it is not known what is kept. */
 export async function* coldReleases(
   store: Store,
   nowMs: number,
   hotMs: number,
+  readKept: () => Promise<KeptNow | undefined>,
 ): AsyncGenerator<ColdRow, void, void> {
+  const now = await readKept();
+  if (now === undefined) return;
   const crowdedMs = await crowdedBefore(store, statePrefix("succeeded"));
   const horizon = horizonOf(nowMs, hotMs, crowdedMs);
-  for await (const { service, oldestFirst } of byService(store)) {
-    if (oldestFirst.length <= RELEASES_KEPT) continue;
-    const { used, compares } = await usedBy(store, service);
-    const newestFirst = oldestFirst.toReversed();
-    for (const { name } of releasesLetGo(newestFirst, used, RELEASES_KEPT, horizon).reverse()) {
-      const entry = await store.get(name);
-      if (entry === undefined) continue;
-      const release = parseRelease(entry);
-      // While its build is at hand, who asks for that again may have it rolled out.
-      if ((await store.get(buildKey(release.build))) !== undefined) continue;
-      yield await coldRelease(store, release, entry, compares);
-    }
+  const { releases, revision } = now.facts;
+  for (const release of releases.toSorted((a, b) => a.createdAtMs - b.createdAtMs)) {
+    const { build, service, createdAtMs } = release;
+    if (now.kept.has(build) || !isCold({ createdAtMs, endedAtMs: createdAtMs }, horizon)) continue;
+    // While its build is at hand, who asks for that again may have it rolled out.
+    if ((await store.get(buildKey(build))) !== undefined) continue;
+    const stands = await standing(store, service);
+    if (stands.revision > revision) continue;
+    const entry = await store.get(releaseKey(release));
+    if (entry === undefined) continue;
+    yield await coldRelease(store, parseRelease(entry), entry, [
+      compareOf(assignmentsKey(service), stands.assignments),
+      compareOf(activeKey(service), stands.active),
+    ]);
   }
-}
-
-async function* byService(
-  store: Store,
-): AsyncGenerator<{ readonly service: string; readonly oldestFirst: NamedRelease[] }, void, void> {
-  let service = "";
-  let oldestFirst: NamedRelease[] = [];
-  for await (const { key, value } of walk(store, RELEASES_OF_PREFIX)) {
-    const [its = "", place = ""] = key.slice(RELEASES_OF_PREFIX.length).split("/");
-    if (its !== service) {
-      yield { service, oldestFirst };
-      service = its;
-      oldestFirst = [];
-    }
-    const name = new TextDecoder().decode(value);
-    oldestFirst.push({ name, madeAtMs: Number.parseInt(place, 10) });
-  }
-  yield { service, oldestFirst };
-}
-
-/** Releases that a service runs, goes back to or is being brought, and what holds while that is so. */
-async function usedBy(
-  store: Store,
-  service: string,
-): Promise<{ readonly used: Set<string>; readonly compares: readonly Compare[] }> {
-  const { active, assignments } = await standing(store, service);
-  const releases: (Release | undefined)[] = [];
-  for (const { release, fallback, before } of parseAssignments(assignments)) {
-    releases.push(release, fallback, before?.entry.release, before?.entry.fallback);
-  }
-  const waiting = await store.range({ prefix: `${WAITING_PREFIX}${service}/` });
-  for (const { value } of [active, ...waiting.entries].filter((entry) => entry !== undefined)) {
-    const entry = await store.get(rolloutKey(new TextDecoder().decode(value)));
-    const record = entry && parseRollout(entry);
-    releases.push(record?.release, record?.previous);
-  }
-  const used = new Set(releases.filter((one) => one !== undefined).map(releaseKey));
-  const compares = [
-    compareOf(assignmentsKey(service), assignments),
-    compareOf(activeKey(service), active),
-  ];
-  return { used, compares };
 }
 
 async function coldRelease(

@@ -24,6 +24,7 @@ import { createFleet } from "../fleet/fleet.ts";
 import type { RelayHub } from "../fleet/relay-hub.ts";
 import type { GarbageLimits } from "../garbage/collector.ts";
 import { startGarbage } from "../garbage/garbage.ts";
+import { readKept as readKeptReleases } from "../garbage/kept-now.ts";
 import type { Archive } from "../history/archive.ts";
 import { Archivist } from "../history/archivist.ts";
 import { startCompacting } from "../history/compactor.ts";
@@ -107,10 +108,12 @@ async function startLedTerm(options: TermOptions): Promise<LedTerm> {
       else onBroken("rollouts cannot go on", error);
     },
   });
-  const archivist = new Archivist(options);
+  const releasesInUse = (awayMs: number) => fleet.uses.find(awayMs);
+  const { keepReleases, waitMs } = options.garbage;
+  const readKept = () => readKeptReleases(store, keepReleases, () => releasesInUse(waitMs));
+  const archivist = new Archivist({ ...options, readKept });
   const stopCompacting = startCompacting({ ...options, keptMs: options.compactMs });
   const led = leadBuilds({ ...options, ...builds, packs: fleet.packFeed });
-  const releasesInUse = (awayMs: number) => fleet.uses.find(awayMs);
   const garbage = await startGarbage({ ...options, limits: options.garbage, releasesInUse });
   fleet.ready();
   return {

@@ -15,8 +15,6 @@ export const HOT_DAYS_DEFAULT = 7;
 export const HOT_ROWS_MAX = 4_000;
 /** What equal requests are answered with is kept so long beyond the row: a build is still joined. */
 export const DEDUP_MS = 90 * DAY_MS;
-/** Releases of a service that are kept in any case, the newest first: one a day goes back a week. */
-export const RELEASES_KEPT = 10;
 /** Rows of a segment; 1,000 of about 1 KiB are the bytes below. */
 export const SEGMENT_ROWS_MAX = 1_000;
 /** Plain bytes of a segment: a look-up reads it whole. */
@@ -76,19 +74,6 @@ export function segmentsOf<Row extends EndedRow>(rows: readonly Row[]): Row[][] 
     bytes = isFitting ? bytes + row.bytes : row.bytes;
   }
   return segments;
-}
-
-/** Of a service's releases, the newest first, those that nobody keeps. */
-export function releasesLetGo<Release extends { readonly name: string; readonly madeAtMs: number }>(
-  newestFirst: readonly Release[],
-  used: ReadonlySet<string>,
-  keptCount: number,
-  horizon: Horizon,
-): Release[] {
-  return newestFirst
-    .slice(keptCount)
-    .filter(({ name }) => !used.has(name))
-    .filter(({ madeAtMs }) => isCold({ createdAtMs: madeAtMs, endedAtMs: madeAtMs }, horizon));
 }
 
 /** Place of a row in the order of time, unique; later rows have greater ones. */

@@ -31,6 +31,8 @@ export interface PackWorld {
   readonly needed: ReadonlyMap<string, string>;
   /** Packs that some release in the store names. */
   readonly named: ReadonlySet<string>;
+  /** Machines have releases that the store does not know, as where an older state of it was put back. */
+  readonly isStoreBehind: boolean;
   /** How old a mark must be: longer than any build that is under way may take. */
   readonly waitMs: number;
   /** Why it is not known what machines have, so that nothing may be marked or deleted; empty: it is known. */
@@ -123,9 +125,10 @@ export function standing(marks: ReadonlyMap<string, PackMark>): Standing {
 function judge(
   pack: string,
   mark: PackMark | undefined,
-  { nowMs, stored, needed, named, waitMs, held, rememberMs }: PackWorld,
+  world: PackWorld,
 ): Pick<JudgedPack, "verdict" | "reason"> {
-  const by = needed.get(pack);
+  const { nowMs, stored, named, waitMs, held, rememberMs } = world;
+  const by = world.needed.get(pack) ?? whySpared(pack, world);
   switch (mark?.state) {
     case undefined:
       if (by !== undefined || held !== "") return { verdict: "keep", reason: by ?? held };
@@ -149,6 +152,14 @@ function judge(
     default:
       throw mark satisfies never;
   }
+}
+
+/** A whole pack of which the store knows nothing may be what the machines have. */
+function whySpared(pack: string, { isStoreBehind, named, stored }: PackWorld): string | undefined {
+  const isOfNobody = !named.has(pack) && stored.get(pack)?.isSealed === true;
+  return isStoreBehind && isOfNobody
+    ? "machines have releases that the store does not know, it may be of one"
+    : undefined;
 }
 
 function whyUnneeded(

@@ -2,10 +2,10 @@
 // runs; a build whose release is gone is made anew for who asks, and answered to who asked before.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { readKept } from "../../controlplane/garbage/kept-now.ts";
 import { Archive } from "../../controlplane/history/archive.ts";
 import { Archivist } from "../../controlplane/history/archivist.ts";
 import { prepareRows } from "../../controlplane/rollouts/new-rollout.ts";
-import { RELEASES_KEPT } from "../../core/history/archive-plan.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
 import { call } from "../../runtime/grpc/client.ts";
@@ -14,6 +14,7 @@ import { leaseOne, scratch, startQueue, submit, succeed } from "./queue-system.t
 
 const SERVICE = "hello";
 const REPOSITORY = "https://git.invalid/hello";
+const KEPT = 10;
 /** So many more than are kept in any case. */
 const MORE = 4;
 
@@ -24,9 +25,9 @@ after(async () => {
   folder.remove();
 });
 
-test("the newest releases of a service stay, and what a rollout brings; others are let go", async () => {
+test("the newest releases of a service stay, what a rollout brings, and what machines have; others are let go", async () => {
   const made: Release[] = [];
-  for (let nth = 0; nth < RELEASES_KEPT + MORE; nth += 1) {
+  for (let nth = 0; nth < KEPT + MORE; nth += 1) {
     const ref = nth.toString(16).padStart(40, "0");
     await submit(queue, { repository: REPOSITORY, ref, requester: `q${nth}` });
     made.push(await succeed(queue, await leaseOne(queue), SERVICE));
@@ -37,23 +38,25 @@ test("the newest releases of a service stay, and what a rollout brings; others a
     return releases.map(({ sha }) => sha);
   };
   const all = await listed();
-  const [newest, oldest] = [all.slice(0, RELEASES_KEPT), all.at(-1) ?? ""];
+  const [newest, oldest] = [all.slice(0, KEPT), all.at(-1) ?? ""];
   await beginRollout(oldest);
   const archive = new Archive(queue.origin);
   const { fence, store } = queue;
+  const onMachines = new Set([made[1]?.release ?? ""]);
   const archivist = new Archivist({
     ...{ store, archive, fence, hotMs: 1, log: queue.log },
+    readKept: () => readKept(store, KEPT, async () => ({ known: true, digests: onMachines })),
     onFenceLost: () => assert.fail("the fence is lost"),
   });
-  await until("the others to be let go", async () => (await listed()).length === newest.length + 1);
+  await until("the others to be let go", async () => (await listed()).length === newest.length + 2);
   await archivist.stop();
-  assert.deepEqual(await listed(), [...newest, oldest]);
+  assert.deepEqual(await listed(), [...newest, made[1]?.sha, oldest]);
   const segments = await archive.segments(new Date().toISOString().slice(0, 10));
   const archived = segments.filter(({ kind }) => kind === "releases");
   const rows = (await Promise.all(archived.map((one) => archive.read(one)))).flat();
-  assert.equal(new Set(rows.map(({ place }) => place)).size, MORE - 1);
+  assert.equal(new Set(rows.map(({ place }) => place)).size, MORE - 2);
 
-  const gone = all[RELEASES_KEPT] ?? "";
+  const gone = all[KEPT] ?? "";
   const nth = Number.parseInt(gone, 16);
   const repeated = await submit(queue, { repository: REPOSITORY, ref: gone, requester: `q${nth}` });
   assert.ok(repeated.attached, "who asked before has the answer from before");

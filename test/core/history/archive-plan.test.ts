@@ -9,7 +9,6 @@ import {
   isCold,
   isForgotten,
   placeOfRow,
-  releasesLetGo,
   SEGMENT_BYTES_MAX,
   SEGMENT_ROWS_MAX,
   segmentsOf,
@@ -93,35 +92,6 @@ test("a row is cold by its age or by the number of newer ones, and none beyond t
   assert.ok(isCold(ended(T0 - 7 * DAY_MS - 1), week));
   assert.ok(!isCold(ended(T0 - 7 * DAY_MS), week), "long under way, ended within the week");
   assert.ok(isCold({ createdAtMs: T0 - 2, endedAtMs: T0 }, horizonOf(T0, DAY_MS, T0 - 1)));
-});
-
-test("releases go that are neither among the newest, nor used, nor young", () => {
-  const used = fc.uniqueArray(fc.integer({ min: 0, max: 29 }));
-  fc.assert(
-    fc.property(
-      fc.nat({ max: 30 }),
-      fc.nat({ max: 12 }),
-      used,
-      fc.nat({ max: 30 }),
-      (count, kept, names, hotDays) => {
-        const newestFirst = Array.from({ length: count }, (_, index) => ({
-          name: String(index),
-          madeAtMs: T0 - index * DAY_MS,
-        }));
-        const usedNames = new Set(names.map(String));
-        const gone = releasesLetGo(
-          newestFirst,
-          usedNames,
-          kept,
-          horizonOf(T0, hotDays * DAY_MS, 0),
-        );
-        for (const [index, one] of newestFirst.entries()) {
-          const isKept = index < kept || usedNames.has(one.name) || index <= hotDays;
-          assert.equal(gone.includes(one), !isKept, `release ${index}`);
-        }
-      },
-    ),
-  );
 });
 
 test("an id says in which second it was made, and after 90 days nobody is answered by it", () => {

@@ -226,6 +226,7 @@ export class GarbageWorld {
       marks: this.#bare,
       needed: this.needed(),
       named: new Set(this.releases.flatMap(({ packs }) => packs)),
+      isStoreBehind: false,
       waitMs: WAIT_MS,
       rememberMs: REMEMBER_MS,
       held: isHeld ? "a region is silent" : "",

@@ -28,6 +28,7 @@ const CASES: readonly {
   readonly isNeeded?: boolean;
   readonly isNamed?: boolean;
   readonly held?: string;
+  readonly isBehind?: boolean;
   readonly verdict: Verdict;
   readonly reason?: string;
 }[] = [
@@ -41,6 +42,23 @@ const CASES: readonly {
   },
   { name: "sealed, and of no release", verdict: "mark", reason: "no release names it" },
   { name: "nobody knows what machines have", held: "silent", verdict: "keep", reason: "silent" },
+  {
+    name: "machines have what the store does not know, and it is of no release",
+    isBehind: true,
+    verdict: "keep",
+  },
+  {
+    name: "the same, and it was marked before the store was put back",
+    mark: marked(WAIT_MS),
+    isBehind: true,
+    verdict: "unmark",
+  },
+  {
+    name: "machines have what the store does not know, and it is of a release",
+    isBehind: true,
+    isNamed: true,
+    verdict: "mark",
+  },
   { name: "marked not long ago", mark: marked(WAIT_MS - 1), verdict: "wait" },
   { name: "marked for long enough", mark: marked(WAIT_MS), verdict: "delete" },
   { name: "marked by a clock that was ahead", mark: marked(-WAIT_MS), verdict: "wait" },
@@ -65,7 +83,16 @@ const CASES: readonly {
   { name: "gone, and stored again", mark: collected(1), verdict: "delete" },
 ];
 
-for (const { name, mark, stored = SEALED, isNeeded, isNamed, held = "", ...expected } of CASES) {
+for (const {
+  name,
+  mark,
+  stored = SEALED,
+  isNeeded,
+  isNamed,
+  isBehind,
+  held = "",
+  ...expected
+} of CASES) {
   test(`a pack: ${name}`, () => {
     const [judged] = judgePacks({
       nowMs: NOW,
@@ -73,6 +100,7 @@ for (const { name, mark, stored = SEALED, isNeeded, isNamed, held = "", ...expec
       marks: new Map(mark === undefined ? [] : [["p", mark]]),
       needed: new Map(isNeeded ? [["p", "somebody"]] : []),
       named: new Set(isNamed ? ["p"] : []),
+      isStoreBehind: isBehind === true,
       waitMs: WAIT_MS,
       rememberMs: REMEMBER_MS,
       held,
