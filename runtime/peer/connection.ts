@@ -7,6 +7,7 @@ import { encodeFrame } from "../../core/swarm/encode-frame.ts";
 import { type Frame, FrameError } from "../../core/swarm/frame.ts";
 import type { Block } from "../../core/swarm/message.ts";
 import type { BufferPool } from "./buffer-pool.ts";
+import { readDirectly } from "./direct-socket.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { settle } from "./settle.ts";
 
@@ -65,7 +66,6 @@ export class Connection {
   #reading: Promise<void> | undefined;
 
   constructor(socket: Socket, options: ConnectionOptions, events: ConnectionEvents) {
-    this.#socket = socket;
     this.#pool = options.pool;
     this.#now = options.now;
     this.isOutgoing = options.isOutgoing;
@@ -82,13 +82,17 @@ export class Connection {
         else this.#events.block(block, buffer);
       },
     });
-    socket.setNoDelay(true);
-    readInto(socket, (bytes) => this.#take(bytes));
-    socket.on("error", (error) => {
+    this.#socket = readDirectly(socket, {
+      space: () => this.#reader.space(),
+      filled: (bytes) => this.#take(() => this.#reader.filled(bytes)),
+      early: (bytes) => void this.#take(() => this.#reader.push(bytes)),
+    });
+    this.#socket.setNoDelay(true);
+    this.#socket.on("error", (error) => {
       if (this.#closingSince === undefined) this.#reason = error.message;
     });
-    socket.on("end", () => socket.destroy());
-    socket.on("close", () => this.#end());
+    this.#socket.on("end", () => this.#socket.destroy());
+    this.#socket.on("close", () => this.#end());
   }
 
   /** True until the other side has said who it is. */
@@ -192,11 +196,6 @@ export class Connection {
     this.#closingSince = this.#now();
     this.#reason = reason;
     this.#events = undefined;
-    this.#reader.end();
-    if (this.#socket.connecting) {
-      this.#socket.destroy();
-      return;
-    }
     this.#socket.write(encodeFrame({ kind: "bye", reason }));
     this.#socket.destroySoon();
   }
@@ -226,13 +225,15 @@ export class Connection {
     return now - this.#frameSince > FRAME_MS_MAX;
   }
 
-  #take(bytes: Buffer): void {
+  /** Has the reader take bytes; whether more may be read. */
+  #take(read: () => void): boolean {
+    if (this.#closingSince !== undefined) return true;
     this.#readAt = this.#now();
     const framesBefore = this.#reader.framesRead;
     const wasMidFrame = this.#reader.isMidFrame;
-    this.#feed(() => this.#reader.push(bytes));
+    this.#feed(read);
     if (!wasMidFrame || this.#reader.framesRead > framesBefore) this.#frameSince = this.#readAt;
-    if (this.#reader.isFull) this.#socket.pause();
+    return !this.#reader.isFull;
   }
 
   #limitUnsent(): void {
@@ -261,19 +262,4 @@ export class Connection {
     events?.closed(this.#reason);
     this.#ended(this);
   }
-}
-
-/**
- * Hands on what a socket reads. While it flows that is done where its bytes come in: what a stream does for
- * each `data` takes longer than most frames. A paused one keeps them and gives them later, as ever.
- */
-function readInto(socket: Socket, take: (bytes: Buffer) => void): void {
-  socket.on("data", take);
-  const { push } = socket;
-  socket.push = (bytes: Buffer | null) => {
-    const isDirect = bytes !== null && socket.readableFlowing === true;
-    if (!isDirect || socket.readableLength > 0) return push.call(socket, bytes);
-    take(bytes);
-    return true;
-  };
 }

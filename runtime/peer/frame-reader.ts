@@ -1,23 +1,22 @@
-// Cuts a stream of bytes into frames. The payload of a block goes straight into a pooled buffer, the
-// only copy made here. While the last block is being dealt with (`held`) the next one may arrive, but
-// is not handed on; bytes beyond it wait, which is the sign to stop reading the socket.
+// Cuts a stream of bytes into frames. It says where the next bytes of the stream belong, so that most of a
+// block's payload is read from the socket right into its pooled buffer, and only what comes with a frame's
+// head is copied. While the last block is being dealt with (`held`) the next one may arrive, but is not
+// handed on; once that is whole, too, no more should be read.
 
 import { decodeFrame } from "../../core/swarm/decode-frame.ts";
 import {
   BLOCK_HEAD_BYTES,
   BLOCK_TYPE,
   blockHead,
-  FRAME_BODY_BYTES_MAX,
   FRAME_HEAD_BYTES,
   type Frame,
   frameHead,
 } from "../../core/swarm/frame.ts";
 import type { Block } from "../../core/swarm/message.ts";
-import { freeMemory } from "../free-memory.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 
-/** Smaller reads are left to the collector. */
-const READ_BYTES_FREED_MIN = 16 * 1024;
+/** For frames without payload, and the heads of blocks: 400 small frames in one read. */
+const SCRATCH_BYTES = 8 * 1024;
 
 const NOTHING = new Uint8Array(0);
 
@@ -26,11 +25,6 @@ export interface FrameSink {
   frame(frame: Frame): void;
   /** `buffer` belongs to the sink, which gives it back to the pool; the payload are its first bytes. */
   block(block: Block, buffer: Buffer): void;
-}
-
-interface Read {
-  readonly bytes: Buffer;
-  used: number;
 }
 
 interface Payload {
@@ -42,11 +36,15 @@ interface Payload {
 export class FrameReader {
   readonly #pool: BufferPool;
   readonly #sink: FrameSink;
-  /** Head and fields of the frame being read; grown when a frame needs more, up to its limit. */
-  #scratch = Buffer.allocUnsafeSlow(64);
-  #scratchFilled = 0;
+  /** Bytes not taken yet are those from `used` to `filled`; grown when a frame needs more, up to its limit. */
+  #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  #used = 0;
+  #filled = 0;
+  /** Of the frame that lies in the scratch in part. */
+  #frameBytes = 0;
   #payload: Payload | undefined;
-  readonly #unread: Read[] = [];
+  /** The space given last lies in the payload. */
+  #isDirect = false;
   #isHeld = false;
   #framesRead = 0;
   #isReading = false;
@@ -67,33 +65,55 @@ export class FrameReader {
     return this.#framesRead;
   }
 
-  /** True when bytes wait here, so that no more should be read. */
+  /** True when a whole block waits here, so that no more should be read. */
   get isFull(): boolean {
-    return this.#unread.length > 0;
+    return this.#payload !== undefined && isWhole(this.#payload);
   }
 
   /** True in the middle of a frame. */
   get isMidFrame(): boolean {
-    return this.#scratchFilled > 0 || this.#payload !== undefined;
+    return this.#used < this.#filled || this.#payload !== undefined;
   }
 
-  /** Takes bytes of the stream, and their memory: the caller may not look at it again. Throws FrameError, after which it is of no further use. */
-  push(bytes: Buffer): void {
-    if (this.#isEnded) return;
-    this.#unread.push({ bytes, used: 0 });
+  /** Where the next bytes of the stream belong, room for one at least; until `filled` is called. */
+  space(): Buffer {
+    const payload = this.#payload;
+    if (payload !== undefined && !isWhole(payload)) {
+      this.#isDirect = true;
+      return payload.buffer.subarray(payload.filled, payload.block.bytes);
+    }
+    this.#isDirect = false;
+    this.#makeRoom();
+    return this.#scratch.subarray(this.#filled);
+  }
+
+  /** So many bytes lie at the start of the last space. Throws FrameError, after which it is of no further use. */
+  filled(bytes: number): void {
+    if (this.#isDirect && this.#payload !== undefined) this.#payload.filled += bytes;
+    else this.#filled += bytes;
     this.#read();
   }
 
-  /** The sink is done with the last block. Throws FrameError as `push` does. */
+  /** Takes bytes of the stream that lie elsewhere. Throws FrameError as `filled` does. */
+  push(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length && !this.#isEnded; ) {
+      const space = this.space();
+      const part = bytes.subarray(at, at + space.length);
+      space.set(part);
+      at += part.length;
+      this.filled(part.length);
+    }
+  }
+
+  /** The sink is done with the last block. Throws FrameError as `filled` does. */
   release(): void {
     this.#isHeld = false;
     this.#read();
   }
 
-  /** Ends reading, and gives back the buffer that was being filled. */
+  /** Ends reading, and gives back the buffer that was being filled: nobody may write to a space any more. */
   end(): void {
     this.#isEnded = true;
-    this.#unread.length = 0;
     if (this.#payload !== undefined) this.#pool.give(this.#payload.buffer);
     this.#payload = undefined;
   }
@@ -102,16 +122,9 @@ export class FrameReader {
     if (this.#isReading) return;
     this.#isReading = true;
     try {
-      while (!this.#isEnded && this.#handOn()) {
-        const [read] = this.#unread;
-        if (read === undefined) return;
-        const { bytes, used } = read;
-        read.used =
-          this.#payload === undefined ? this.#readHead(bytes, used) : this.#fill(bytes, used);
-        // A sink may have ended the reading.
-        if (read.used < bytes.length || this.#unread[0] !== read) continue;
-        this.#unread.shift();
-        if (bytes.length >= READ_BYTES_FREED_MIN) freeMemory(bytes);
+      while (!this.#isEnded && this.#handOn() && this.#used < this.#filled) {
+        if (this.#payload !== undefined) this.#fill(this.#payload);
+        else if (!this.#readHead()) return;
       }
     } finally {
       this.#isReading = false;
@@ -121,7 +134,7 @@ export class FrameReader {
   /** Hands on a whole block; false when one is ready and the sink is not. */
   #handOn(): boolean {
     const payload = this.#payload;
-    if (payload === undefined || payload.filled < payload.block.bytes) return true;
+    if (payload === undefined || !isWhole(payload)) return true;
     if (this.#isHeld) return false;
     this.#payload = undefined;
     this.#isHeld = true;
@@ -130,64 +143,51 @@ export class FrameReader {
     return true;
   }
 
-  /** Takes bytes of the payload from `at` on; returns where it stopped. */
-  #fill(bytes: Buffer, at: number): number {
-    const payload = this.#payload as Payload;
-    const end = Math.min(bytes.length, at + payload.block.bytes - payload.filled);
-    const isAll = at === 0 && end === bytes.length;
-    payload.buffer.set(isAll ? bytes : bytes.subarray(at, end), payload.filled);
-    payload.filled += end - at;
-    return end;
+  /** Takes what came with the head of a block. */
+  #fill(payload: Payload): void {
+    const left = payload.block.bytes - payload.filled;
+    const end = Math.min(this.#filled, this.#used + left);
+    this.#scratch.copy(payload.buffer, payload.filled, this.#used, end);
+    payload.filled += end - this.#used;
+    this.#used = end;
   }
 
-  /** Takes a frame from `at` on, of a block what comes before its payload; returns where it stopped. */
-  #readHead(bytes: Buffer, at: number): number {
-    if (this.#scratchFilled > 0 || bytes.length < at + FRAME_HEAD_BYTES) {
-      return this.#gather(bytes, at);
-    }
-    const { type, bodyBytes } = frameHead(bytes, at);
-    const end = at + (type === BLOCK_TYPE ? BLOCK_HEAD_BYTES : FRAME_HEAD_BYTES + bodyBytes);
-    if (bytes.length < end) return this.#gather(bytes, at);
-    this.#take(type, bodyBytes, bytes, at, end);
-    return end;
-  }
-
-  /** Takes bytes of a frame that comes in parts. */
-  #gather(bytes: Buffer, start: number): number {
-    const at = this.#gatherUntil(bytes, start, FRAME_HEAD_BYTES);
-    if (this.#scratchFilled < FRAME_HEAD_BYTES) return at;
-    const { type, bodyBytes } = frameHead(this.#scratch);
-    const end = type === BLOCK_TYPE ? BLOCK_HEAD_BYTES : FRAME_HEAD_BYTES + bodyBytes;
-    const stop = this.#gatherUntil(bytes, at, end);
-    if (this.#scratchFilled < end) return stop;
-    this.#scratchFilled = 0;
-    this.#take(type, bodyBytes, this.#scratch, 0, end);
-    return stop;
-  }
-
-  #take(type: number, bodyBytes: number, bytes: Buffer, at: number, end: number): void {
-    const start = at + FRAME_HEAD_BYTES;
-    const fields = start === end ? NOTHING : bytes.subarray(start, end);
+  /** Takes a frame, of a block what comes before its payload; false while it is not there. */
+  #readHead(): boolean {
+    const start = this.#used;
+    const count = this.#filled - start;
+    if (count < FRAME_HEAD_BYTES) return false;
+    const { type, bodyBytes } = frameHead(this.#scratch, start);
+    const length = type === BLOCK_TYPE ? BLOCK_HEAD_BYTES : FRAME_HEAD_BYTES + bodyBytes;
+    this.#frameBytes = length;
+    if (count < length) return false;
+    this.#used += length;
+    this.#frameBytes = 0;
+    const isEmpty = length === FRAME_HEAD_BYTES;
+    const body = start + FRAME_HEAD_BYTES;
+    const fields = isEmpty ? NOTHING : this.#scratch.subarray(body, start + length);
     if (type === BLOCK_TYPE) {
-      const { piece, offset, bytes: length } = blockHead(fields, bodyBytes);
-      const block = { piece, offset, bytes: length };
-      this.#payload = { block, buffer: this.#pool.take(), filled: 0 };
+      const { piece, offset, bytes } = blockHead(fields, bodyBytes);
+      this.#payload = { block: { piece, offset, bytes }, buffer: this.#pool.take(), filled: 0 };
     } else {
       this.#framesRead += 1;
       this.#sink.frame(decodeFrame(type, fields));
     }
+    return true;
   }
 
-  /** Copies into the scratch until it holds `end` bytes; returns where it stopped. */
-  #gatherUntil(bytes: Buffer, start: number, end: number): number {
-    if (end > this.#scratch.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.min(FRAME_HEAD_BYTES + FRAME_BODY_BYTES_MAX, end));
-      this.#scratch.copy(grown, 0, 0, this.#scratchFilled);
+  /** Moves what is left to the front, into a larger scratch where it does not fit with what follows. */
+  #makeRoom(): void {
+    const left = this.#filled - this.#used;
+    const needed = Math.max(left + 1, this.#frameBytes);
+    if (needed > this.#scratch.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, left + SCRATCH_BYTES));
+      this.#scratch.copy(grown, 0, this.#used, this.#filled);
       this.#scratch = grown;
-    }
-    const count = Math.max(0, Math.min(bytes.length - start, end - this.#scratchFilled));
-    bytes.copy(this.#scratch, this.#scratchFilled, start, start + count);
-    this.#scratchFilled += count;
-    return start + count;
+    } else if (this.#used > 0 && left > 0) this.#scratch.copyWithin(0, this.#used, this.#filled);
+    this.#used = 0;
+    this.#filled = left;
   }
 }
+
+const isWhole = ({ block, filled }: Payload): boolean => filled === block.bytes;
