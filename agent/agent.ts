@@ -5,7 +5,12 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { KnownRelay } from "../core/fleet/agent-relay-choice.ts";
 import type { Candidate } from "../core/rollout/targets.ts";
-import type { AgentHello, PeerSignal, ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
+import type {
+  AgentHello,
+  PeerSignal,
+  ServiceAssignments,
+  ServiceStatus,
+} from "../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
@@ -13,6 +18,7 @@ import { type Drain, endedOr } from "../runtime/program/lifecycle.ts";
 import { gauge } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
+import { DiskBudget } from "./disk-budget.ts";
 import { Prefetch } from "./prefetch.ts";
 import { type RelayCommand, RelaySession } from "./relay-session.ts";
 import { removeTree } from "./remove-tree.ts";
@@ -30,6 +36,8 @@ export interface AgentOptions {
   /** Takes calls of peers that TCP does not lead to. */
   readonly calls?: WebRtcTransport;
   readonly pieceCacheBytes: number;
+  /** What releases and pieces may take; 0: no limit. */
+  readonly diskBudgetBytes: number;
   readonly keepReleases: number;
   readonly log: Log;
 }
@@ -39,6 +47,7 @@ export class Agent {
   readonly #boot = randomBytes(8).toString("hex");
   readonly #startedAtMs = Date.now();
   readonly #shelf: PackShelf;
+  readonly #budget: DiskBudget;
   readonly #prefetch: Prefetch;
   readonly #session: RelaySession;
   readonly #services = new Map<string, ServiceRunner>();
@@ -58,6 +67,13 @@ export class Agent {
       announce: (pack, joined, hungry) => {
         this.#session.send({ $case: "swarm", swarm: { pack, joined, hungry } });
       },
+    });
+    this.#budget = new DiskBudget({
+      budgetBytes: options.diskBudgetBytes,
+      shelf: this.#shelf,
+      services: () => this.#services.values(),
+      log,
+      onChange: () => this.#tellAll(),
     });
     this.#prefetch = new Prefetch(this.#shelf, candidate, log);
     this.#session = new RelaySession({
@@ -102,6 +118,7 @@ export class Agent {
     const settling = [...this.#services.values()].map((service) => service.settled());
     await endedOr(over, Promise.all(settling));
     this.#session.close();
+    this.#budget.stop();
     await Promise.all([...this.#services.values()].map((service) => service.stop(stopServices)));
     await this.#shelf.close();
     await this.#options.node.close();
@@ -202,7 +219,10 @@ export class Agent {
         shelf: this.#shelf,
         keepReleases,
         log,
-        changed: (status) => this.#session.send({ $case: "status", status }),
+        changed: (status) => {
+          this.#session.send({ $case: "status", status: this.#withTrouble(status) });
+          this.#budget.look();
+        },
       });
       await runner.start();
       this.#services.set(service, runner);
@@ -232,6 +252,20 @@ export class Agent {
     else starting.then(safely, () => {});
   }
 
+  #statuses(): ServiceStatus[] {
+    const statuses = [...this.#services.values()].flatMap((runner) => runner.status() ?? []);
+    return statuses.map((status) => this.#withTrouble(status));
+  }
+
+  #tellAll(): void {
+    for (const status of this.#statuses()) this.#session.send({ $case: "status", status });
+  }
+
+  /** A disk that is too small for what is needed shows wherever there is no other error. */
+  #withTrouble(status: ServiceStatus): ServiceStatus {
+    return { ...status, error: status.error || this.#budget.trouble };
+  }
+
   #hello(connect: number): AgentHello {
     const { candidate, root, node, calls } = this.#options;
     return {
@@ -242,7 +276,7 @@ export class Agent {
       labels: { ...candidate.labels },
       swarmAddress: node.address,
       version: VERSION,
-      services: [...this.#services.values()].flatMap((runner) => runner.status() ?? []),
+      services: this.#statuses(),
       startedAtMs: this.#startedAtMs,
       root,
       callable: calls !== undefined,

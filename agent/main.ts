@@ -36,6 +36,7 @@ interface Flags extends RateFlags {
   readonly webrtc: boolean;
   readonly iceServer: readonly IceServer[];
   readonly pieceCache: number;
+  readonly diskBudget: number;
   readonly keep: number;
   readonly insecure: boolean;
   readonly stopServices: boolean;
@@ -54,6 +55,7 @@ const flags = drainTimeout(rateLimits(new Command("millrace agent")), DRAIN_MS_D
   .option("--no-webrtc", "reach and be reached by TCP only")
   .option("--ice-server <url>", "STUN or TURN server for calls; may be repeated", iceServer, [])
   .option("--piece-cache <bytes>", "pieces kept for other machines", whole, PIECE_CACHE_BYTES)
+  .option("--disk-budget <bytes>", "what releases and pieces may take; 0: no limit", whole, 0)
   .option("--keep <n>", "releases kept of each service", whole, 3)
   .option("--insecure", "use other than loopback addresses, with no authentication", false)
   .option("--stop-services", "stop the services when the agent is stopped", false)
@@ -103,6 +105,7 @@ const agent = new Agent({
   node,
   calls,
   pieceCacheBytes: flags.pieceCache,
+  diskBudgetBytes: flags.diskBudget,
   keepReleases: flags.keep,
   log,
 });

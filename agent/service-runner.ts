@@ -6,6 +6,7 @@ import type { Effect, Input, ServiceReport } from "../core/fleet/agent-facts.ts"
 import type { Journal } from "../core/fleet/agent-journal.ts";
 import { ServiceMachine } from "../core/fleet/agent-machine.ts";
 import type { Step } from "../core/fleet/agent-switch.ts";
+import type { HeldRelease } from "../core/fleet/disk-budget.ts";
 import type { Candidate } from "../core/rollout/targets.ts";
 import type {
   Permit as PermitMessage,
@@ -18,6 +19,7 @@ import { failpoint } from "../runtime/failpoint.ts";
 import type { Log } from "../runtime/log.ts";
 import { pause } from "../runtime/program/back-off.ts";
 import { counter, openSpan } from "../runtime/telemetry.ts";
+import { heldReleases } from "./held-releases.ts";
 import { refusals } from "./refusals.ts";
 import { removeTree } from "./remove-tree.ts";
 import { ServiceActivation } from "./run/activation.ts";
@@ -84,11 +86,8 @@ export class ServiceRunner {
     this.#trash = join(root, ".trash");
     const { journal, got } = this.#folder.readState();
     this.#journal = journal;
-    const { agentId, region } = candidate;
     this.#activation = new ServiceActivation({
-      service,
-      agentId,
-      region,
+      ...{ service, agentId: candidate.agentId, region: candidate.region },
       folder: this.#folder,
       record: (release) => this.#record(release),
       exited: (release, detail) => {
@@ -150,6 +149,16 @@ export class ServiceRunner {
       port: process?.port ?? 0,
       trouble: this.#trouble,
     });
+  }
+
+  /** What it has on disk, or brings there. */
+  held(): HeldRelease[] {
+    return heldReleases(this.#options.service, this.#folder, this.#journal, this.#report?.release);
+  }
+
+  /** Lets go of these releases where nothing needs them. */
+  evict(releases: readonly string[]): void {
+    this.#tell({ kind: "evicted", releases });
   }
 
   /** What it does, in a word. */

@@ -44,10 +44,12 @@ export class PackShelf {
   readonly #options: PackShelfOptions;
   readonly #places = new Map<string, Place>();
   readonly #timer: NodeJS.Timeout;
+  #cacheBytesMax: number;
   #isClosing = false;
 
   constructor(options: PackShelfOptions) {
     this.#options = options;
+    this.#cacheBytesMax = options.budgetBytes;
     mkdirSync(options.folder, { recursive: true });
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
   }
@@ -104,6 +106,22 @@ export class PackShelf {
     const again = this.#place(pack);
     again.users = users;
     await again.opened;
+  }
+
+  /** Bytes on disk: of packs that somebody here uses, and of those kept for others. */
+  get bytes(): { readonly fetchingBytes: number; readonly cachedBytes: number } {
+    let [fetchingBytes, cachedBytes] = [0, 0];
+    for (const { users, open } of this.#places.values()) {
+      if (users > 0) fetchingBytes += open?.bytesOnDisk ?? 0;
+      else cachedBytes += open?.bytesOnDisk ?? 0;
+    }
+    return { fetchingBytes, cachedBytes };
+  }
+
+  /** So many bytes may be kept for others at most from now on, within what it was told at first. */
+  limit(cacheBytesMax: number): void {
+    this.#cacheBytesMax = Math.min(this.#options.budgetBytes, cacheBytesMax);
+    this.#keepBudget();
   }
 
   /** Makes room at once: drops whatever nobody uses now, but not those of `except`. */
@@ -198,7 +216,7 @@ export class PackShelf {
     for (const [, place] of unused) bytes += place.open?.bytesHeld ?? 0;
     unused.sort(([, a], [, b]) => a.lastUsedAt - b.lastUsedAt);
     for (const [pack, place] of unused) {
-      if (bytes <= this.#options.budgetBytes) return;
+      if (bytes <= this.#cacheBytesMax) return;
       if (now < place.holdUntil || this.#isBusy(place, now)) continue;
       bytes -= place.open?.bytesHeld ?? 0;
       this.drop(pack).catch((error: unknown) => {

@@ -44,6 +44,11 @@ export class ShelvedPack {
     return bytes;
   }
 
+  /** Bytes that its pieces take on the disk: those that are a release's file take none of their own. */
+  get bytesOnDisk(): number {
+    return this.store.isLent ? 0 : this.bytesHeld;
+  }
+
   /** Takes rows that begin with piece `first`; those known already are left out. */
   addRows(first: number, rows: Uint8Array): void {
     const known = this.store.pieceCount;

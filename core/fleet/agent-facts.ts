@@ -59,6 +59,8 @@ export type Input =
   /** A process that should be up has ended, or could not be started again. */
   | { readonly kind: "exited"; readonly release: ReleaseId; readonly detail: string }
   | { readonly kind: "probed"; readonly release: ReleaseId; readonly healthy: boolean }
+  /** The disk budget has no room for these, where nothing needs them. */
+  | { readonly kind: "evicted"; readonly releases: readonly ReleaseId[] }
   | { readonly kind: "wake" };
 
 export type Effect =

@@ -126,14 +126,17 @@ export function withoutLost(journal: Journal, { onDisk, running }: Findings): Jo
   return { ...journal, current: isLastGoodThere ? lastGood : undefined, lastGood: undefined };
 }
 
-/** Releases that stay on disk: what runs, what to go back to, what is coming, and some before. */
+/** Releases that stay on disk: what runs, what to go back to, what is coming, and some before but `evicted`. */
 export function releasesToKeep(
   journal: Journal,
   coming: Runnable | undefined,
   keepCount: number,
+  evicted: readonly ReleaseId[],
 ): Set<ReleaseId> {
   const pinned = [journal.current, journal.lastGood, coming];
   const keep = new Set(pinned.flatMap((runnable) => runnable?.release ?? []));
-  for (const release of journal.history.slice(0, keepCount)) keep.add(release);
+  for (const release of journal.history.slice(0, keepCount)) {
+    if (!evicted.includes(release)) keep.add(release);
+  }
   return keep;
 }

@@ -1,7 +1,6 @@
-// One service on one machine: told what should run, it closes the difference to what does (fetch,
-// stage, switch, check), by itself where the rollout is over, with a permit while it is open, and
-// back to the last good release where the new one fails. It touches nothing: bytes, processes and
-// links are the driver's, and every effect may be cut short by a crash and is then found in the journal.
+// One service on one machine: told what should run, it closes the difference to what does (fetch, stage, switch, check),
+// by itself where the rollout is over, with a permit while it is open, and back to the last good release where the new
+// one fails. It touches nothing, and every effect may be cut short by a crash and is then found in the journal.
 import type { Instant, Machine } from "../machine.ts";
 import type { Candidate } from "../rollout/targets.ts";
 import { Attempts, SWITCH_BACKOFF } from "./agent-backoff.ts";
@@ -116,6 +115,9 @@ export class ServiceMachine implements Machine<Input, Effect> {
         if (this.#journal.current?.release === input.release) this.#healthy = input.healthy;
         if (input.healthy) this.#downError = "";
         return;
+      case "evicted":
+        if (this.#journal.switching === undefined) this.#collect(effects, input.releases);
+        break;
       case "wake":
         this.#wake(now, effects);
         break;
@@ -359,11 +361,11 @@ export class ServiceMachine implements Machine<Input, Effect> {
     this.#collect(effects);
   }
 
-  #collect(effects: Effects): void {
+  #collect(effects: Effects, evicted: readonly ReleaseId[] = []): void {
     const goal = this.#goal();
     const coming = goal.kind === "run" ? goal.release : undefined;
     const keepCount = this.#assignment?.keep || this.#keepReleases;
-    const keep = releasesToKeep(this.#journal, coming, keepCount);
+    const keep = releasesToKeep(this.#journal, coming, keepCount, evicted);
     for (const release of this.#onDisk) if (!keep.has(release)) this.#onDisk.delete(release);
     effects.push({ kind: "collect", keep: [...keep] });
   }

@@ -218,6 +218,11 @@ export class DiskPieceStore implements PieceStore {
     this.#readAt(place, offset, target);
   }
 
+  /** Whether its file of data is a release's, too. */
+  get isLent(): boolean {
+    return this.#lent !== undefined;
+  }
+
   /**
    * Gives the file of data pieces a second name, outside this store: stored pieces back to back are the
    * file of a release, and 10 GB need not be written twice. From then on it belongs to others as well;

@@ -129,6 +129,41 @@ test("fault 28: old releases and pieces over the budget are deleted, the last go
   await until("packs are dropped", () => readdirSync(join(world.root, ".packs")).length === 0);
 });
 
+test("fault 12: within a disk budget old releases go, then pieces; what is needed stays, and it is said", async (t) => {
+  const world = await AgentWorld.start();
+  t.after(() => world.stop());
+  await world.agent({ flags: ["--keep", "9", "--disk-budget", String(14 * MIB)] });
+  const onDisk = (): string[] => readdirSync(join(world.root, service, "releases")).sort();
+  const releases: Release[] = [];
+  const bring = async (bytes: number): Promise<void> => {
+    const tree = { one: { file: randomBytes(bytes) }, two: { file: randomBytes(1_000) } };
+    const release = await world.release(tree, undefined);
+    releases.push(release);
+    const rollout = `r-${releases.length}`;
+    world.relay.assign({ service, rollout, phase: "FINAL", release });
+    await world.relay.phase("ACTIVE", release.release);
+  };
+  // 2 MiB each: three releases of 6 MiB, and their pieces, which hold longer than this test.
+  for (let i = 0; i < 3; i += 1) await bring(2 * MIB);
+  assert.equal(onDisk().length, 3, "all fit");
+  await bring(5 * MIB);
+  const [oldest, , lastGood, active] = releases.map(({ release }) => release) as string[];
+  // While the last one was coming, the second was what the machine would have gone back to.
+  await until("the oldest to go", () => !onDisk().includes(oldest as string));
+  assert.ok(onDisk().includes(lastGood as string) && onDisk().includes(active as string));
+  const pieces = (): number =>
+    readdirSync(join(world.root, ".packs")).filter(
+      (pack) => pack !== packOf(releases[3] as Release),
+    ).length;
+  await until("pieces of old releases to go", () => pieces() === 0);
+  const from = world.relay.heard.length;
+  await bring(14 * MIB);
+  const said = await world.relay.status("over", ({ error }) => /disk budget/.test(error), from);
+  assert.match(said.error, /more than the disk budget of 15 MB: raise --disk-budget/);
+  const needed = [active, releases.at(-1)?.release].sort().join();
+  await until("all else to go", () => onDisk().join() === needed);
+});
+
 test("a second agent on the same root is refused", async (t) => {
   const world = await AgentWorld.start();
   t.after(() => world.stop());
