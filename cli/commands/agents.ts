@@ -6,6 +6,7 @@ import { printRead, printRows } from "../output/print.ts";
 import { listCommand, type RemoteFlags } from "../remote/command-options.ts";
 import { type ControlPlane, withControlPlane } from "../remote/control-plane.ts";
 import { readPages } from "../remote/pages.ts";
+import { patientRead } from "../remote/patient-call.ts";
 
 interface Flags extends RemoteFlags {
   readonly region?: string;
@@ -28,7 +29,7 @@ export function agentsCommand(): Command {
 }
 
 async function show(plane: ControlPlane, id: string, flags: Flags): Promise<void> {
-  const { agent } = await call(plane.fleet, plane.fleet.getAgent, { id });
+  const { agent } = await patientRead(plane, () => call(plane.fleet, plane.fleet.getAgent, { id }));
   if (agent === undefined) throw new Error("the answer to a get has no agent");
   printRead(flags, { agent: agentRecord(agent) }, () => agentDetail(agent));
 }
@@ -36,7 +37,9 @@ async function show(plane: ControlPlane, id: string, flags: Flags): Promise<void
 async function list(plane: ControlPlane, flags: Flags): Promise<void> {
   const filter = { region: flags.region ?? "", failingOnly: flags.failing };
   const found = await readPages(flags.limit, async (page) => {
-    const answer = await call(plane.fleet, plane.fleet.listAgents, { ...filter, ...page });
+    const answer = await patientRead(plane, () =>
+      call(plane.fleet, plane.fleet.listAgents, { ...filter, ...page }),
+    );
     return { rows: answer.agents, nextPageToken: answer.nextPageToken };
   });
   printRows(flags, found, { name: "agents", record: agentRecord, table: agentTable });

@@ -10,7 +10,7 @@ import { openProgress } from "../output/open-progress.ts";
 import { print } from "../output/print.ts";
 import { collect, type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { type ControlPlane, openControlPlane } from "../remote/control-plane.ts";
-import { patientCall } from "../remote/patient-call.ts";
+import { patientCall, patientRead } from "../remote/patient-call.ts";
 import { endWithRollout } from "../ship/end-with-rollout.ts";
 import { followRollout, reportRollout } from "../ship/ship-flow.ts";
 
@@ -47,12 +47,14 @@ async function deploy(release: string, flags: Flags): Promise<void> {
 
 async function plan(plane: ControlPlane, release: string, flags: Flags): Promise<void> {
   const service = flags.service ?? "";
-  const answer = await call(plane.rollouts, plane.rollouts.planRollout, {
-    service,
-    release,
-    policy: undefined,
-    excludedRegions: flags.excludeRegion,
-  });
+  const answer = await patientRead(plane, () =>
+    call(plane.rollouts, plane.rollouts.planRollout, {
+      service,
+      release,
+      policy: undefined,
+      excludedRegions: flags.excludeRegion,
+    }),
+  );
   process.exitCode = answer.noChange ? EXIT.done : EXIT.planHasChanges;
   print(flags, { ok: true, changes: !answer.noChange, ...answer }, describePlan(answer));
 }

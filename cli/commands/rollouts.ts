@@ -6,6 +6,7 @@ import { rolloutDetail, rolloutRecord, rolloutTable } from "../output/rollout-vi
 import { listCommand, type RemoteFlags } from "../remote/command-options.ts";
 import { type ControlPlane, withControlPlane } from "../remote/control-plane.ts";
 import { readPages } from "../remote/pages.ts";
+import { patientRead } from "../remote/patient-call.ts";
 
 interface Flags extends RemoteFlags {
   readonly service?: string;
@@ -28,7 +29,9 @@ export function rolloutsCommand(): Command {
 }
 
 async function show(plane: ControlPlane, id: string, flags: Flags): Promise<void> {
-  const { rollout } = await call(plane.rollouts, plane.rollouts.getRollout, { id });
+  const { rollout } = await patientRead(plane, () =>
+    call(plane.rollouts, plane.rollouts.getRollout, { id }),
+  );
   if (rollout === undefined) throw new Error("the answer to a get has no rollout");
   printRead(flags, { rollout: rolloutRecord(rollout) }, () => rolloutDetail(rollout, Date.now()));
 }
@@ -37,7 +40,9 @@ async function list(plane: ControlPlane, flags: Flags): Promise<void> {
   const filter = { service: flags.service ?? "", openOnly: flags.open };
   const found = await readPages(flags.limit, async (page) => {
     const request = { ...filter, ...page };
-    const answer = await call(plane.rollouts, plane.rollouts.listRollouts, request);
+    const answer = await patientRead(plane, () =>
+      call(plane.rollouts, plane.rollouts.listRollouts, request),
+    );
     return { rows: answer.rollouts, nextPageToken: answer.nextPageToken };
   });
   printRows(flags, found, {

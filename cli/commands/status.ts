@@ -10,6 +10,7 @@ import { statusPage, statusRecord } from "../output/status-view.ts";
 import { type RemoteFlags, remoteCommand } from "../remote/command-options.ts";
 import { type ControlPlane, withControlPlane } from "../remote/control-plane.ts";
 import { isTransient } from "../remote/failure.ts";
+import { patientRead } from "../remote/patient-call.ts";
 
 const WATCH_MS = 1_000;
 
@@ -25,7 +26,7 @@ export function statusCommand(): Command {
     .action((flags: Flags) =>
       withControlPlane(flags.addr, async (plane) => {
         if (flags.watch) return watch(plane, flags);
-        const status = await read(plane);
+        const status = await patientRead(plane, () => read(plane));
         printRead(flags, statusRecord(status), () => statusPage(status, plane.address, Date.now()));
       }),
     );
