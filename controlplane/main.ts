@@ -38,6 +38,7 @@ import { LEADER_KEY } from "./leadership/leader-row.ts";
 import { measureLeadership } from "./leadership/leadership-metrics.ts";
 import { leadershipService } from "./leadership/leadership-service.ts";
 import { relayDoor } from "./leadership/relay-door.ts";
+import { holdToSchema, SchemaError } from "./leadership/schema-row.ts";
 import { StoreGate } from "./leadership/store-gate.ts";
 import { startTerm } from "./leadership/term.ts";
 import { Terms } from "./leadership/terms.ts";
@@ -172,6 +173,8 @@ const store = await openStore(flags.store, {
   user: flags.storeUser,
   passwordFile: flags.storePasswordFile,
 });
+// Before a row is read that this program may not understand.
+await holdToSchema(store, (error) => end(error.message)).catch(refuse);
 const origin = await openBlobStore(flags.origin);
 const replica = `c-${randomBytes(8).toString("hex")}`;
 const closing = new AbortController();
@@ -235,10 +238,10 @@ const server = await startGrpcServer({
       definition: FleetServiceService,
       implementation: toLeader.service(FleetServiceService, () => terms.led?.fleetService),
     }),
-    {
+    gate.guarded({
       definition: GarbageServiceService,
       implementation: toLeader.service(GarbageServiceService, () => terms.led?.garbageService),
-    },
+    }),
     {
       definition: RelayServiceService,
       implementation: relayDoor({ candidate, terms, closing: closing.signal }),
@@ -293,6 +296,13 @@ function between(min: number, max: number): (text: string) => number {
     if (text.trim() !== "" && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`expected a number from ${min} to ${max}`);
   };
+}
+
+/** Ends where this program can do nothing for the store, and starting it again would help nobody. */
+function refuse(error: unknown): never {
+  if (!(error instanceof SchemaError)) throw error;
+  process.stderr.write(`millrace controlplane: ${error.message}\n`);
+  process.exit(1);
 }
 
 /** Ends at once where going on could decide something twice; whoever supervises starts it anew. */

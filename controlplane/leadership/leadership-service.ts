@@ -45,7 +45,10 @@ export function leadershipService(options: LeadershipServiceOptions): Leadership
   };
   return {
     getLeader: unary(log, async () => {
-      const { leader, replica, address } = candidate;
+      const { replica, address } = candidate;
+      // With etcd away nobody says so, but a leader knows for itself that its term has ended.
+      const isOver = candidate.leader?.replica === replica && terms.current === undefined;
+      const leader = isOver ? undefined : candidate.leader;
       return { leader: leader && messageOf(leader), replica, address, behind: leader?.behind };
     }),
     resignLeader: unary(log, async ({ epoch }, { signal }) => {

@@ -33,6 +33,7 @@ import type { RolloutEngine } from "../rollouts/rollout-engine.ts";
 import { createRollouts } from "../rollouts/rollouts.ts";
 import { HeldTerm } from "./held-term.ts";
 import { markBehind, readBehind } from "./leader-row.ts";
+import { raiseSchema } from "./schema-row.ts";
 
 export interface TermOptions {
   readonly store: Store;
@@ -76,6 +77,7 @@ export type Term = LedTerm | HeldTerm;
 /** Reads what the term begins from; relays are taken when this resolves. */
 export async function startTerm(options: TermOptions): Promise<Term> {
   const { store, fence, builds, log } = options;
+  await raiseSchema(store, fence);
   const behind = await readBehind(store);
   if (behind !== undefined) {
     return new HeldTerm({ store, fence, builds: builds.table, behind, log });

@@ -1,0 +1,75 @@
+// Which version of the rows the store holds, as a row of its own: a program that is too old for them refuses to
+// start, or ends, before it has read or written one of them wrongly.
+import { z } from "zod";
+import { type Entry, type Store, scan } from "../../runtime/store/store.ts";
+import { type Fence, FenceLostError } from "../fence.ts";
+
+const SCHEMA_KEY = "schema";
+
+/**
+ * Version of the rows that this program writes, and the oldest version of a program that understands them. A
+ * release that changes rows raises the first; the second follows a release later, as replicas of two versions
+ * run side by side during an upgrade.
+ */
+const SCHEMA = { version: 1, readableFrom: 1 };
+
+const count = z.number().int().positive();
+const SchemaRow = z.object({ version: count, readableFrom: count });
+
+/** The store was written by a newer program. */
+export class SchemaError extends Error {
+  override readonly name = "SchemaError";
+
+  constructor(readableFrom: number) {
+    super(
+      `the store has rows that programs of schema ${readableFrom} and later understand, this one has schema ` +
+        `${SCHEMA.version}: run the newer version, or restore a backup from before the upgrade`,
+    );
+  }
+}
+
+/** Throws SchemaError where the store is newer than this program; later, `onNewer` is called with one. */
+export async function holdToSchema(
+  store: Store,
+  onNewer: (error: SchemaError) => void,
+): Promise<void> {
+  const watch = await store.watch(
+    { prefix: SCHEMA_KEY },
+    (events) => {
+      for (const { type, entry } of events) if (type === "put") tell(entry);
+    },
+    () => void holdToSchema(store, onNewer).catch(onNewer),
+  );
+  const tell = (entry: Entry): void => {
+    const error = newerThan(entry);
+    if (error === undefined) return;
+    watch.close();
+    onNewer(error);
+  };
+  for await (const entry of scan(store, SCHEMA_KEY)) {
+    const error = newerThan(entry);
+    if (error !== undefined) {
+      watch.close();
+      throw error;
+    }
+  }
+}
+
+/** Writes this program's version down, where the store has a lower one or none. Throws FenceLostError. */
+export async function raiseSchema(store: Store, fence: Fence): Promise<void> {
+  const entry = await store.get(SCHEMA_KEY);
+  if (entry !== undefined && parse(entry).version >= SCHEMA.version) return;
+  const value = new TextEncoder().encode(JSON.stringify(SCHEMA));
+  const operations = [{ put: SCHEMA_KEY, value }];
+  const { committed } = await store.transact({ compares: [fence.compare], operations });
+  if (!committed) throw new FenceLostError();
+}
+
+function newerThan(entry: Entry): SchemaError | undefined {
+  const { readableFrom } = parse(entry);
+  return readableFrom > SCHEMA.version ? new SchemaError(readableFrom) : undefined;
+}
+
+function parse(entry: Entry): z.infer<typeof SchemaRow> {
+  return SchemaRow.parse(JSON.parse(new TextDecoder().decode(entry.value)));
+}
