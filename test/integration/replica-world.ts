@@ -107,9 +107,14 @@ export class ReplicaWorld {
     await replica.end("SIGKILL");
   }
 
-  /** Puts a release as a build would have, and starts its rollout through a replica, by a key of its own. */
-  async rollOut(through: ControlPlane, release: Release): Promise<string> {
+  /** Puts a release as a build would have. */
+  async hold(release: Release): Promise<void> {
     await this.store.transact({ compares: [], operations: releaseOperations(release) });
+  }
+
+  /** Puts a release and starts its rollout through a replica, by a key of its own. */
+  async rollOut(through: ControlPlane, release: Release): Promise<string> {
+    await this.hold(release);
     const { rollouts } = through;
     const idempotencyKey = randomBytes(8).toString("hex");
     const request = StartRolloutRequest.fromPartial({ release: release.sha, idempotencyKey });

@@ -1,13 +1,16 @@
 // A real etcd for tests: one member or several, each a process with a data folder of its own, that can be
 // stopped, killed and started again on the same ports. It knows nothing of the store that is tried on it.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { freePorts } from "./free-ports.ts";
+import { until } from "./until.ts";
 
+/** A command of etcdctl takes less; one that hangs is a failure. */
+const ETCDCTL_MS_MAX = 30_000;
 /** What etcd logs once its clients are served. */
 const READY = /serving client traffic|ready to serve client requests/;
 /** Lines of its log that are shown when it ends before it is ready. */
@@ -38,11 +41,14 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
   const cluster = places.map(({ name, peer }) => `${name}=${peer}`).join(",");
   const members = places.map(({ name, client, peer }) => {
     const url = `${secure ? "https" : "http"}://${client}`;
-    return new EtcdMember(client, join(folder, name), [
-      ...["--name", name, "--data-dir", join(folder, name), "--logger", "zap"],
-      ...["--listen-client-urls", url, "--advertise-client-urls", url],
-      ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
+    const identity = [
+      ...["--name", name, "--data-dir", join(folder, name)],
       ...["--initial-cluster", cluster, "--initial-cluster-token", folder],
+      ...["--initial-advertise-peer-urls", peer],
+    ];
+    return new EtcdMember({ name, address: client, peer, data: join(folder, name), identity }, [
+      ...["--logger", "zap", "--listen-client-urls", url, "--advertise-client-urls", url],
+      ...["--listen-peer-urls", peer],
       ...flags,
     ]);
   });
@@ -71,29 +77,129 @@ export class Etcd {
     return this.members.map(({ address }) => address).join(",");
   }
 
+  /** The member that leads the others. */
+  leader(): EtcdMember {
+    const endpoints = ["--endpoints", this.hosts];
+    // address, id, version, size, whether it leads, ...
+    const rows = etcdctl(...endpoints, "endpoint", "status").split("\n");
+    const [address = ""] = rows.find((row) => row.split(", ")[4] === "true")?.split(", ") ?? [];
+    const leader = this.members.find((member) => member.address === address);
+    if (leader === undefined) throw new Error(`no member leads: ${rows.join("; ")}`);
+    return leader;
+  }
+
+  /** Loses a member with its data, and has another take its place at the same addresses, as an operator does. */
+  async replace(lost: EtcdMember): Promise<void> {
+    const endpoints = [
+      "--endpoints",
+      this.#besides(lost)
+        .map(({ address }) => address)
+        .join(","),
+    ];
+    await lost.stop("SIGKILL");
+    await lost.wipe();
+    const listed = etcdctl(...endpoints, "member", "list");
+    const line = listed.split("\n").find((text) => text.includes(lost.peer));
+    const [id = ""] = line?.split(",") ?? [];
+    // Members are changed only while the others have been connected for 5 s.
+    await this.#patiently(() => etcdctl(...endpoints, "member", "remove", id));
+    await this.#patiently(() =>
+      etcdctl(...endpoints, "member", "add", lost.name, "--peer-urls", lost.peer),
+    );
+    await lost.start(["--initial-cluster-state", "existing"]);
+  }
+
+  /** Writes a backup as an operator does. */
+  save(path: string): void {
+    etcdctl("--endpoints", this.members[0]?.address ?? "", "snapshot", "save", path);
+  }
+
+  /** Puts every member back to a backup; none runs meanwhile. */
+  async restore(path: string): Promise<void> {
+    await Promise.all(this.members.map((member) => member.stop("SIGKILL")));
+    for (const member of this.members) {
+      await member.wipe();
+      etcdctl("snapshot", "restore", path, ...member.identity);
+    }
+    await Promise.all(this.members.map((member) => member.start()));
+  }
+
   /** Ends every member and removes its data. */
   async dispose(): Promise<void> {
     await Promise.all(this.members.map((member) => member.stop("SIGKILL")));
     await rm(this.#folder, { recursive: true });
   }
+
+  #besides(lost: EtcdMember): readonly EtcdMember[] {
+    return this.members.filter((member) => member !== lost);
+  }
+
+  async #patiently(change: () => void): Promise<void> {
+    let refusal: unknown;
+    const done = until("etcd to take the change", () => {
+      try {
+        change();
+        return true;
+      } catch (error) {
+        refusal = error;
+        return false;
+      }
+    });
+    await done.catch(() => {
+      throw refusal;
+    });
+  }
+}
+
+function etcdctl(...args: string[]): string {
+  const env = { ...process.env, ETCDCTL_API: "3" };
+  try {
+    return execFileSync("etcdctl", args, {
+      env,
+      stdio: "pipe",
+      encoding: "utf8",
+      timeout: ETCDCTL_MS_MAX,
+    });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+    throw new Error("etcdctl is not there: apt-get install etcd-client", { cause });
+  }
+}
+
+/** Where a member is found, and where its data lie. */
+interface EtcdPlace {
+  readonly name: string;
+  readonly address: string;
+  readonly peer: string;
+  readonly data: string;
+  readonly identity: readonly string[];
 }
 
 /** One member: a process, its port and its data. */
 export class EtcdMember {
   readonly address: string;
+  readonly name: string;
+  /** URL at which other members find it. */
+  readonly peer: string;
+  /** Flags that say which member of which cluster it is, as a restore takes them too. */
+  readonly identity: readonly string[];
   readonly #data: string;
   readonly #flags: readonly string[];
   #process: ChildProcess | undefined;
 
-  constructor(address: string, data: string, flags: readonly string[]) {
-    this.address = address;
-    this.#data = data;
+  constructor(place: EtcdPlace, flags: readonly string[]) {
+    this.address = place.address;
+    this.name = place.name;
+    this.peer = place.peer;
+    this.identity = place.identity;
+    this.#data = place.data;
     this.#flags = flags;
   }
 
   /** Starts it on its data and resolves once it serves; a member of several waits for the others. */
-  async start(): Promise<void> {
-    const child = spawn("etcd", this.#flags, { stdio: ["ignore", "ignore", "pipe"] });
+  async start(more: readonly string[] = []): Promise<void> {
+    const flags = [...this.identity, ...this.#flags, ...more];
+    const child = spawn("etcd", flags, { stdio: ["ignore", "ignore", "pipe"] });
     this.#process = child;
     const shown: string[] = [];
     await new Promise<void>((resolve, reject) => {

@@ -10,10 +10,10 @@ const PAGE = "docs/faults.md";
 /** Rows that the page must have; it may have more. */
 const DUE = [
   ...[
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 18, 19, 20, 21, 22, 24, 25, 28, 29, 30, 31, 32,
-    34,
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 24, 25, 28, 29, 30, 31,
+    32, 34,
   ].map((number) => `fault ${number}`),
-  ...[6, 7, 8, 9, 10, 11, 17, 18, 19, 23, 24, 25, 27].map((number) => `threat ${number}`),
+  ...[6, 7, 8, 9, 10, 11, 17, 18, 19, 23, 24, 25, 27, 29].map((number) => `threat ${number}`),
 ];
 
 const rows = readFileSync(new URL(PAGE, packageRoot()), "utf8")

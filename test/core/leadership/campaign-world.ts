@@ -27,6 +27,8 @@ export interface CampaignWorldOptions {
   readonly speeds: readonly number[];
   readonly faults: readonly CampaignFault[];
   readonly seed: number;
+  /** What the store's disk takes for a write; leases are kept in memory. 0 unless given. */
+  readonly diskMs?: number;
 }
 
 /** A call that got no answer is given up after so long. */
@@ -61,14 +63,16 @@ export class CampaignWorld {
   readonly #replicas: readonly Replica[];
   readonly #faults: readonly CampaignFault[];
   readonly #random: Random;
+  readonly #diskMs: number;
   readonly #leases = new Map<string, number>();
   #key: Place | undefined;
   #revision = 1;
   #epoch = 0;
   #lease = 0;
 
-  constructor({ speeds, faults, seed }: CampaignWorldOptions) {
+  constructor({ speeds, faults, seed, diskMs = 0 }: CampaignWorldOptions) {
     this.#random = seededRandom(seed);
+    this.#diskMs = diskMs;
     this.#faults = faults;
     this.#replicas = speeds.map((speed, name) => ({
       name,
@@ -152,12 +156,13 @@ export class CampaignWorld {
             return { kind: "lease-granted", lease };
           },
           { kind: "grant-failed" },
+          this.#diskMs,
         );
         break;
       case "run": {
         const { lease } = effect;
         const failed = { kind: "not-elected", lease } as const;
-        this.#ask(replica, () => this.#elect(replica, lease) ?? failed, failed);
+        this.#ask(replica, () => this.#elect(replica, lease) ?? failed, failed, this.#diskMs);
         break;
       }
       case "keep-alive": {
@@ -171,7 +176,7 @@ export class CampaignWorld {
         break;
       }
       case "revoke":
-        this.#ask(replica, () => void this.#end(effect.lease), undefined);
+        this.#ask(replica, () => void this.#end(effect.lease), undefined, this.#diskMs);
         break;
       case "lead":
         this.terms.push({ replica: replica.name, epoch: effect.epoch, at: this.time.now });
@@ -188,6 +193,7 @@ export class CampaignWorld {
     replica: Replica,
     act: () => CampaignInput | undefined,
     failed: CampaignInput | undefined,
+    diskMs = 0,
   ): void {
     const fail = (): void =>
       this.time.in(CALL_MS, () => {
@@ -197,7 +203,7 @@ export class CampaignWorld {
       fail();
       return;
     }
-    this.time.in(this.#way(), () => {
+    this.time.in(this.#way() + diskMs, () => {
       const answer = act();
       if (this.#suffers(replica, "cut", "mute")) fail();
       else if (answer !== undefined) this.time.in(this.#way(), () => this.#tell(replica, answer));

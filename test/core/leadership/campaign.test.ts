@@ -94,6 +94,19 @@ test("faults 2 and 3: a leader that stands still is followed within 4 s", () => 
   assert.ok(slowestMs > 2_000 && slowestMs < LEADER_TIMES.ttlMs + 1_000, `${slowestMs} ms`);
 });
 
+test("fault 16: a store whose disk takes a second for each write keeps its leader", () => {
+  for (let seed = 1; seed <= 100; seed += 1) {
+    const run = new CampaignWorld({ speeds: [1, 0.97, 1.03], faults: [], seed, diskMs: 1_000 });
+    run.time.run(
+      60_000,
+      () => false,
+      () => {},
+    );
+    assert.equal(run.terms.length, 1, `seed ${seed}`);
+    assert.deepEqual(run.believers, [run.holder], `seed ${seed}`);
+  }
+});
+
 test("a leader stops before its lease can end, and on each word that another leads", () => {
   const { ttlMs, marginMs } = LEADER_TIMES;
   assert.deepEqual(led([], ttlMs - marginMs - 1), ["lead 7", "keep-alive"]);
