@@ -18,6 +18,7 @@ import {
   unavailable,
 } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
+import { pause } from "../../runtime/program/back-off.ts";
 import { inRequestSpan } from "../../runtime/telemetry.ts";
 import { listLimit, listService } from "../builds/list-page.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
@@ -26,7 +27,7 @@ import type { RolloutReader } from "./rollout-reader.ts";
 import { checkKey, type RolloutStarter } from "./rollout-starter.ts";
 
 const PAGE_TOKEN = /^\d{15}-r-[0-9a-f]{16}$/;
-/** A follower gets at most two states a second. */
+/** A follower gets at most two states a second, and the last one at once. */
 const WATCH_MS = 500;
 
 type Order = "paused" | "resumed" | "aborted" | "rolled-back-by-hand";
@@ -147,12 +148,15 @@ async function* watch(
   gone: AbortSignal,
 ): AsyncGenerator<WatchRolloutResponse> {
   const signal = AbortSignal.any([gone, engine.stopped]);
+  const ended = new AbortController();
+  const resting = AbortSignal.any([signal, ended.signal]);
   const first = await reader.seen(id);
   let isChanged = true;
   let wake = (): void => {};
   const note = (changed: string): void => {
     if (changed !== first.record.id) return;
     isChanged = true;
+    if (engine.get(changed) === undefined) ended.abort();
     wake();
   };
   const unwatch = engine.watch(note);
@@ -165,7 +169,7 @@ async function* watch(
         yield { rollout: await reader.get(record.id) };
         // Ended, and written down: what is followed after that is nobody's to wait for.
         if (isFinal(record.row.state) && engine.get(record.id) === undefined) return;
-        await pause(WATCH_MS, signal);
+        await pause(WATCH_MS, resting);
       } else {
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -176,16 +180,4 @@ async function* watch(
   } finally {
     unwatch();
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }
