@@ -39,6 +39,7 @@ interface Flags extends RateFlags {
   readonly swarmListen: string;
   readonly webrtc: boolean;
   readonly iceServer: readonly IceServer[];
+  readonly regionBudget: number;
   readonly capacity: number;
   readonly metricsPort?: number;
   readonly drainTimeout: number;
@@ -53,6 +54,12 @@ const flags = drainTimeout(rateLimits(new Command("millrace relay")), DRAIN_MS_D
   .requiredOption("--root <dir>", "folder for its own state")
   .requiredOption("--origin <url>", "where builds lie: file:PATH or gs://BUCKET/PREFIX")
   .requiredOption("--region-store <url>", "the region's own: file:PATH or gs://BUCKET/PREFIX")
+  .option(
+    "--region-budget <bytes>",
+    "packs of old releases stay in the region's store within it; 0: only what is needed stays",
+    bytes,
+    0,
+  )
   .option("--listen <host:port>", "where agents connect; port 0: a free one", "127.0.0.1:7080")
   .option("--swarm-listen <host:port>", "where peers connect; port 0: a free one", "127.0.0.1:7081")
   .option("--no-webrtc", "be reached by TCP only")
@@ -125,6 +132,7 @@ async function run(): Promise<void> {
     regionStore,
     // What leaves a bucket is paid for.
     mirrorLimits: flags.origin.startsWith("gs:") ? MIRROR_LIMITS_COSTLY : MIRROR_LIMITS,
+    regionBudgetBytes: flags.regionBudget,
     node,
     calls,
     log,
@@ -157,4 +165,10 @@ async function run(): Promise<void> {
 function wholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("give a whole number");
   return Number(text);
+}
+
+function bytes(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError("give a whole number of bytes");
 }

@@ -22,6 +22,7 @@ import { packPrefix, sealKey, segmentKey } from "../runtime/release/pack-keys.ts
 import { counter } from "../runtime/telemetry.ts";
 import { type Copy, copySeal, copySegment, footerOf } from "./copy-segment.ts";
 import { PackRoom } from "./pack-room.ts";
+import { SparePacks } from "./spare-packs.ts";
 
 /** How long the list of packs may be behind on disk: a restart hears it again from the leader. */
 const KEEP_DELAY_MS = 500;
@@ -37,6 +38,10 @@ export interface MirroringOptions {
   readonly region: BlobStore;
   /** How segments are pulled from the origin. */
   readonly mirrorLimits: MirrorLimits;
+  /** What the region's store may hold; 0: what is needed, and nothing else. */
+  readonly budgetBytes: number;
+  /** A leader has told all that is needed, and lives. */
+  readonly isInformed: () => boolean;
   readonly node: SwarmNode;
   readonly log: Log;
   /** More of a pack's rows are known, or that they are all. */
@@ -54,6 +59,9 @@ export class Mirroring {
   readonly #roomErrors = new Map<string, string>();
   readonly #dropping = new Map<string, Promise<void>>();
   /** What was told of a pack while its former blobs were still being deleted. */
+  /** Packs that stay in the region's store when their rooms are left. */
+  readonly #sparing = new Set<string>();
+  readonly #spares: SparePacks;
   readonly #afterDrop = new Map<string, PackProgress>();
   readonly #progress = new Map<string, PackProgress>();
   readonly #bytes = counter("millrace.relay.mirrored", "Bytes copied from the origin", "By");
@@ -67,6 +75,11 @@ export class Mirroring {
     this.#options = options;
     this.#mirror = new Mirror(options.relayId, Math.random, options.mirrorLimits);
     this.#driver = new Driver(this.#mirror, { perform: (effect) => this.#perform(effect) });
+    this.#spares = new SparePacks({
+      ...options,
+      neededBytes: () => this.#neededBytes,
+      drop: (pack) => this.#leave(pack, () => this.#delete(pack)),
+    });
     this.#aloneTimer = setTimeout(() => this.siblings([options.relayId], []), ALONE_MS);
     rmSync(this.#spool, { recursive: true, force: true });
   }
@@ -87,11 +100,12 @@ export class Mirroring {
 
   /** Takes what the origin has of a pack, or that nobody needs it any more. */
   told(progress: PackProgress): void {
-    const { pack, segments, sealed, dropped } = progress;
+    const { pack, segments, sealed, dropped, spare } = progress;
     if (dropped) {
-      this.drop(pack);
+      this.drop(pack, spare);
       return;
     }
+    this.#spares.take(pack);
     this.#keep(() => this.#progress.set(pack, progress));
     if (this.#dropping.has(pack)) {
       this.#afterDrop.set(pack, progress);
@@ -102,9 +116,13 @@ export class Mirroring {
     this.#driver.input({ kind: "told", pack, segments, sealed });
   }
 
-  /** Deletes a pack here. */
-  drop(pack: string): void {
+  /** Deletes a pack here; a whole one that is `spare` may stay while there is room. */
+  drop(pack: string, spare: boolean): void {
     this.#afterDrop.delete(pack);
+    const mirrored = this.#mirror.packs().get(pack);
+    if (spare && this.#spares.isKeeping && mirrored !== undefined && isWhole(mirrored)) {
+      this.#sparing.add(pack);
+    }
     if (this.#progress.has(pack)) this.#keep(() => this.#progress.delete(pack));
     this.#driver.input({ kind: "dropped", pack });
   }
@@ -120,7 +138,8 @@ export class Mirroring {
   /** How much of each pack the region's store holds. */
   replicas(): PackReplica[] {
     return [...this.#mirror.packs().values()].map((pack) => {
-      const error = [...pack.errors.values(), this.#roomErrors.get(pack.id) ?? ""][0] ?? "";
+      const errors = [...pack.errors.values(), this.#roomErrors.get(pack.id) ?? ""];
+      const error = errors.find((one) => one !== "") ?? this.#spares.trouble;
       return {
         pack: pack.id,
         segments: pack.stored,
@@ -140,7 +159,11 @@ export class Mirroring {
     clearTimeout(this.#aloneTimer);
     this.#write();
     await Promise.all([...this.#rooms.values()].map((room) => room.leave()));
-    await Promise.all(this.#dropping.values());
+    await Promise.all([...this.#dropping.values(), this.#spares.stop()]);
+  }
+
+  get #neededBytes(): number {
+    return [...this.#rooms.values()].reduce((sum, { storedBytes }) => sum + storedBytes, 0);
   }
 
   get #spool(): string {
@@ -280,30 +303,39 @@ export class Mirroring {
   }
 
   #dropRoom(room: PackRoom): void {
-    const { pack } = room;
+    const { pack, storedBytes } = room;
     this.#rooms.delete(pack);
     this.#roomErrors.delete(pack);
-    const dropping = this.#delete(room).finally(() => {
+    const isSpare = this.#sparing.delete(pack);
+    this.#leave(pack, async () => {
+      await room.leave();
+      if (isSpare && !this.#afterDrop.has(pack)) this.#spares.add(pack, storedBytes);
+      else if (!isSpare) await this.#delete(pack);
+    });
+    this.#options.onChange();
+  }
+
+  /** What is told of the pack meanwhile waits for the end of the work. */
+  #leave(pack: string, work: () => Promise<void>): void {
+    const dropping = work().finally(() => {
       this.#dropping.delete(pack);
       const next = this.#afterDrop.get(pack);
       this.#afterDrop.delete(pack);
       if (next !== undefined && !this.#isStopped) this.told(next);
     });
     this.#dropping.set(pack, dropping);
-    this.#options.onChange();
   }
 
   /** Deletes the seal first, so that a part of a pack never looks whole. */
-  async #delete(room: PackRoom): Promise<void> {
+  async #delete(pack: string): Promise<void> {
     const { region, log } = this.#options;
-    await room.leave();
     try {
-      await region.delete(sealKey(room.pack));
-      const { blobs } = await region.list(packPrefix(room.pack));
+      await region.delete(sealKey(pack));
+      const { blobs } = await region.list(packPrefix(pack));
       for (const { key } of blobs) await region.delete(key);
-      log.info({ pack: room.pack, blobs: blobs.length }, "dropped a pack");
+      log.info({ pack, blobs: blobs.length }, "dropped a pack");
     } catch (error) {
-      log.warn({ err: error, pack: room.pack }, "could not delete a pack; it is left behind");
+      log.warn({ err: error, pack }, "could not delete a pack; it is left behind");
     }
   }
 

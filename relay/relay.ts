@@ -49,6 +49,8 @@ export interface RelayOptions {
   readonly regionStore: BlobStore;
   /** How segments are pulled from the origin. */
   readonly mirrorLimits: MirrorLimits;
+  /** What the region's store may hold; 0: what is needed, and nothing else. */
+  readonly regionBudgetBytes: number;
   readonly node: SwarmNode;
   /** Takes calls of agents that TCP does not lead here. */
   readonly calls?: WebRtcTransport;
@@ -134,6 +136,8 @@ export class Relay {
       origin: options.origin,
       region: options.regionStore,
       mirrorLimits: options.mirrorLimits,
+      budgetBytes: options.regionBudgetBytes,
+      isInformed: () => this.#named === undefined && this.#gate.isLed(monotonicNow()),
       node,
       log,
       onRows: (room) => this.#directory.rowsKnown(room),
@@ -346,7 +350,7 @@ export class Relay {
       if (!named.orders.has(id)) this.#endOrder(id, pack, named.packs.has(pack));
     }
     for (const pack of [...this.#mirroring.packs]) {
-      if (!named.packs.has(pack)) this.#mirroring.drop(pack);
+      if (!named.packs.has(pack)) this.#mirroring.drop(pack, true);
     }
     this.#desks.snapshotEnded();
     const isFirst = !this.#book.isComplete;

@@ -89,10 +89,10 @@ export class PackTeller<Listener extends PackListener> implements PackFeed {
         const isNews = before?.segments !== next.segments || before.isSealed !== next.isSealed;
         if (isNews) push(listener, progress(next));
       }
-      for (const pack of listener.told.keys()) {
+      for (const [pack, { isSealed: spare }] of listener.told) {
         if (wanted.has(pack)) continue;
         noMore.add(pack);
-        const dropped = { pack, segments: 0, sealed: false, dropped: true };
+        const dropped = { pack, segments: 0, sealed: false, dropped: true, spare };
         push(listener, { $case: "pack", pack: dropped });
       }
       listener.told = wanted;
@@ -114,5 +114,8 @@ function isFor(order: LiveOrder, { region }: PackListener): boolean {
 }
 
 function progress({ pack, segments, isSealed }: WantedPack): Command {
-  return { $case: "pack", pack: { pack, segments, sealed: isSealed, dropped: false } };
+  return {
+    $case: "pack",
+    pack: { pack, segments, sealed: isSealed, dropped: false, spare: false },
+  };
 }

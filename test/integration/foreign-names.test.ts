@@ -186,5 +186,5 @@ test("threat 19: a worker takes no path for a build", async (t) => {
 
 const told = (pack: string, segments: number, dropped: boolean): Command => ({
   $case: "pack",
-  pack: { pack, segments, sealed: true, dropped },
+  pack: { pack, segments, sealed: true, dropped, spare: false },
 });

@@ -137,7 +137,10 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
       perSegment: 2,
     });
     line.send({ $case: "siblings", siblings: { relays: [line.info()] } });
-    const progress = { pack: pack.pack, segments: 1, sealed: false, dropped: false };
+    const progress = {
+      ...{ pack: pack.pack, segments: 1 },
+      ...{ sealed: false, dropped: false, spare: false },
+    };
     line.send({ $case: "pack", pack: progress });
     await line.report("a segment", ({ packs }) => packs[0]?.segments === 1);
     const early = agent("agent-early", { swarmAddress: "127.0.0.1:5001" });

@@ -14,7 +14,7 @@ const SIZES = { pieces: 40, pieceBytes: 256 * 1024, perSegment: 4 };
 
 const told = ({ pack, segments }: SamplePack): Command => ({
   $case: "pack",
-  pack: { pack, segments, sealed: true, dropped: false },
+  pack: { pack, segments, sealed: true, dropped: false, spare: false },
 });
 
 const siblings = (...lines: RelayLine[]): Command => ({
@@ -50,7 +50,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
     const pack = await writePack(world.origin, "b-0000000000000001.1", SIZES);
     const relay = await world.relay({ name: "one" });
     const line = await world.control.line(relay.id);
-    const grown = { pack: pack.pack, segments: 3, sealed: false, dropped: false };
+    const grown = { pack: pack.pack, segments: 3, sealed: false, dropped: false, spare: false };
     line.send({ $case: "pack", pack: grown });
     const part = await line.report("3 segments", ({ packs }) => packs[0]?.segments === 3);
     assert.equal(part.packs[0]?.whole, false);
@@ -71,7 +71,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
     const line = await world.control.line(relay.id);
     line.send(told(pack));
     await line.report("the pack whole", isWhole(pack.pack));
-    const gone = { pack: pack.pack, segments: 0, sealed: false, dropped: true };
+    const gone = { pack: pack.pack, segments: 0, sealed: false, dropped: true, spare: false };
     const dropped: Command = { $case: "pack", pack: gone };
     line.send(dropped);
     await line.report("no pack", ({ packs }) => packs.length === 0);
@@ -99,7 +99,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
     const relay = await world.relay({ name: "corrupt", origin: "bad-origin", regionStore: "eu-3" });
     const line = await world.control.line(relay.id);
     line.send(told(pack));
-    const report = await line.report("an error", ({ packs }) => packs[0]?.error !== "");
+    const report = await line.report("an error", ({ packs }) => (packs[0]?.error ?? "") !== "");
     assert.match(report.packs[0]?.error ?? "", /piece 5 does not have its digest/);
     assert.equal(await (await world.store("eu-3")).head(key), undefined);
     await relay.end("SIGKILL");
@@ -112,7 +112,7 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
       const relay = await world.relay({ name: "full", regionStore: join(disk.path, "store") });
       const line = await world.control.line(relay.id);
       line.send(told(pack));
-      const report = await line.report("an error", ({ packs }) => packs[0]?.error !== "");
+      const report = await line.report("an error", ({ packs }) => (packs[0]?.error ?? "") !== "");
       assert.match(report.packs[0]?.error ?? "", /space/);
       assert.ok((report.packs[0]?.segments ?? 0) > 0, "what fits is stored");
       disk.resize(64 * 1024);

@@ -28,6 +28,7 @@ export interface RelayStart {
   readonly regionStore?: string;
   readonly failpoint?: string;
   readonly capacity?: number;
+  readonly regionBudget?: number;
 }
 
 /** A relay that runs. */
@@ -80,6 +81,7 @@ export class RelayWorld {
       ...["--region-store", this.url(start.regionStore ?? "eu")],
       ...["--listen", "127.0.0.1:0", "--swarm-listen", "127.0.0.1:0", "--metrics-port", "0"],
       ...["--capacity", String(start.capacity ?? 100)],
+      ...["--region-budget", String(start.regionBudget ?? 0)],
     ];
     const env = { MILLRACE_FAILPOINT: start.failpoint ?? "", MILLRACE_LOG: "warn" };
     const program = await startProgram<Ready>("relay", flags, env);

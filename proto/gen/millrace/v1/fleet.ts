@@ -502,6 +502,8 @@ export interface PackProgress {
   sealed: boolean;
   /** True where nobody needs it any more: stop, delete. */
   dropped: boolean;
+  /** With `dropped`: it is of a release that may be needed again; the region's budget says whether it stays. */
+  spare: boolean;
 }
 
 /** Leave to activate, to be handed out by one relay; cumulative, so that a repeat changes nothing. */
@@ -4094,7 +4096,7 @@ export const OrderEnded: MessageFns<OrderEnded> = {
 };
 
 function createBasePackProgress(): PackProgress {
-  return { pack: "", segments: 0, sealed: false, dropped: false };
+  return { pack: "", segments: 0, sealed: false, dropped: false, spare: false };
 }
 
 export const PackProgress: MessageFns<PackProgress> = {
@@ -4110,6 +4112,9 @@ export const PackProgress: MessageFns<PackProgress> = {
     }
     if (message.dropped !== false) {
       writer.uint32(32).bool(message.dropped);
+    }
+    if (message.spare !== false) {
+      writer.uint32(40).bool(message.spare);
     }
     return writer;
   },
@@ -4159,6 +4164,14 @@ export const PackProgress: MessageFns<PackProgress> = {
             message.dropped = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.spare = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4177,6 +4190,7 @@ export const PackProgress: MessageFns<PackProgress> = {
       segments: isSet(object.segments) ? globalThis.Number(object.segments) : 0,
       sealed: isSet(object.sealed) ? globalThis.Boolean(object.sealed) : false,
       dropped: isSet(object.dropped) ? globalThis.Boolean(object.dropped) : false,
+      spare: isSet(object.spare) ? globalThis.Boolean(object.spare) : false,
     };
   },
 
@@ -4194,6 +4208,9 @@ export const PackProgress: MessageFns<PackProgress> = {
     if (message.dropped !== false) {
       obj.dropped = message.dropped;
     }
+    if (message.spare !== false) {
+      obj.spare = message.spare;
+    }
     return obj;
   },
 
@@ -4206,6 +4223,7 @@ export const PackProgress: MessageFns<PackProgress> = {
     message.segments = object.segments ?? 0;
     message.sealed = object.sealed ?? false;
     message.dropped = object.dropped ?? false;
+    message.spare = object.spare ?? false;
     return message;
   },
 };
