@@ -86,6 +86,10 @@ const COMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "which control plane leads, or have it hand over",
     load: async () => (await import("./commands/leader.ts")).leaderCommand(),
   },
+  doctor: {
+    summary: "what is wrong with a cluster, and what to do",
+    load: async () => (await import("./commands/doctor.ts")).doctorCommand(),
+  },
   health: {
     summary: "whether a control plane, or another program, is ready",
     load: async () => (await import("./commands/health.ts")).healthCommand(),

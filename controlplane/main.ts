@@ -12,6 +12,7 @@ import { BUILD_LIMITS } from "../core/builds/build-limits.ts";
 import { HOT_DAYS_DEFAULT } from "../core/history/archive-plan.ts";
 import { DAY_MS } from "../core/history/calendar.ts";
 import { ROLLOUT_WRITES_PER_S } from "../core/rollout/write-pace.ts";
+import { DiagnosisServiceService } from "../proto/gen/millrace/v1/diagnosis.ts";
 import { FleetServiceService, RelayServiceService } from "../proto/gen/millrace/v1/fleet.ts";
 import { GarbageServiceService } from "../proto/gen/millrace/v1/garbage.ts";
 import { HistoryServiceService } from "../proto/gen/millrace/v1/history.ts";
@@ -163,9 +164,10 @@ const telemetry = await startTelemetry({
   ...(flags.metricsPort !== undefined && { metricsPort: flags.metricsPort }),
 });
 
-if (flags.store.startsWith("sqlite:")) {
-  mkdirSync(dirname(flags.store.slice("sqlite:".length)), { recursive: true });
-}
+const folder = flags.store.startsWith("sqlite:")
+  ? dirname(flags.store.slice("sqlite:".length))
+  : undefined;
+if (folder !== undefined) mkdirSync(folder, { recursive: true });
 const store = await openStore(flags.store, {
   ca: flags.storeCa,
   cert: flags.storeCert,
@@ -204,6 +206,7 @@ const terms = new Terms({
       hotMs: flags.historyHot * DAY_MS,
       compactMs: flags.storeHistory * MINUTE_MS,
       rolloutWritesPerS: flags.rolloutWrites,
+      folder,
       onFenceLost: () => candidate.fenced(fence.epoch),
       onBroken: end,
     }),
@@ -242,6 +245,13 @@ const server = await startGrpcServer({
       definition: GarbageServiceService,
       implementation: toLeader.service(GarbageServiceService, () => terms.led?.garbageService),
     }),
+    {
+      definition: DiagnosisServiceService,
+      implementation: toLeader.service(
+        DiagnosisServiceService,
+        () => terms.current?.diagnosisService,
+      ),
+    },
     {
       definition: RelayServiceService,
       implementation: relayDoor({ candidate, terms, closing: closing.signal }),

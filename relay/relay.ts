@@ -17,6 +17,7 @@ import type { BlobStore } from "../runtime/blobs/blob-store.ts";
 import { monotonicNow } from "../runtime/driver.ts";
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import { freeSpace, type Space } from "../runtime/program/free-space.ts";
 import type { Drain } from "../runtime/program/lifecycle.ts";
 import { gauge, total } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
@@ -37,6 +38,9 @@ import { ReportPace, reportOf } from "./report.ts";
 import { RosterLinks } from "./roster-links.ts";
 import { SignalSwitch } from "./signal-switch.ts";
 import { SwarmDirectory } from "./swarm-directory.ts";
+
+/** How often it is looked how full the disk is. */
+const DISK_MS = 10_000;
 
 export interface RelayOptions {
   readonly relayId: string;
@@ -81,6 +85,8 @@ export class Relay {
   /** Until then agents of an earlier life may be on their way back; the slowest has tried by then. */
   readonly #settlesAt: Instant;
   #control: ControlLink | undefined;
+  #space: Space | undefined;
+  #spaceTimer: NodeJS.Timeout | undefined;
   #named: Named | undefined;
 
   constructor(options: RelayOptions) {
@@ -182,6 +188,7 @@ export class Relay {
   async begin(controlplane: readonly string[], address: string): Promise<void> {
     const { relayId, boot, region, capacity, node, log } = this.#options;
     await this.#mates.mark();
+    await this.#lookAtDisk();
     for (const [service, kept] of this.#book.services) this.#desks.assigned(service, kept);
     this.#mirroring.resume();
     this.#control = new ControlLink({
@@ -221,11 +228,17 @@ export class Relay {
   async stop(drain: Drain): Promise<void> {
     const mirrored = this.#mirroring.stop(drain);
     await this.#sessions.close(drain);
+    clearTimeout(this.#spaceTimer);
     this.#pace.stop();
     this.#links.stop();
     await this.#control?.stop();
     await mirrored;
     this.#desks.stop();
+  }
+
+  async #lookAtDisk(): Promise<void> {
+    this.#space = await freeSpace(this.#options.root);
+    this.#spaceTimer = setTimeout(() => void this.#lookAtDisk(), DISK_MS);
   }
 
   #joined(session: AgentSession): void {
@@ -262,6 +275,7 @@ export class Relay {
       desks: this.#desks.all(),
       epoch: this.#gate.epoch,
       refused: this.#gate.refused,
+      space: this.#space,
     });
     return this.#control?.send({ $case: "report", report }) ?? false;
   }

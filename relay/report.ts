@@ -13,6 +13,7 @@ import {
 } from "../proto/gen/millrace/v1/fleet.ts";
 import { monotonicNow } from "../runtime/driver.ts";
 import { MESSAGE_BYTES_MAX } from "../runtime/grpc/limits.ts";
+import type { Space } from "../runtime/program/free-space.ts";
 import type { OpenDesk } from "./permit-desks.ts";
 
 /** Shortest time between two reports. */
@@ -37,6 +38,8 @@ export interface ReportSources {
   readonly desks: Iterable<OpenDesk>;
   readonly epoch: number;
   readonly refused: number;
+  /** Of the disk that the relay keeps its state on; undefined: not known. */
+  readonly space: Space | undefined;
 }
 
 /** The report at this moment. */
@@ -59,6 +62,9 @@ export function reportOf(sources: ReportSources): RelayReport {
     bytes: sources.replicas.reduce((sum, { bytes }) => sum + bytes, 0),
     epoch: sources.epoch,
     refused: sources.refused,
+    clockMs: Date.now(),
+    diskBytes: sources.space?.bytes ?? 0,
+    diskFreeBytes: sources.space?.freeBytes ?? 0,
   };
   while (RelayReport.encode(report).finish().length > REPORT_BYTES_MAX && shrink(report)) {}
   return report;

@@ -70,10 +70,11 @@ function describePlan(plan: PlanRolloutResponse): string {
   ]);
   const waves = plan.waveSizes.map((size, index) => `${index + 1}: ${size}`).join(", ");
   const open = plan.openRollout === "" ? "" : `\nopen rollout  ${plan.openRollout}`;
+  const warnings = plan.warnings.map((warning) => `\nwarning       ${warning}`).join("");
   return `service       ${release?.service}
 from          ${shortId(plan.currentSha)}
 to            ${shortId(release?.sha ?? "")} (release ${shortId(release?.release ?? "")})
-waves         ${waves} machines, cumulative${open}
+waves         ${waves} machines, cumulative${open}${warnings}
 revision      ${plan.revision}
 
 ${formatTable(["REGION", "MACHINES", "BYTES THERE", ""], rows)}

@@ -22,7 +22,11 @@ export function regionTable(regions: readonly Region[]): string {
       `${relay.online ? "online" : "offline"}, ${relay.agents} of ${relay.capacity}`,
     ]);
   });
-  return formatTable(["REGION", "AGENTS", "PACKS", "BYTES", "RELAY", "ADDRESS", "STATE"], rows);
+  const head = ["REGION", "AGENTS", "PACKS", "BYTES", "RELAY", "ADDRESS", "STATE"];
+  const errors = regions
+    .filter(({ error }) => error !== "")
+    .map(({ name, error }) => `region ${name} does not get a pack: ${error}`);
+  return [formatTable(head, rows), ...errors].join("\n");
 }
 
 /** A table of machines, a row for each of their services. */

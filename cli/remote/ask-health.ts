@@ -3,6 +3,7 @@
 import { Client, type MethodDefinition } from "@grpc/grpc-js";
 import { service as healthDefinition } from "grpc-health-check";
 import { connect } from "../../runtime/grpc/client.ts";
+import { failureCause } from "../../runtime/grpc/failure-cause.ts";
 import { LIVE_SERVICE, READY_SERVICE } from "../../runtime/grpc/health-service.ts";
 import { isServiceError } from "./failure.ts";
 
@@ -45,7 +46,7 @@ export async function askByGrpc(address: string, question: HealthQuestion): Prom
     return { holds, why: holds ? "" : `it says ${status}` };
   } catch (error) {
     if (!isServiceError(error)) throw error;
-    return { holds: false, why: error.details };
+    return { holds: false, why: failureCause(error.details) };
   } finally {
     client.close();
   }

@@ -1,5 +1,6 @@
 // What a failed call means for the person at the terminal: an exit code and a sentence.
 import { type ServiceError, status } from "@grpc/grpc-js";
+import { failureCause } from "../../runtime/grpc/failure-cause.ts";
 import { CommandError, EXIT, type ExitCode } from "../../runtime/program/exit-codes.ts";
 
 const CODES: Partial<Record<status, ExitCode>> = {
@@ -27,8 +28,7 @@ export function isTransient(error: unknown): boolean {
 /** What a failed call becomes; `address` is where it went. */
 export function asCommandError(error: ServiceError, address: string): CommandError {
   if (isTransient(error)) {
-    const said = error.details ?? "";
-    const cause = /Last error: (?:Error: )?(.+?)\. Resolution note/.exec(said)?.[1] ?? said;
+    const cause = failureCause(error.details ?? "");
     const details = cause === "" ? "" : ` (${cause})`;
     return new CommandError(
       EXIT.error,

@@ -66,6 +66,11 @@ export class LiveBuilds {
     this.#log = log;
   }
 
+  /** Rows of live builds, as far as they are known here. */
+  get rows(): Iterable<BuildRow> {
+    return this.#rows.values();
+  }
+
   /** Aborted when whoever waits is to go, because this process ends. */
   get closing(): AbortSignal {
     return this.#closing.signal;

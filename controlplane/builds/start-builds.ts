@@ -54,6 +54,8 @@ export interface Builds {
   readonly services: GrpcServerOptions["services"];
   /** Live builds, newest first, and the number of workers: what people see at a glance. */
   overview(): Promise<{ readonly builds: Build[]; readonly workers: number }>;
+  /** Workers that this replica has heard of lately. */
+  workers(): number;
   /** Sends waiting workers and watchers away; call it before the server closes. */
   close(): void;
   /** Ends what follows the store; call it after the server has closed. */
@@ -91,6 +93,7 @@ export async function startBuilds(options: BuildsOptions): Promise<Builds> {
       const builds = page.rows.map((row) => buildMessage(live.withNews(row)));
       return { builds, workers: roster.count };
     },
+    workers: () => roster.count,
     close: () => live.close(),
     stop: () => live.stop(),
   };

@@ -58,6 +58,11 @@ export function createFleetService(options: FleetServiceOptions): FleetServiceSe
       }
       return { agent };
     }),
+    forgetRelay: unary(log, async ({ relay }) => {
+      checkLength("relay", relay);
+      await hub.forget(relay);
+      return {};
+    }),
     locateRelays: unary(log, async ({ region }) => ({ relays: locate(hub, region) })),
     getStatus: unary(log, async () => {
       const [builds, rollouts] = await Promise.all([overview.builds(), overview.rollouts()]);
@@ -78,7 +83,11 @@ function regionsOf({ hub, tracker }: FleetServiceOptions): Region[] {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, relays]) => {
       const agents = relays.reduce((sum, relay) => sum + relay.agents, 0);
-      return { name, relays, agents, ...tracker.sum(name) };
+      const [error = ""] = hub.packs
+        .missing(name)
+        .map(({ pack }) => tracker.error(name, pack))
+        .filter((one) => one !== "");
+      return { name, relays, agents, ...tracker.sum(name), error };
     });
 }
 

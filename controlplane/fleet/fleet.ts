@@ -33,6 +33,7 @@ export interface FleetOptions {
 export interface Fleet {
   readonly hub: RelayHub;
   readonly tracker: ReplicationTracker;
+  readonly directory: AgentDirectory;
   readonly packFeed: PackFeed;
   readonly relayService: RelayServiceServer;
   readonly uses: UsesDirectory;
@@ -77,6 +78,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   return {
     hub,
     tracker,
+    directory,
     packFeed: hub.packs,
     relayService,
     uses,

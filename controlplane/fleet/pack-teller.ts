@@ -7,6 +7,13 @@ import type { Command } from "./outbox.ts";
 import { type LiveOrder, PackRegister, type WantedPack } from "./pack-register.ts";
 import type { ReplicationTracker } from "./replication-tracker.ts";
 
+/** A pack that a region lacks, though it is complete at the origin. */
+interface Missing {
+  readonly region: string;
+  readonly pack: string;
+  readonly at: Instant;
+}
+
 /** A relay as far as packs go. */
 export interface PackListener {
   readonly region: string;
@@ -26,6 +33,7 @@ export interface PackTellerOptions<Listener extends PackListener> {
 export class PackTeller<Listener extends PackListener> implements PackFeed {
   readonly #options: PackTellerOptions<Listener>;
   readonly #register = new PackRegister();
+  #missing = new Map<string, Missing>();
 
   constructor(options: PackTellerOptions<Listener>) {
     this.#options = options;
@@ -97,7 +105,30 @@ export class PackTeller<Listener extends PackListener> implements PackFeed {
       }
       listener.told = wanted;
     }
+    this.#noteMissing();
     for (const pack of noMore) if (!stillWanted.has(pack)) tracker.dropped(pack);
+  }
+
+  /** Packs that the region is to hold and does not hold whole, those first that it lacks for the longest time. */
+  missing(region: string): { readonly pack: string; readonly forMs: number }[] {
+    const { now, tracker } = this.#options;
+    return [...this.#missing.values()]
+      .filter((one) => one.region === region && !tracker.isWhole(region, one.pack))
+      .map(({ pack, at }) => ({ pack, forMs: now() - at }))
+      .sort((a, b) => b.forMs - a.forMs);
+  }
+
+  #noteMissing(): void {
+    const { now, tracker, listeners } = this.#options;
+    const missing = new Map<string, Missing>();
+    for (const { region, told } of listeners()) {
+      for (const { pack, isSealed } of told.values()) {
+        if (!isSealed || tracker.isWhole(region, pack)) continue;
+        const name = `${region}/${pack}`;
+        missing.set(name, this.#missing.get(name) ?? { region, pack, at: now() });
+      }
+    }
+    this.#missing = missing;
   }
 
   #order(order: LiveOrder): Extract<Command, { $case: "order" }>["order"] {

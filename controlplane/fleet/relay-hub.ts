@@ -10,7 +10,12 @@ import type {
   ServiceAssignments,
 } from "../../proto/gen/millrace/v1/fleet.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
-import { comeBackMs, unavailable } from "../../runtime/grpc/rpc-error.ts";
+import {
+  comeBackMs,
+  failedPrecondition,
+  notFound,
+  unavailable,
+} from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { type Store, scan } from "../../runtime/store/store.ts";
 import type { Fence } from "../fence.ts";
@@ -188,6 +193,22 @@ export class RelayHub {
       line.outbox.push({ $case: "reconnect", reconnect });
       line.end("this control plane leads no more");
     }
+  }
+
+  /** Forgets a relay that is gone for good: nobody waits for it. NOT_FOUND, FAILED_PRECONDITION while it is here. */
+  async forget(relay: string): Promise<void> {
+    const { store, fence } = this.#options;
+    if (!this.#known.has(relay)) throw notFound(`no relay "${relay}" is known`);
+    if (this.#sessions.has(relay)) {
+      throw failedPrecondition(`relay ${relay} is connected; end it first`);
+    }
+    const { committed } = await store.transact({
+      compares: [fence.compare],
+      operations: [{ delete: relayKey(relay) }],
+    });
+    if (!committed) throw unavailable("another control plane has taken over");
+    // It may have come back meanwhile, and then it is registered anew at its next connection.
+    if (!this.#sessions.has(relay)) this.#known.delete(relay);
   }
 
   async #registerRelay(row: RelayRow): Promise<void> {

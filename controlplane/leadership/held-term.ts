@@ -4,6 +4,7 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { isLive, packOf } from "../../core/builds/build-row.ts";
 import { reissue } from "../../core/builds/build-transitions.ts";
+import type { DiagnosisServiceServer } from "../../proto/gen/millrace/v1/diagnosis.ts";
 import type {
   ConnectRelayRequest,
   ConnectRelayResponse,
@@ -15,6 +16,7 @@ import { type Store, scan } from "../../runtime/store/store.ts";
 import { TRANSACTION_OPERATIONS_MAX } from "../../runtime/store/store-limits.ts";
 
 import type { BuildTable } from "../builds/build-table.ts";
+import { heldDiagnosisService } from "../diagnosis/diagnosis-service.ts";
 import { type Fence, FenceLostError } from "../fence.ts";
 import { parseRelay, RELAYS_PREFIX } from "../fleet/relay-row.ts";
 import { helloFault } from "../fleet/relay-service.ts";
@@ -49,6 +51,7 @@ export class HeldTerm {
   readonly kind = "held";
   readonly fence: Fence;
   readonly relayService: RelayServiceServer;
+  readonly diagnosisService: DiagnosisServiceServer;
   readonly #options: HeldTermOptions;
   readonly #review: RestoreReview;
   readonly #streams = new Set<Stream>();
@@ -57,6 +60,7 @@ export class HeldTerm {
     this.#options = options;
     this.fence = options.fence;
     this.#review = new RestoreReview(options.store, options.fence.epoch);
+    this.diagnosisService = heldDiagnosisService(lossOf(options.behind), options.log);
     this.relayService = { connectRelay: (stream) => this.#ask(stream) };
     options.log.error({ ...options.behind }, sentenceOf(options.behind));
   }
@@ -159,14 +163,18 @@ export function behindError(behind: BehindRow): RpcError {
   return failedPrecondition(sentenceOf(behind));
 }
 
-function sentenceOf({ relay, epoch, revision, ownEpoch, ownRevision }: BehindRow): string {
-  const seen =
-    relay === ""
-      ? "an operator says that the store was restored"
-      : `relay ${relay} has seen epoch ${epoch} and revision ${revision}, this store had epoch ` +
-        `${ownEpoch} at revision ${ownRevision}: it is older`;
+/** By what it is known that the store went back. */
+function lossOf({ relay, epoch, revision, ownEpoch, ownRevision }: BehindRow): string {
+  if (relay === "") return "an operator says that the store was restored";
   return (
-    `${seen}. Nothing is decided, machines run on. \`millrace leader\` tells what is missing; ` +
+    `relay ${relay} has seen epoch ${epoch} and revision ${revision}, this store had epoch ` +
+    `${ownEpoch} at revision ${ownRevision}: it is older`
+  );
+}
+
+function sentenceOf(behind: BehindRow): string {
+  return (
+    `${lossOf(behind)}. Nothing is decided, machines run on. \`millrace leader\` tells what is missing; ` +
     "`millrace leader --raise-incarnation` goes on from this store"
   );
 }

@@ -2,6 +2,7 @@
 // store and origin small. It is made anew from the store at each election, and thrown away when the term ends. Where the
 // store went back, it is a term in which nothing is decided.
 import type { BuildLimits } from "../../core/builds/build-limits.ts";
+import type { DiagnosisServiceServer } from "../../proto/gen/millrace/v1/diagnosis.ts";
 import type {
   FleetServiceServer,
   RelayHello,
@@ -19,6 +20,8 @@ import {
 } from "../../runtime/store/store-errors.ts";
 import { type LedBuilds, leadBuilds } from "../builds/lead-builds.ts";
 import type { Builds } from "../builds/start-builds.ts";
+import { diagnosisService } from "../diagnosis/diagnosis-service.ts";
+import { FleetWatch } from "../diagnosis/fleet-watch.ts";
 import { type Fence, FenceLostError } from "../fence.ts";
 import { createFleet } from "../fleet/fleet.ts";
 import type { RelayHub } from "../fleet/relay-hub.ts";
@@ -46,7 +49,9 @@ export interface TermOptions {
   /** Writes a second of all rollouts together. */
   readonly rolloutWritesPerS: number;
   readonly fence: Fence;
-  readonly builds: Pick<Builds, "table" | "live" | "overview">;
+  readonly builds: Pick<Builds, "table" | "live" | "overview" | "workers">;
+  /** A folder on the disk of the store, where that is a file's; for diagnosis. */
+  readonly folder: string | undefined;
   readonly limits: BuildLimits;
   readonly garbage: GarbageLimits;
   readonly log: Log;
@@ -66,6 +71,7 @@ export interface LedTerm {
   readonly fleetService: FleetServiceServer;
   readonly relayService: RelayServiceServer;
   readonly garbageService: GarbageServiceServer;
+  readonly diagnosisService: DiagnosisServiceServer;
   readonly overallLeftMs: LedBuilds["overallLeftMs"];
   /** Decides and sends nothing from now on; resolves when what is under way has ended. */
   stop(): Promise<void>;
@@ -114,6 +120,7 @@ async function startLedTerm(options: TermOptions): Promise<LedTerm> {
   const { keepReleases, waitMs } = options.garbage;
   const readKept = () => readKeptReleases(store, keepReleases, () => releasesInUse(waitMs));
   const archivist = new Archivist({ ...options, readKept });
+  const watch = new FleetWatch(fleet.hub, now);
   const stopCompacting = startCompacting({ ...options, keptMs: options.compactMs });
   const led = leadBuilds({ ...options, ...builds, packs: fleet.packFeed });
   const garbage = await startGarbage({ ...options, limits: options.garbage, releasesInUse });
@@ -130,6 +137,16 @@ async function startLedTerm(options: TermOptions): Promise<LedTerm> {
     }),
     relayService: fleet.relayService,
     garbageService: garbage.service,
+    diagnosisService: diagnosisService(
+      {
+        ...{ store, fence, fleet, watch, now, folder: options.folder },
+        origin: options.origin,
+        live: builds.live,
+        workers: () => builds.workers(),
+        engine: rollouts.engine,
+      },
+      log,
+    ),
     overallLeftMs: led.overallLeftMs,
     stop: async () => {
       rollouts.stop();

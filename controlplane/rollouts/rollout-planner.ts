@@ -1,6 +1,7 @@
 // What a rollout would do, without doing it: the machines it would reach by region, the sizes of its
 // waves, the bytes its regions lack, and the revision to start with.
 
+import { oneAtATime } from "../../core/diagnosis/work-checks.ts";
 import { waveSize } from "../../core/rollout/bounds.ts";
 import { newRolloutRow } from "../../core/rollout/rollout-row.ts";
 import type { Labels } from "../../core/rollout/targets.ts";
@@ -77,6 +78,8 @@ export class RolloutPlanner {
     }
     const shown = { release, previous: current, policy, excludedRegions };
     const record = { ...shown, ...UNWRITTEN, service: release.service };
+    const matching = [...all.values()].reduce((sum, count) => sum + count, 0);
+    const slow = oneAtATime(policy.failuresPercent, matching);
     const regions = new LiveProgress().regions(record, hub, tracker).map((region) => {
       const here = included.filter((session) => session.region === region.region);
       const matching = here.reduce((sum, { relay }) => sum + (all.get(relay) ?? 0), 0);
@@ -90,6 +93,7 @@ export class RolloutPlanner {
       waveSizes,
       openRollout: active === undefined ? "" : new TextDecoder().decode(active.value),
       revision,
+      warnings: slow === undefined ? [] : [slow],
       noChange: active === undefined && current?.release === release.release,
     };
   }

@@ -13,6 +13,19 @@ import type { Health } from "../program/health.ts";
 import { HealthService } from "./health-service.ts";
 import { SERVER_OPTIONS } from "./limits.ts";
 
+/** The API's own files. */
+const PROTOS = [
+  "builds",
+  "diagnosis",
+  "fleet",
+  "garbage",
+  "history",
+  "leadership",
+  "release_format",
+  "rollouts",
+  "workers",
+];
+
 /** Calls that wait for something are sent away before a server closes; the others end at once. */
 const GRACE_MS_DEFAULT = 3_000;
 
@@ -82,9 +95,7 @@ async function addReflection(
 ): Promise<void> {
   const { loadSync } = await import("@grpc/proto-loader");
   const { ReflectionService } = await import("@grpc/reflection");
-  const files = ["builds", "rollouts", "fleet", "leadership", "workers", "release_format"].map(
-    (name) => join("millrace", "v1", `${name}.proto`),
-  );
+  const files = PROTOS.map((name) => join("millrace", "v1", `${name}.proto`));
   files.push(healthProto);
   const definition = loadSync(files, { includeDirs: [protoRoot], keepCase: true });
   // The files describe services of other programs too: only what is served here is offered.

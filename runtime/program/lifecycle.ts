@@ -1,8 +1,8 @@
 // How a program says that it is ready, and how it ends: once politely, within a time, at the second signal at once.
 import { flushCompileCache } from "node:module";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Log } from "../log.ts";
-import { formatDuration, parseDuration } from "../recipe/duration.ts";
+import { parseDuration } from "../recipe/duration.ts";
 
 /** What is still under way when the time to drain is over may take so long to be given up. */
 const GIVE_UP_MS_MAX = 2_000;
@@ -36,12 +36,8 @@ export function printReady(ready: Ready): void {
 
 /** Adds `--drain-timeout`, in milliseconds once it is read. */
 export function drainTimeout(command: Command, defaultMs: number): Command {
-  return command.option(
-    "--drain-timeout <duration>",
-    `at SIGTERM, time to end what is under way (default: ${formatDuration(defaultMs)})`,
-    duration,
-    defaultMs,
-  );
+  const option = new Option("--drain-timeout <duration>", "time to end in, after SIGTERM");
+  return command.addOption(option.argParser(duration).default(defaultMs, `${defaultMs / 1_000}s`));
 }
 
 /**

@@ -87,6 +87,15 @@ export class EtcdMembers {
     }
   }
 
+  /** Asks each member by itself, once. */
+  async each<Answer>(
+    ask: (client: Etcd3) => Promise<Answer>,
+  ): Promise<{ readonly address: string; readonly outcome: PromiseSettledResult<Answer> }[]> {
+    const outcomes = await Promise.allSettled(this.#clients.map((client) => ask(client)));
+    const addresses = this.#name.split(",");
+    return outcomes.map((outcome, index) => ({ address: addresses[index] as string, outcome }));
+  }
+
   /** How one call is tried again, for CALL_MS from now. */
   retries(): Retries {
     return new Retries(this.#name);

@@ -2,6 +2,7 @@
 // parts: members and retries (etcd-members), transactions (etcd-writer), pages, leases and watches. Revisions
 // are those of the etcd cluster, so they rise also with what others write to it.
 import type { EtcdAddress } from "./etcd-address.ts";
+import { etcdCondition } from "./etcd-condition.ts";
 import { EtcdCallError } from "./etcd-failures.ts";
 import { EtcdKeys } from "./etcd-keys.ts";
 import { grantLease, keepLeaseAlive, revokeLease } from "./etcd-leases.ts";
@@ -15,6 +16,7 @@ import type {
   RangeOptions,
   RangePage,
   Store,
+  StoreCondition,
   Transaction,
   TransactionResult,
   Watch,
@@ -134,6 +136,10 @@ class EtcdStore implements Store {
         if (!(error instanceof EtcdCallError && error.isRefusal("compacted"))) throw error;
       }
     });
+  }
+
+  condition(): Promise<StoreCondition> {
+    return etcdCondition(this.#members);
   }
 
   close(): Promise<void> {

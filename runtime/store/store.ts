@@ -81,6 +81,21 @@ export interface Watch {
   close(): void;
 }
 
+/** One member of a store that has several. */
+export interface StoreMember {
+  readonly address: string;
+  /** Why it does not answer; undefined: it does. */
+  readonly trouble: string | undefined;
+  readonly databaseBytes: number;
+}
+
+/** How a store of several members stands, for people to see. */
+export interface StoreCondition {
+  readonly members: readonly StoreMember[];
+  /** Alarms that are raised, in the store's words. */
+  readonly alarms: readonly string[];
+}
+
 /** Every call may reject with StoreUnavailableError; writes also with StoreUnknownOutcomeError. */
 export interface Store {
   /** Whether this process has the store for itself, so that nobody lives who held a lease before it. */
@@ -109,6 +124,8 @@ export interface Store {
   ): Promise<Watch>;
   /** Forgets the history before `revision`, but perhaps the last of it; reads and watches can start there. */
   compact(revision: number): Promise<void>;
+  /** How its members stand, each asked by itself; absent where it has none. Never rejects. */
+  condition?(): Promise<StoreCondition>;
   /** Finishes what was asked, ends all watches and frees the store; later calls are refused. */
   close(): Promise<void>;
 }

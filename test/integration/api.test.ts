@@ -39,8 +39,9 @@ async function agents(): Promise<unknown[]> {
 }
 
 test("the server lists the services that it serves, and health", () => {
-  const names = ["Build", "Fleet", "Leadership", "Relay", "Release", "Rollout", "Worker"];
-  const expected = names.map((name) => `millrace.v1.${name}Service`);
+  const names = ["Build", "Diagnosis", "Fleet", "Garbage", "History", "Leadership", "Relay"];
+  const more = ["Release", "Rollout", "Worker"];
+  const expected = [...names, ...more].map((name) => `millrace.v1.${name}Service`);
   assert.deepEqual([...plane.services].sort(), ["grpc.health.v1.Health", ...expected]);
 });
 
@@ -85,6 +86,10 @@ const ASK_NOTHING = [
   "FleetService/LocateRelays",
   "FleetService/GetStatus",
   "LeadershipService/GetLeader",
+  "DiagnosisService/Diagnose",
+  "LeadershipService/ReviewRestore",
+  "GarbageService/CollectGarbage",
+  "HistoryService/ListHistory",
 ].map((name) => `millrace.v1.${name}`);
 
 const REFUSALS = [status.INVALID_ARGUMENT, status.NOT_FOUND, status.FAILED_PRECONDITION];

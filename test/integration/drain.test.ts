@@ -102,6 +102,11 @@ test("a ship whose worker, control plane, relay and agents end one after the oth
     before,
   );
   for (const machine of machines) assert.equal(machine.starts("hello").length, 1);
+
+  // For one that is known and away each rollout waits.
+  const gone = ["regions", "--forget", ended.id, "--addr", world.address];
+  assert.equal((await runMillrace(gone)).code, 0);
+  assert.equal((await runMillrace(gone)).code, 2, "it is not known any more");
 });
 
 test("a switch that is half-way is ended before the agent ends: the service is not left without a process", async () => {

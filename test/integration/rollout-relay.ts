@@ -251,7 +251,8 @@ export class TestRelay {
       return { pack, segments, whole: true, bytes: segments * 100, error: "" };
     });
     const sums = { agents: this.machines.length, packsWhole: packs.length, bytes: 0, refused: 0 };
-    const report = { ...sums, packs, rollouts, epoch: this.epoch };
+    const machine = { clockMs: Date.now(), diskBytes: 0, diskFreeBytes: 0 };
+    const report = { ...sums, ...machine, packs, rollouts, epoch: this.epoch };
     this.#way.send({ $case: "report", report });
   }
 

@@ -307,6 +307,8 @@ export interface Region {
   packs: number;
   /** Encoded bytes it holds. */
   bytes: number;
+  /** What keeps a pack from it, in a relay's words; empty: nothing that is known. */
+  error: string;
 }
 
 /** Asks for regions. */
@@ -349,6 +351,16 @@ export interface GetAgentRequest {
 export interface GetAgentResponse {
   /** The machine. */
   agent: AgentInfo | undefined;
+}
+
+/** Says that a relay is gone for good. */
+export interface ForgetRelayRequest {
+  /** Its id. */
+  relay: string;
+}
+
+/** Answer to ForgetRelay. */
+export interface ForgetRelayResponse {
 }
 
 /** Asks where a machine's region is served. */
@@ -751,6 +763,12 @@ export interface RelayReport {
   epoch: number;
   /** Commands refused because their epoch was too low. */
   refused: number;
+  /** Its clock, Unix milliseconds. */
+  clockMs: number;
+  /** Bytes of the disk that it keeps its state on, and of these free; 0: not known. */
+  diskBytes: number;
+  /** Of these free. */
+  diskFreeBytes: number;
 }
 
 /** From relay to control plane. */
@@ -1941,7 +1959,7 @@ export const RelayInfo: MessageFns<RelayInfo> = {
 };
 
 function createBaseRegion(): Region {
-  return { name: "", relays: [], agents: 0, packs: 0, bytes: 0 };
+  return { name: "", relays: [], agents: 0, packs: 0, bytes: 0, error: "" };
 }
 
 export const Region: MessageFns<Region> = {
@@ -1960,6 +1978,9 @@ export const Region: MessageFns<Region> = {
     }
     if (message.bytes !== 0) {
       writer.uint32(40).uint64(message.bytes);
+    }
+    if (message.error !== "") {
+      writer.uint32(162).string(message.error);
     }
     return writer;
   },
@@ -2017,6 +2038,14 @@ export const Region: MessageFns<Region> = {
             message.bytes = longToNumber(reader.uint64());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2036,6 +2065,7 @@ export const Region: MessageFns<Region> = {
       agents: isSet(object.agents) ? globalThis.Number(object.agents) : 0,
       packs: isSet(object.packs) ? globalThis.Number(object.packs) : 0,
       bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
     };
   },
 
@@ -2056,6 +2086,9 @@ export const Region: MessageFns<Region> = {
     if (message.bytes !== 0) {
       obj.bytes = Math.round(message.bytes);
     }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
     return obj;
   },
 
@@ -2069,6 +2102,7 @@ export const Region: MessageFns<Region> = {
     message.agents = object.agents ?? 0;
     message.packs = object.packs ?? 0;
     message.bytes = object.bytes ?? 0;
+    message.error = object.error ?? "";
     return message;
   },
 };
@@ -2540,6 +2574,125 @@ export const GetAgentResponse: MessageFns<GetAgentResponse> = {
     message.agent = (object.agent !== undefined && object.agent !== null)
       ? AgentInfo.fromPartial(object.agent)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseForgetRelayRequest(): ForgetRelayRequest {
+  return { relay: "" };
+}
+
+export const ForgetRelayRequest: MessageFns<ForgetRelayRequest> = {
+  encode(message: ForgetRelayRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.relay !== "") {
+      writer.uint32(10).string(message.relay);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ForgetRelayRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForgetRelayRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.relay = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ForgetRelayRequest {
+    return { relay: isSet(object.relay) ? globalThis.String(object.relay) : "" };
+  },
+
+  toJSON(message: ForgetRelayRequest): unknown {
+    const obj: any = {};
+    if (message.relay !== "") {
+      obj.relay = message.relay;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ForgetRelayRequest>): ForgetRelayRequest {
+    return ForgetRelayRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ForgetRelayRequest>): ForgetRelayRequest {
+    const message = createBaseForgetRelayRequest();
+    message.relay = object.relay ?? "";
+    return message;
+  },
+};
+
+function createBaseForgetRelayResponse(): ForgetRelayResponse {
+  return {};
+}
+
+export const ForgetRelayResponse: MessageFns<ForgetRelayResponse> = {
+  encode(_: ForgetRelayResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ForgetRelayResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForgetRelayResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ForgetRelayResponse {
+    return {};
+  },
+
+  toJSON(_: ForgetRelayResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ForgetRelayResponse>): ForgetRelayResponse {
+    return ForgetRelayResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ForgetRelayResponse>): ForgetRelayResponse {
+    const message = createBaseForgetRelayResponse();
     return message;
   },
 };
@@ -6425,7 +6578,18 @@ export const WaveTally: MessageFns<WaveTally> = {
 };
 
 function createBaseRelayReport(): RelayReport {
-  return { agents: 0, packs: [], rollouts: [], packsWhole: 0, bytes: 0, epoch: 0, refused: 0 };
+  return {
+    agents: 0,
+    packs: [],
+    rollouts: [],
+    packsWhole: 0,
+    bytes: 0,
+    epoch: 0,
+    refused: 0,
+    clockMs: 0,
+    diskBytes: 0,
+    diskFreeBytes: 0,
+  };
 }
 
 export const RelayReport: MessageFns<RelayReport> = {
@@ -6450,6 +6614,15 @@ export const RelayReport: MessageFns<RelayReport> = {
     }
     if (message.refused !== 0) {
       writer.uint32(56).uint64(message.refused);
+    }
+    if (message.clockMs !== 0) {
+      writer.uint32(160).uint64(message.clockMs);
+    }
+    if (message.diskBytes !== 0) {
+      writer.uint32(168).uint64(message.diskBytes);
+    }
+    if (message.diskFreeBytes !== 0) {
+      writer.uint32(176).uint64(message.diskFreeBytes);
     }
     return writer;
   },
@@ -6523,6 +6696,30 @@ export const RelayReport: MessageFns<RelayReport> = {
             message.refused = longToNumber(reader.uint64());
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.clockMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.diskBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.diskFreeBytes = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6550,6 +6747,21 @@ export const RelayReport: MessageFns<RelayReport> = {
       bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
       epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
       refused: isSet(object.refused) ? globalThis.Number(object.refused) : 0,
+      clockMs: isSet(object.clockMs)
+        ? globalThis.Number(object.clockMs)
+        : isSet(object.clock_ms)
+        ? globalThis.Number(object.clock_ms)
+        : 0,
+      diskBytes: isSet(object.diskBytes)
+        ? globalThis.Number(object.diskBytes)
+        : isSet(object.disk_bytes)
+        ? globalThis.Number(object.disk_bytes)
+        : 0,
+      diskFreeBytes: isSet(object.diskFreeBytes)
+        ? globalThis.Number(object.diskFreeBytes)
+        : isSet(object.disk_free_bytes)
+        ? globalThis.Number(object.disk_free_bytes)
+        : 0,
     };
   },
 
@@ -6576,6 +6788,15 @@ export const RelayReport: MessageFns<RelayReport> = {
     if (message.refused !== 0) {
       obj.refused = Math.round(message.refused);
     }
+    if (message.clockMs !== 0) {
+      obj.clockMs = Math.round(message.clockMs);
+    }
+    if (message.diskBytes !== 0) {
+      obj.diskBytes = Math.round(message.diskBytes);
+    }
+    if (message.diskFreeBytes !== 0) {
+      obj.diskFreeBytes = Math.round(message.diskFreeBytes);
+    }
     return obj;
   },
 
@@ -6591,6 +6812,9 @@ export const RelayReport: MessageFns<RelayReport> = {
     message.bytes = object.bytes ?? 0;
     message.epoch = object.epoch ?? 0;
     message.refused = object.refused ?? 0;
+    message.clockMs = object.clockMs ?? 0;
+    message.diskBytes = object.diskBytes ?? 0;
+    message.diskFreeBytes = object.diskFreeBytes ?? 0;
     return message;
   },
 };
@@ -9948,6 +10172,16 @@ export const FleetServiceService = {
     responseSerialize: (value: GetStatusResponse): Buffer => Buffer.from(GetStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetStatusResponse => GetStatusResponse.decode(value),
   },
+  /** Forgets a relay that is gone for good; one that comes back is known again. FAILED_PRECONDITION while it is connected. */
+  forgetRelay: {
+    path: "/millrace.v1.FleetService/ForgetRelay" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ForgetRelayRequest): Buffer => Buffer.from(ForgetRelayRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ForgetRelayRequest => ForgetRelayRequest.decode(value),
+    responseSerialize: (value: ForgetRelayResponse): Buffer => Buffer.from(ForgetRelayResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ForgetRelayResponse => ForgetRelayResponse.decode(value),
+  },
 } as const;
 
 export interface FleetServiceServer extends UntypedServiceImplementation {
@@ -9961,6 +10195,8 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   locateRelays: handleUnaryCall<LocateRelaysRequest, LocateRelaysResponse>;
   /** Everything at a glance. */
   getStatus: handleUnaryCall<GetStatusRequest, GetStatusResponse>;
+  /** Forgets a relay that is gone for good; one that comes back is known again. FAILED_PRECONDITION while it is connected. */
+  forgetRelay: handleUnaryCall<ForgetRelayRequest, ForgetRelayResponse>;
 }
 
 export interface FleetServiceClient extends Client {
@@ -10043,6 +10279,22 @@ export interface FleetServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetStatusResponse) => void,
+  ): ClientUnaryCall;
+  /** Forgets a relay that is gone for good; one that comes back is known again. FAILED_PRECONDITION while it is connected. */
+  forgetRelay(
+    request: ForgetRelayRequest,
+    callback: (error: ServiceError | null, response: ForgetRelayResponse) => void,
+  ): ClientUnaryCall;
+  forgetRelay(
+    request: ForgetRelayRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ForgetRelayResponse) => void,
+  ): ClientUnaryCall;
+  forgetRelay(
+    request: ForgetRelayRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ForgetRelayResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -294,6 +294,8 @@ export interface PlanRolloutResponse {
   revision: number;
   /** True where every matching machine already is to run it. */
   noChange: boolean;
+  /** What is allowed and hardly meant, a sentence each. */
+  warnings: string[];
 }
 
 /** Starts a rollout. */
@@ -1690,6 +1692,7 @@ function createBasePlanRolloutResponse(): PlanRolloutResponse {
     openRollout: "",
     revision: 0,
     noChange: false,
+    warnings: [],
   };
 }
 
@@ -1722,6 +1725,9 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
     }
     if (message.noChange !== false) {
       writer.uint32(64).bool(message.noChange);
+    }
+    for (const v of message.warnings) {
+      writer.uint32(162).string(v!);
     }
     return writer;
   },
@@ -1813,6 +1819,14 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
             message.noChange = reader.bool();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1857,6 +1871,9 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
         : isSet(object.no_change)
         ? globalThis.Boolean(object.no_change)
         : false,
+      warnings: globalThis.Array.isArray(object?.warnings)
+        ? object.warnings.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1886,6 +1903,9 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
     if (message.noChange !== false) {
       obj.noChange = message.noChange;
     }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
+    }
     return obj;
   },
 
@@ -1904,6 +1924,7 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
     message.openRollout = object.openRollout ?? "";
     message.revision = object.revision ?? 0;
     message.noChange = object.noChange ?? false;
+    message.warnings = object.warnings?.map((e) => e) || [];
     return message;
   },
 };
