@@ -145,12 +145,15 @@ export class ClusterWorld {
     return Promise.all(this.machines().map((machine) => machine.ask(SERVICE)));
   }
 
-  /** Machines on which another process answers, though it is of the same version as before. */
+  /** Machines whose service answers no more, or by another process though it is of the same version as before. */
   async startedAnew(before: Awaited<ReturnType<ClusterWorld["answers"]>>): Promise<number> {
     const now = await this.answers();
-    return now.filter((answer, index) => {
-      const { version, pid } = before[index] ?? { version: "", pid: 0 };
-      return answer === undefined || (answer.version === version && answer.pid !== pid);
+    return before.filter((was, index) => {
+      const is = now[index];
+      return (
+        was !== undefined &&
+        (is === undefined || (is.version === was.version && is.pid !== was.pid))
+      );
     }).length;
   }
 
