@@ -1,10 +1,12 @@
 // Which version of the rows the store holds, as a row of its own: a program that is too old for them refuses to
 // start, or ends, before it has read or written one of them wrongly.
 import { z } from "zod";
-import { type Entry, type Store, scan } from "../../runtime/store/store.ts";
+import type { Entry, Store } from "../../runtime/store/store.ts";
 import { type Fence, FenceLostError } from "../fence.ts";
 
 const SCHEMA_KEY = "schema";
+/** A store that is away when it is to be followed anew is asked again after so long. */
+const RETRY_MS = 1_000;
 
 /**
  * Version of the rows that this program writes, and the oldest version of a program that understands them. A
@@ -28,31 +30,30 @@ export class SchemaError extends Error {
   }
 }
 
-/** Throws SchemaError where the store is newer than this program; later, `onNewer` is called with one. */
+/** Throws SchemaError where the store is newer than this program; `onNewer` is called where it becomes so. */
 export async function holdToSchema(
   store: Store,
   onNewer: (error: SchemaError) => void,
 ): Promise<void> {
-  const watch = await store.watch(
+  const followAgain = (): void => {
+    holdToSchema(store, onNewer).catch((error: unknown) => {
+      if (error instanceof SchemaError) onNewer(error);
+      else setTimeout(followAgain, RETRY_MS).unref();
+    });
+  };
+  await store.watch(
     { prefix: SCHEMA_KEY },
     (events) => {
-      for (const { type, entry } of events) if (type === "put") tell(entry);
+      for (const { type, entry } of events) {
+        const error = type === "put" ? newerThan(entry) : undefined;
+        if (error !== undefined) onNewer(error);
+      }
     },
-    () => void holdToSchema(store, onNewer).catch(onNewer),
+    followAgain,
   );
-  const tell = (entry: Entry): void => {
-    const error = newerThan(entry);
-    if (error === undefined) return;
-    watch.close();
-    onNewer(error);
-  };
-  for await (const entry of scan(store, SCHEMA_KEY)) {
-    const error = newerThan(entry);
-    if (error !== undefined) {
-      watch.close();
-      throw error;
-    }
-  }
+  const entry = await store.get(SCHEMA_KEY);
+  const error = entry && newerThan(entry);
+  if (error !== undefined) throw error;
 }
 
 /** Writes this program's version down, where the store has a lower one or none. Throws FenceLostError. */
@@ -65,6 +66,7 @@ export async function raiseSchema(store: Store, fence: Fence): Promise<void> {
   if (!committed) throw new FenceLostError();
 }
 
+/** Why this program may not go on; undefined: it may. */
 function newerThan(entry: Entry): SchemaError | undefined {
   const { readableFrom } = parse(entry);
   return readableFrom > SCHEMA.version ? new SchemaError(readableFrom) : undefined;
