@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { type BuildRow, type BuildState, packOf } from "../../core/builds/build-row.ts";
 import type { Operation } from "../../runtime/store/store.ts";
-import { DROPPED, garbageKey } from "../garbage/pack-mark-row.ts";
+import { droppedKey } from "../garbage/pack-mark-row.ts";
 import { encodeBuild } from "./build-row-json.ts";
 
 /** Prefix of build rows. */
@@ -99,7 +99,7 @@ export function changeOperations(before: BuildRow, after: BuildRow): Operation[]
     operations.push({ put: `${servicePrefix(after.service)}${place}`, value: EMPTY });
   }
   if (leavesGarbage(before, after)) {
-    operations.push({ put: garbageKey(packOf(before.id, before.attempt)), value: DROPPED });
+    operations.push({ put: droppedKey(packOf(before.id, before.attempt)), value: EMPTY });
   }
   return operations;
 }

@@ -18,7 +18,7 @@ import { type Fence, FenceLostError, isFenced } from "../fence.ts";
 import type { ReleasesInUse } from "../fleet/releases-in-use.ts";
 import { type GarbageFacts, readGarbageFacts } from "./garbage-facts.ts";
 import type { PackDeleter } from "./pack-deleter.ts";
-import { encodeMark, garbageKey } from "./pack-mark-row.ts";
+import { encodeMark, markKey } from "./pack-mark-row.ts";
 
 /** Changes of marks in one transaction: each is a compare and a write, of 128 that fit. */
 const CHANGES_MAX = 50;
@@ -198,7 +198,7 @@ interface Change {
 
 /** What is written of a verdict; nothing where it says that all is as it should be. */
 function changeOf(judged: JudgedPack, { marks }: GarbageFacts, nowMs: number): Change[] {
-  const key = garbageKey(judged.pack);
+  const key = markKey(judged.pack);
   const mark = nextMark(judged, nowMs);
   if (mark === undefined) return [];
   const operation = mark === "none" ? { delete: key } : { put: key, value: encodeMark(mark) };

@@ -21,7 +21,7 @@ import {
   rolloutKey,
   WAITING_PREFIX,
 } from "../rollouts/rollout-record.ts";
-import { GARBAGE, packNames, parseMark } from "./pack-mark-row.ts";
+import { DROPPED, MARKS, packNames, packOfMark, parseMark } from "./pack-mark-row.ts";
 
 /** A mark, and the revision at which a change of it is compared. */
 export interface StoredMark {
@@ -46,7 +46,7 @@ export interface GarbageFacts {
 
 /** Reads it; RevisionCompactedError where it takes so long that its revision is forgotten. */
 export async function readGarbageFacts(store: Store): Promise<GarbageFacts> {
-  const { revision } = await store.range({ prefix: GARBAGE, limit: 1 });
+  const { revision } = await store.range({ prefix: MARKS, limit: 1 });
   const reader = new FactsReader(store, revision);
   await reader.readRollouts();
   await reader.readAssignments();
@@ -59,9 +59,10 @@ export async function readGarbageFacts(store: Store): Promise<GarbageFacts> {
     releases.push({ build, service, sha, release: release.release, createdAtMs, packs });
   }
   const marks = new Map<string, StoredMark>();
-  for await (const entry of scan(store, GARBAGE, revision)) {
-    const found = { mark: parseMark(entry), revision: entry.modRevision };
-    marks.set(entry.key.slice(GARBAGE.length), found);
+  for (const prefix of [MARKS, DROPPED]) {
+    for await (const entry of scan(store, prefix, revision)) {
+      marks.set(packOfMark(entry), { mark: parseMark(entry), revision: entry.modRevision });
+    }
   }
   const { named, packs, longestBuildMs } = reader;
   const digests = new Set([...reader.digests, ...releases.map(({ release }) => release)]);

@@ -14,7 +14,15 @@ import {
 } from "../../runtime/store/store.ts";
 import { counter } from "../../runtime/telemetry.ts";
 import type { Fence } from "../fence.ts";
-import { encodeMark, GARBAGE, garbageKey, parseMark } from "./pack-mark-row.ts";
+import {
+  DROPPED,
+  droppedKey,
+  encodeMark,
+  MARKS,
+  markKey,
+  packOfMark,
+  parseMark,
+} from "./pack-mark-row.ts";
 
 /**
  * What an attempt dropped is deleted once more after that time: a worker that is fenced stops with its next
@@ -40,8 +48,8 @@ export class PackDeleter {
   readonly #running = new Map<string, Promise<void>>();
   readonly #deleted = counter("millrace.packs.deleted", "Packs deleted at the origin", "{pack}");
   readonly #freed = counter("millrace.packs.freed", "Bytes deleted at the origin", "By");
-  #watch: Watch | undefined;
-  #anew: NodeJS.Timeout | undefined;
+  readonly #watches = new Map<string, Watch>();
+  readonly #anew = new Map<string, NodeJS.Timeout>();
   #stopped = false;
 
   constructor(options: PackDeleterOptions) {
@@ -50,17 +58,7 @@ export class PackDeleter {
 
   /** Goes on with the packs whose marks say so, and follows new marks. */
   async start(): Promise<void> {
-    const { store } = this.#options;
-    this.#watch?.close();
-    this.#watch = await store.watch(
-      { prefix: GARBAGE },
-      (events) => {
-        for (const { type, entry } of events) if (type === "put") this.#see(entry);
-      },
-      () => this.#startAnew(),
-    );
-    if (this.#stopped) this.#watch.close();
-    for await (const entry of scan(store, GARBAGE)) this.#see(entry);
+    for (const prefix of [DROPPED, MARKS]) await this.#follow(prefix);
   }
 
   /** Deletes a pack whose mark says so, now; resolves when that has been tried. */
@@ -73,25 +71,43 @@ export class PackDeleter {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#anew);
-    this.#watch?.close();
+    for (const timer of this.#anew.values()) clearTimeout(timer);
+    for (const watch of this.#watches.values()) watch.close();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     await Promise.all(this.#running.values());
   }
 
+  async #follow(prefix: string): Promise<void> {
+    const { store } = this.#options;
+    this.#watches.get(prefix)?.close();
+    const watch = await store.watch(
+      { prefix },
+      (events) => {
+        for (const { type, entry } of events) if (type === "put") this.#see(entry);
+      },
+      () => this.#followAnew(prefix),
+    );
+    this.#watches.set(prefix, watch);
+    if (this.#stopped) watch.close();
+    for await (const entry of scan(store, prefix)) this.#see(entry);
+  }
+
   /** The watch is over because history was compacted; what it missed is marked still. */
-  #startAnew(): void {
+  #followAnew(prefix: string): void {
     if (this.#stopped) return;
-    this.start().catch((error: unknown) => {
+    this.#follow(prefix).catch((error: unknown) => {
       this.#options.log.warn({ err: error }, "marked packs could not be read yet");
-      this.#anew = setTimeout(() => this.#startAnew(), RETRY_MS);
+      this.#anew.set(
+        prefix,
+        setTimeout(() => this.#followAnew(prefix), RETRY_MS),
+      );
     });
   }
 
   #see(entry: Entry): void {
     const { state } = parseMark(entry);
     if (state === "dropped" || state === "deleting") {
-      this.#plan(entry.key.slice(GARBAGE.length), false, 0);
+      this.#plan(packOfMark(entry), false, 0);
     }
   }
 
@@ -117,7 +133,7 @@ export class PackDeleter {
   async #collect(pack: string, isLast: boolean): Promise<void> {
     const { store, fence, log } = this.#options;
     try {
-      const entry = await store.get(garbageKey(pack));
+      const entry = (await store.get(droppedKey(pack))) ?? (await store.get(markKey(pack)));
       const mark = entry && parseMark(entry);
       // Done by an earlier run.
       if (entry === undefined || mark === undefined || !fence.holds()) return;

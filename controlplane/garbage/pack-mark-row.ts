@@ -6,13 +6,14 @@ import type { PackRef, Release } from "../../proto/gen/millrace/v1/release_forma
 import { failedPrecondition } from "../../runtime/grpc/rpc-error.ts";
 import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
 
-/** Prefix of the packs that are marked, or gone. */
-export const GARBAGE = "garbage/";
+/** Prefix of the packs that attempts dropped. Whoever leads deletes these at once, programs of earlier versions too. */
+export const DROPPED = "garbage/";
+/** Key of a pack that an attempt dropped; the row has no value. */
+export const droppedKey = (pack: string): string => `${DROPPED}${pack}`;
+/** Prefix of the packs that are marked, being deleted, or gone. */
+export const MARKS = "pack-marks/";
 /** Key of a pack's mark. */
-export const garbageKey = (pack: string): string => `${GARBAGE}${pack}`;
-
-/** Value of the mark that ends an attempt without a release. */
-export const DROPPED = new Uint8Array();
+export const markKey = (pack: string): string => `${MARKS}${pack}`;
 
 const Mark = z.object({
   state: z.enum(["marked", "deleting", "collected"]),
@@ -27,22 +28,23 @@ export type Footing =
 
 /** The mark as a value of the store. */
 export function encodeMark(mark: PackMark): Uint8Array {
-  return mark.state === "dropped" ? DROPPED : new TextEncoder().encode(JSON.stringify(mark));
+  return new TextEncoder().encode(JSON.stringify(mark));
 }
 
-/** Throws where the row is no mark. */
-export function parseMark({ value }: Entry): PackMark {
-  if (value.length === 0) return { state: "dropped" };
+/** The mark that a row of either prefix is; throws where it is none. */
+export function parseMark({ key, value }: Entry): PackMark {
+  if (key.startsWith(DROPPED)) return { state: "dropped" };
   return Mark.parse(JSON.parse(new TextDecoder().decode(value)));
 }
 
 /**
  * Reads the marks of packs, each once, for a transaction that begins to use them: what it compares holds that
- * none is marked, what it writes takes away marks whose deletion has not begun.
+ * none is marked, what it writes takes away marks whose deletion has not begun. What attempts dropped was never any
+ * other's to use.
  */
 export async function footing(store: Store, packs: Iterable<string>): Promise<Footing> {
   const rows = await Promise.all(
-    [...new Set(packs)].map(async (pack) => ({ pack, entry: await store.get(garbageKey(pack)) })),
+    [...new Set(packs)].map(async (pack) => ({ pack, entry: await store.get(markKey(pack)) })),
   );
   const marks = new Map<string, PackMark>();
   for (const { pack, entry } of rows) if (entry !== undefined) marks.set(pack, parseMark(entry));
@@ -51,10 +53,10 @@ export async function footing(store: Store, packs: Iterable<string>): Promise<Fo
   return {
     ok: true,
     compares: rows.map(({ pack, entry }) => ({
-      key: garbageKey(pack),
+      key: markKey(pack),
       modRevision: entry?.modRevision ?? 0,
     })),
-    operations: decided.unmark.map((pack) => ({ delete: garbageKey(pack) })),
+    operations: decided.unmark.map((pack) => ({ delete: markKey(pack) })),
   };
 }
 
@@ -80,4 +82,9 @@ export function packNames(release: Release): string[] {
 /** The packs that a release needs. */
 export function packsOf({ layout }: Release): readonly PackRef[] {
   return layout?.packs ?? [];
+}
+
+/** Name of the pack that a row of either prefix is about. */
+export function packOfMark({ key }: Pick<Entry, "key">): string {
+  return key.slice(key.indexOf("/") + 1);
 }

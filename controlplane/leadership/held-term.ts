@@ -20,13 +20,16 @@ import { heldDiagnosisService } from "../diagnosis/diagnosis-service.ts";
 import { type Fence, FenceLostError } from "../fence.ts";
 import { parseRelay, RELAYS_PREFIX } from "../fleet/relay-row.ts";
 import { helloFault } from "../fleet/relay-service.ts";
-import { garbageKey } from "../garbage/pack-mark-row.ts";
+import { droppedKey, markKey } from "../garbage/pack-mark-row.ts";
 import { keepService } from "../rollouts/keep-service.ts";
 import { type BehindRow, incarnationOperations } from "./leader-row.ts";
 import { RestoreReview, type Review } from "./restore-review.ts";
 
 /** A relay whose memory does not come in this time is let go; it comes back. */
 const MEMORY_MS_MAX = 10_000;
+
+/** Packs of one transaction: two keys each, and a compare. */
+const SPARED_MAX = Math.floor((TRANSACTION_OPERATIONS_MAX - 1) / 2);
 
 type Stream = ServerDuplexStream<ConnectRelayRequest, ConnectRelayResponse>;
 
@@ -117,9 +120,10 @@ export class HeldTerm {
   /** Packs that are marked for deletion here may belong to releases that this store has forgotten. */
   async #spare(packs: readonly string[]): Promise<void> {
     const { store, fence } = this.#options;
-    for (let from = 0; from < packs.length; from += TRANSACTION_OPERATIONS_MAX) {
-      const some = packs.slice(from, from + TRANSACTION_OPERATIONS_MAX);
-      const operations = some.map((pack) => ({ delete: garbageKey(pack) }));
+    for (let from = 0; from < packs.length; from += SPARED_MAX) {
+      const some = packs.slice(from, from + SPARED_MAX);
+      const keys = some.flatMap((pack) => [droppedKey(pack), markKey(pack)]);
+      const operations = keys.map((key) => ({ delete: key }));
       const { committed } = await store.transact({ compares: [fence.compare], operations });
       if (!committed) throw new FenceLostError();
     }

@@ -5,7 +5,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { status } from "@grpc/grpc-js";
-import { encodeMark, garbageKey } from "../../controlplane/garbage/pack-mark-row.ts";
+import { encodeMark, markKey } from "../../controlplane/garbage/pack-mark-row.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { RolloutState, StartRolloutRequest } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
@@ -267,7 +267,7 @@ test("a build whose earlier pack was collected before its end is done again", as
   await world.plane.end("SIGTERM");
   const store = await openStore(`sqlite:${join(world.folder.root, "store.db")}`);
   const mark = encodeMark({ state: "collected", atMs: Date.now(), reason: "as a test has it" });
-  const operations = [{ put: garbageKey(packOf(base)), value: mark }];
+  const operations = [{ put: markKey(packOf(base)), value: mark }];
   await store.transact({ compares: [], operations });
   await store.close();
   for (const { key } of (await origin.list(`packs/${packOf(base)}/`)).blobs)

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { BuildTable } from "../../controlplane/builds/build-table.ts";
-import { garbageKey } from "../../controlplane/garbage/pack-mark-row.ts";
+import { droppedKey } from "../../controlplane/garbage/pack-mark-row.ts";
 import { cancel } from "../../core/builds/build-transitions.ts";
 import { BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { openStore } from "../../runtime/store/open-store.ts";
@@ -39,7 +39,7 @@ test("fault 5: what ended, or was marked, in history that is gone is told all th
   const table = new BuildTable(direct);
   const change = await table.change(build!.id, (row) => cancel(row, requester, Date.now()));
   assert.ok(change.ok);
-  const mark = { put: garbageKey(pack), value: new Uint8Array() };
+  const mark = { put: droppedKey(pack), value: new Uint8Array() };
   await direct.transact({ compares: [], operations: [mark] });
   const later = { put: "later", value: new Uint8Array() };
   const { revision } = await direct.transact({ compares: [], operations: [later] });
