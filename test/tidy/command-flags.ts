@@ -1,35 +1,34 @@
-// The flags that commands of `millrace` take, by their own --help; for files that name them.
-import { execFileSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { packageRoot } from "../../runtime/package-root.ts";
+// The flags that commands of `millrace` take, by their sources: those of a command's own file and of the files that
+// it imports. For pages and units that name them; it starts nothing.
+import { SOURCES, type SourceFile } from "./source-files.ts";
 
-const MILLRACE = fileURLToPath(new URL("cli/millrace.js", packageRoot()));
-const known = new Map<string, ReadonlySet<string>>();
+/** Commands whose file has another name. */
+const FILES: Readonly<Record<string, string>> = { pause: "steer", resume: "steer", abort: "steer" };
 
 /** What is wrong with a line that begins with `millrace COMMAND`: no such command, or flags that it has not. */
 export function flagFaults(line: string): string[] {
   const [command = "", ...words] = line.split(/\s+/).slice(1);
-  const given = words.filter((word) => /^--[a-z]/.test(word)).map((word) => word.split("=")[0]);
-  const flags = flagsOf(command);
-  if (flags === undefined) return [`millrace has no command "${command}"`];
-  return given
-    .filter((flag) => !flags.has(flag as string))
+  const source = sourceOf(command);
+  if (source === undefined) return [`millrace has no command "${command}"`];
+  const flags = flagsOf(source);
+  return words
+    .filter((word) => /^--[a-z]/.test(word))
+    .map((word) => word.split("=")[0] as string)
+    .filter((flag) => !flags.has(flag))
     .map((flag) => `millrace ${command} has no flag ${flag}`);
 }
 
-/** Flags of a command; undefined: there is no such command. */
-function flagsOf(command: string): ReadonlySet<string> | undefined {
-  const before = known.get(command);
-  if (before !== undefined) return before;
-  try {
-    const help = execFileSync(process.execPath, [MILLRACE, command, "--help"], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    const flags = new Set(help.match(/--[a-z][a-z-]*/g) ?? []);
-    known.set(command, flags);
-    return flags;
-  } catch {
-    return undefined;
-  }
+function sourceOf(command: string): SourceFile | undefined {
+  const paths = [`${command}/main.ts`, `cli/commands/${FILES[command] ?? command}.ts`];
+  return SOURCES.find(({ path }) => paths.includes(path));
+}
+
+function flagsOf(source: SourceFile): ReadonlySet<string> {
+  const imported = source.references.map(({ target }) => target);
+  const files = [source, ...SOURCES.filter(({ path }) => imported.includes(path))];
+  return new Set(
+    files.flatMap(({ text }) =>
+      [...text.matchAll(/"(?:-[a-z], )?(--[a-z][a-z-]*)[" ]/g)].map((match) => match[1] as string),
+    ),
+  );
 }
