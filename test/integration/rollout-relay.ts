@@ -15,8 +15,16 @@ import {
 import { agentAnswers, censusOf } from "../../relay/answers.ts";
 import { deskAssignmentOf } from "../../relay/wire.ts";
 
-const REPORT_MS = 50;
-const STEP_MS = 15;
+/** How fast a relay and its machines are: fast, unless a benchmark wants what real ones do. */
+export interface RelayPace {
+  readonly reportMs: number;
+  /** Each step of a machine: fetching, switching, checking. */
+  readonly stepMs: number;
+  /** Names of its machines begin so, where several relays have one region. */
+  readonly agents?: string;
+}
+
+const FAST: RelayPace = { reportMs: 50, stepMs: 15 };
 
 type Command = NonNullable<ConnectRelayResponse["command"]>;
 type Message = NonNullable<ConnectRelayRequest["message"]>;
@@ -71,17 +79,25 @@ export class TestRelay {
   readonly #desks = new Map<string, Desk>();
   readonly #way: RelayWay;
   readonly #timer: NodeJS.Timeout;
+  readonly #stepMs: number;
 
-  constructor(id: string, region: string, machines: number, open: (end: RelayEnd) => RelayWay) {
+  constructor(
+    id: string,
+    region: string,
+    machines: number,
+    open: (end: RelayEnd) => RelayWay,
+    { reportMs, stepMs, agents = `agent-${region}` }: RelayPace = FAST,
+  ) {
     this.id = id;
     this.region = region;
+    this.#stepMs = stepMs;
     this.machines = Array.from({ length: machines }, (_, index) => ({
-      id: `agent-${region}-${index}`,
+      id: `${agents}-${index}`,
       running: "",
       switched: new Map(),
       standing: standing(),
     }));
-    this.#timer = setInterval(() => this.#report(), REPORT_MS);
+    this.#timer = setInterval(() => this.#report(), reportMs);
     this.#way = open({
       hello: () => this.#hello(),
       obey: (command) => this.#obey(command),
@@ -185,7 +201,7 @@ export class TestRelay {
       this.#become(machine, desk, { rollout, phase: "active" });
     } else if (machine.standing.rollout !== rollout) {
       this.#become(machine, desk, { rollout, phase: "fetching", permit: "", error: "" });
-      setTimeout(() => this.#become(machine, desk, { phase: "staged" }), STEP_MS);
+      setTimeout(() => this.#become(machine, desk, { phase: "staged" }), this.#stepMs);
     } else this.#become(machine, desk, {});
   }
 
@@ -200,7 +216,7 @@ export class TestRelay {
       if (machine.standing.phase !== "checking") return;
       if (!this.bad.has(target)) this.#become(machine, desk, { phase: "active" });
       else this.#revert(machine, desk, fallback?.release ?? "", "unhealthy");
-    }, STEP_MS);
+    }, this.#stepMs);
   }
 
   /** Goes back; told so on its way, it says on why it went by itself. */
@@ -209,7 +225,7 @@ export class TestRelay {
     setTimeout(() => {
       machine.running = running;
       this.#become(machine, desk, { phase: "reverted" });
-    }, STEP_MS);
+    }, this.#stepMs);
   }
 
   #switch(machine: TestMachine, release: string): void {
@@ -232,7 +248,7 @@ export class TestRelay {
       if (effect.kind !== "send") continue;
       const machine = this.machines.find(({ id }) => id === effect.permit.agentId);
       if (machine !== undefined) {
-        setTimeout(() => this.#permitted(machine, desk, effect.permit), STEP_MS);
+        setTimeout(() => this.#permitted(machine, desk, effect.permit), this.#stepMs);
       }
     }
     if (desk.desk.deadline <= now) this.#step(desk, { kind: "wake" });
