@@ -186,6 +186,7 @@ test("fault 29: a newer rollout waits for the one before, or takes its place", a
   const { rollouts } = world.plane;
   const { rollout: running } = await call(rollouts, rollouts.getRollout, { id: "hello" });
   assert.equal(running?.id, one.id);
+  assert.deepEqual(await openOnes(), [two.id, one.id]);
   const last = await world.release("hello", "three", FAST);
   const three = await world.rollOut(last, { supersede: true });
   const superseded = await world.reaches(one.id, "aborted");
@@ -193,7 +194,22 @@ test("fault 29: a newer rollout waits for the one before, or takes its place", a
   await world.reaches(two.id, "aborted");
   await world.reaches(three.id, "succeeded");
   assert.ok(world.machines.every(({ running }) => running === last.release));
+  await until("no rollout to be open", async () => (await openOnes()).length === 0);
 });
+
+/** The open rollouts, newest first, as pages of one. */
+async function openOnes(): Promise<string[]> {
+  const { rollouts } = world.plane;
+  const ids: string[] = [];
+  let pageToken = "";
+  do {
+    const request = { service: "hello", openOnly: true, limit: 1, pageToken };
+    const page = await call(rollouts, rollouts.listRollouts, request);
+    ids.push(...page.rollouts.map(({ id }) => id));
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+  return ids;
+}
 
 test("roll back by hand: an open rollout goes back, an ended one is followed by another", async () => {
   await world.addRelays(1, 4);
