@@ -1,8 +1,9 @@
 // `millrace swarm get`: fetches the files of tickets from their seeds and from others who fetch them,
 // gives each its name once it is whole, and gives pieces away for as long as it is told to.
 import { randomBytes } from "node:crypto";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { rehearse } from "../runtime/peer/rehearsal.ts";
 import type { SwarmLog } from "../runtime/peer/swarm.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
@@ -44,6 +45,7 @@ export async function get(options: GetOptions, report: Report, stop: AbortSignal
     const { out: folder, force, startFile } = options;
     for (const ticket of tickets) targets.push(await TargetFile.open({ ticket, folder, force }));
     node = await listen(options, address);
+    if (startFile !== undefined) await getReady(options);
     const names = tickets.map(({ name }) => name).join(", ");
     report.event("ready", { address: node.address }, `fetching ${names}`);
     if (startFile !== undefined) await fileAppeared(startFile, stop);
@@ -84,6 +86,15 @@ async function fetchAll(
   } finally {
     fetched.abort();
     for (const one of fetchings) one.leave();
+  }
+}
+
+/** What can be done before the start; where it fails the start is only slower. */
+async function getReady({ out, log }: GetOptions): Promise<void> {
+  try {
+    await rehearse(mkdtempSync(join(out, ".millrace-rehearsal-")));
+  } catch (error) {
+    log.debug({ err: error }, "no rehearsal");
   }
 }
 

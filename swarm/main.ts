@@ -108,7 +108,10 @@ const getCommand = swarmCommand("get")
   )
   .option("--timeout <time>", "give up after so long; what is there is kept", time)
   .option("--force", "replace a file of that name", false)
-  .option("--start-file <path>", "get ready, and begin when this file appears")
+  .option(
+    "--start-file <path>",
+    "get ready, with a rehearsal on loopback, and begin when this file appears",
+  )
   .action((paths: string[], flags: GetFlags, command: Command) =>
     run(command, flags, async (report, stop, log) => {
       const { seedFor = 0, timeout = Infinity, startFile, from, json: _, ...rest } = flags;
