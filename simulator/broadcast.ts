@@ -27,6 +27,8 @@ export interface BroadcastPlan {
   /** Neighbours of a peer; as many as there are peers: all know all. */
   readonly degree: number;
   readonly roundTripMs: number;
+  /** 1: small messages wait at NICs behind what others sent, as where a token bucket shapes; 0: queues are fair. */
+  readonly fifo: number;
   /** Share of the peers that dies in a minute, and is replaced by fresh ones. */
   readonly churn: number;
   /** Share of the peers that is killed at the middle of the bound and replaced. */
@@ -54,6 +56,7 @@ export const SHAPED: BroadcastPlan = {
   grows: 0,
   degree: 16,
   roundTripMs: 0.2,
+  fifo: 1,
   churn: 0,
   killed: 0,
   hostile: 0,
@@ -70,6 +73,7 @@ export const REGION: BroadcastPlan = {
   mbit: 1000,
   seedMbit: 1000,
   roundTripMs: 1,
+  fifo: 0,
   runBytes: 256 * 1024,
 };
 
@@ -127,6 +131,7 @@ export class Broadcast {
       runBytes: plan.runBytes,
       sendBufferBytes: 256 * 1024,
       windowBytes: 4 * 1024 * 1024,
+      isFifo: plan.fifo === 1,
       bucketMs: pieceBytes / (mbit * MBIT) / peers / 4,
     });
     this.seed = this.world.join({

@@ -1,13 +1,14 @@
 // Hosts with an uplink and a downlink each, and TCP connections between them, in virtual time. An
 // uplink serves its connections in turn, a run of bytes each; what it sends queues at the receiver's
 // downlink, and a connection whose receiver is congested waits without holding up the others. What a
-// sender hands over waits in the connection's send buffer, behind which small messages wait too.
+// sender hands over waits in the connection's send buffer, behind which small messages wait too. Those on
+// other connections pass what waits, where queues are fair, or wait in line like it, where they are not.
 import type { Instant } from "../core/machine.ts";
 import type { EventQueue } from "./event-queue.ts";
 
 /** Bytes on the wire for each of payload: 66 of headers for 1,448, and their acknowledgements. */
 export const WIRE_RATIO = 1.05;
-/** What waits before a downlink for so long makes its senders wait. */
+/** What waits before a downlink for so long makes its senders wait; of an uplink more waits with its senders. */
 const BACKLOG_MS = 25;
 
 /** One NIC. Rates are bytes a millisecond; Infinity is no limit. */
@@ -18,6 +19,8 @@ export interface Host {
   readonly roundTripMs: number;
   isUp: boolean;
   downFreeAt: Instant;
+  /** Bytes handed over by its connections that have not left. */
+  waiting: number;
   /** Connections with something to send, in order of turns. */
   readonly ready: Pipe[];
   /** Something is leaving; else it has nothing to send, or every receiver is congested. */
@@ -35,6 +38,7 @@ export function newHost(upRate: number, downRate: number, roundTripMs: number): 
     roundTripMs,
     isUp: true,
     downFreeAt: 0,
+    waiting: 0,
     ready: [],
     isServing: false,
     turn: 0,
@@ -72,6 +76,8 @@ export interface NetworkOptions {
   readonly sendBufferBytes: number;
   /** Bytes of a connection that may be under way: what it carries in a round trip. */
   readonly windowBytes: number;
+  /** NICs have one queue, in which small messages wait behind blocks of other connections. */
+  readonly isFifo: boolean;
   /** A connection that had no room has taken all that was handed over. */
   readonly drained: (pipe: Pipe) => void;
   /** Kinds of the events that the network makes. */
@@ -104,15 +110,16 @@ export class Network {
     if (isFull && pipe.isReady && !source.isServing) this.#serve(now, source);
   }
 
-  /** Sends something of so many bytes; a small message, of none, takes no time. */
+  /** Sends something of so many bytes; a small message, of none, takes no time of a NIC. */
   send(now: Instant, pipe: Pipe, bytes: number, content: unknown): void {
     if (bytes === 0 && pipe.sizes.length === 0) {
-      this.#arrive(now, pipe, content);
+      this.#arrive(this.#options.isFifo ? afterQueues(now, pipe) : now, pipe, content);
       return;
     }
     pipe.contents.push(content);
     pipe.sizes.push(bytes);
     pipe.waiting += bytes;
+    pipe.source.waiting += bytes;
     if (pipe.isReady) return;
     pipe.isReady = true;
     pipe.source.ready.push(pipe);
@@ -130,6 +137,7 @@ export class Network {
     pipe.contents.length = 0;
     pipe.sizes.length = 0;
     pipe.leftBytes = 0;
+    pipe.source.waiting -= pipe.waiting;
     pipe.waiting = 0;
   }
 
@@ -177,6 +185,7 @@ export class Network {
     pipe.leftBytes += bytes;
     const hadRoom = this.hasTaken(pipe);
     pipe.waiting -= bytes;
+    host.waiting -= bytes;
     pipe.flying += bytes;
     if (pipe.leftBytes >= size) {
       pipe.leftBytes = 0;
@@ -200,6 +209,12 @@ export class Network {
     pipe.lastArrival = at;
     this.#options.queue.add(at, this.#options.kinds.arrived, pipe, content);
   }
+}
+
+/** When a small message is through what waits before it at both NICs. */
+function afterQueues(now: Instant, { source, target }: Pipe): Instant {
+  const waitMs = (source.waiting * WIRE_RATIO) / source.upRate;
+  return Math.max(now + Math.min(BACKLOG_MS, waitMs), target.downFreeAt);
 }
 
 function newPipe(source: Host, target: Host, delayMs: number): Pipe {

@@ -59,6 +59,7 @@ export function severalBroadcasts(plan: SeveralPlan): SeveralReport {
     runBytes: SHAPED.runBytes,
     sendBufferBytes: 256 * 1024,
     windowBytes: 4 * 1024 * 1024,
+    isFifo: true,
     bucketMs: pieceBytes / rate / peers / 4,
   });
   const members = Array.from({ length: swarms }, (): SimulatedPeer[] => []);

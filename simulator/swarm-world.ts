@@ -39,6 +39,7 @@ export interface SwarmWorldOptions {
   readonly runBytes: number;
   readonly sendBufferBytes: number;
   readonly windowBytes: number;
+  readonly isFifo: boolean;
   /** About how long a few events take. */
   readonly bucketMs: number;
   /** How long a disk takes to write a block or to compare a piece; left out: no time. */
@@ -69,12 +70,13 @@ export class SwarmWorld {
   constructor(options: SwarmWorldOptions) {
     this.#options = options;
     this.#queue = new EventQueue(options.bucketMs);
-    const { runBytes, sendBufferBytes, windowBytes } = options;
+    const { runBytes, sendBufferBytes, windowBytes, isFifo } = options;
     this.#network = new Network({
       queue: this.#queue,
       runBytes,
       sendBufferBytes,
       windowBytes,
+      isFifo,
       kinds: KINDS,
       drained: (pipe) => this.#drained(pipe),
     });

@@ -30,13 +30,15 @@ interface Player {
  * written to, or loopback does not work; there is nothing to undo then.
  */
 export async function rehearse(directory: string): Promise<void> {
-  for (let round = 0; round < ROUNDS; round += 1) await runRound(directory);
+  const table = pieceTable();
+  for (let round = 0; round < ROUNDS; round += 1) await runRound(directory, table);
 }
 
-async function runRound(directory: string): Promise<void> {
+async function runRound(directory: string, table: Uint8Array): Promise<void> {
   const players: Player[] = [];
   try {
-    for (let index = 0; index < PEERS; index += 1) players.push(await enter(directory, index));
+    for (let index = 0; index < PEERS; index += 1)
+      players.push(await enter(directory, index, table));
     fill((players[0] as Player).store);
     const introductions = players.map(({ introduction }) => introduction);
     const swarms = players.map(({ node, store }) => {
@@ -52,12 +54,12 @@ async function runRound(directory: string): Promise<void> {
   }
 }
 
-async function enter(directory: string, index: number): Promise<Player> {
+async function enter(directory: string, index: number, table: Uint8Array): Promise<Player> {
   const peerId = `${SWARM}-${index}`;
   const role = index === 0 ? "relay" : "agent";
   const node = await SwarmNode.listen({ peerId, role, host: LOOPBACK });
   const store = await DiskPieceStore.open(join(directory, `${index}`));
-  store.extend(pieceTable());
+  store.extend(table);
   return { node, store, introduction: { peerId, role, address: node.address } };
 }
 

@@ -52,6 +52,7 @@ function begin(
     runBytes: 64 * KIB,
     sendBufferBytes: 256 * KIB,
     windowBytes: 4 * 1024 * KIB,
+    isFifo: seed % 2 === 0,
     bucketMs: 0.1,
   });
   const rates = { upRate: USUAL, downRate: Number.POSITIVE_INFINITY };
