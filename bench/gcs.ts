@@ -1,8 +1,8 @@
 // An artifact through a bucket, on one machine with real processes: a worker uploads it, three regions of two
-// relays mirror it, and relays are killed at random points meanwhile. What counts is what leaves the origin,
-// and that each region ends with a pack whose every piece is right. The bucket is a fake-gcs-server on the same
-// cores, so seconds tell little.
-import { mkdtempSync, rmSync } from "node:fs";
+// relays mirror it, the worker is killed in the middle of its first try, and relays at random points meanwhile.
+// What counts is what leaves the origin, and that each region ends with a pack whose every piece is right. The
+// bucket is a fake-gcs-server on the same cores, so seconds tell little.
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -40,7 +40,11 @@ async function ship(): Promise<Record<string, number>> {
   });
   const { blobs, front } = cloud;
   const root = join(folder, "up");
-  const system = await startSystem({ root, regions: 3, relays: RELAYS, agents: 0, blobs });
+  // The file is gone once a worker has died by it.
+  const armed = join(folder, "failpoint");
+  writeFileSync(armed, "worker.mid-pack");
+  const env = { MILLRACE_FAILPOINT_FILE: armed };
+  const system = await startSystem({ root, regions: 3, relays: RELAYS, agents: 0, blobs, env });
   let relayMb = 0;
   let killed = 0;
   const thresholds = Array.from({ length: kills }, () => Math.random() * mb * 1e6 * REGIONS.length);
@@ -63,8 +67,9 @@ async function ship(): Promise<Record<string, number>> {
     const result = await system.ship(repository.path);
     const seconds = (performance.now() - startedAt) / 1_000;
     if (!result.ok) throw new Error(`the ship failed: ${JSON.stringify(result)}`);
-    const originMb = cloud.originBytes() / 1e6;
-    const id = `${result.build?.id}.1`;
+    if (existsSync(armed)) throw new Error("the worker was not killed");
+    const id = `${result.build?.id}.2`;
+    const originMb = cloud.originBytes(id) / 1e6;
     let packMb = 0;
     for (const region of REGIONS) {
       packMb = (await verifiedBytes(await cloud.store(`regions/${region}/store`), id)) / 1e6;
@@ -73,6 +78,8 @@ async function ship(): Promise<Record<string, number>> {
       ship_s: seconds,
       pack_mb: packMb,
       kills: killed,
+      worker_kills: 1,
+      origin_of_dead_attempt_mb: cloud.originBytes() / 1e6 - originMb,
       regions_verified: REGIONS.length,
       origin_mb: originMb,
       more_than_once_mb: originMb - packMb * REGIONS.length,
