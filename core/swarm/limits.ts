@@ -70,10 +70,10 @@ export const HAVE_MS = 100;
 export const HAVE_ALONE_MS = 300;
 /** New pieces that are told at once. */
 export const HAVE_PIECES = 16;
-/** Bytes waiting here or offered, beyond those that leave while an offer is answered: seven usual pieces. */
-export const OFFERED_BYTES = 1792 * 1024;
+/** Bytes waiting here or offered, beyond those that leave while an offer is answered: six usual pieces. */
+export const OFFERED_BYTES = 1536 * 1024;
 /** Where a limit lets less go in this time, so much: what those above take at 100 Mbit/s. */
-export const OFFERED_MS = 147;
+export const OFFERED_MS = 126;
 /**
  * Blocks on their way to all: 704 KiB where they are short, 58 ms at 100 Mbit/s. Some leave, others are at downlinks, and
  * answers wait behind blocks on their way back; half as many again would overflow the queue before the uplink where all

@@ -126,18 +126,18 @@ describe("a relay that mirrors", { timeout: 240_000 }, () => {
 
   test("killed in mid-mirror and started again, it goes on with what it has", async () => {
     const pack = await writePack(world.origin, "b-0000000000000004.1", SIZES);
-    world.control.snapshot = (line) => [siblings(line), told(pack)];
     const failing = { name: "killed", regionStore: "eu-4" };
     const killed = await world.relay({ ...failing, failpoint: "relay.after-segment-stored@5" });
+    // Not before it has said that it is ready: it may be killed within a moment.
+    const first = await world.control.line(killed.id);
+    first.send(siblings(first), told(pack));
     assert.equal(await killed.exited, null);
     const stored = (await (await world.store("eu-4")).list(`packs/${pack.pack}/`)).blobs.length;
     assert.ok(stored >= 5 && stored < pack.segments, `${stored} segments stored`);
     const again = await world.relay(failing);
     assert.equal(again.id, killed.id);
-    const line = await world.control.line(
-      again.id,
-      1 + world.control.lines.all.indexOf(await world.control.line(killed.id)),
-    );
+    const line = await world.control.line(again.id, 1 + world.control.lines.all.indexOf(first));
+    line.send(siblings(line), told(pack));
     await line.report("the pack whole", isWhole(pack.pack));
     const mirrored = await metric(again, "millrace_relay_mirrored");
     assert.equal(mirrored, pack.bytes - stored * SIZES.perSegment * SIZES.pieceBytes);
