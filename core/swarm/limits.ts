@@ -70,16 +70,15 @@ export const HAVE_MS = 100;
 export const HAVE_ALONE_MS = 300;
 /** New pieces that are told at once. */
 export const HAVE_PIECES = 16;
-/** Bytes waiting here or offered, beyond those that leave while an offer is answered: six usual pieces. */
-export const OFFERED_BYTES = 1536 * 1024;
+/** Bytes waiting here or offered, beyond those that leave while an offer is answered: five usual pieces. */
+export const OFFERED_BYTES = 1280 * 1024;
 /** Where a limit lets less go in this time, so much: what those above take at 100 Mbit/s. */
-export const OFFERED_MS = 126;
+export const OFFERED_MS = 105;
 /**
- * Blocks on their way to all: 704 KiB where they are short, 58 ms at 100 Mbit/s. Some leave, others are at downlinks, and
- * answers wait behind blocks on their way back; half as many again would overflow the queue before the uplink where all
- * begin at once, and what is lost there is sent again in pieces.
+ * Blocks on their way to all: 528 KiB where they are short. Some leave, the others are at downlinks; as many again would
+ * overflow the queue before the uplink where all begin at once, and what is lost there is sent again in pieces.
  */
-export const FLYING_BLOCKS = 16;
+export const FLYING_BLOCKS = 12;
 /** And so much of what the wire seems to hold, so that it is found out when it holds more. */
 export const FLYING_PIPE_GAIN = 2;
 /** Bytes on their way to all, beyond those that the wire holds: some on the uplink, the rest at downlinks. */

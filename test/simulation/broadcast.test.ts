@@ -18,7 +18,7 @@ check("16 peers alike", {}, 1.15);
 check("every third peer uploads at a quarter", { slowEvery: 3 }, 1.25);
 check("the seed uploads at half", { seedMbit: 50 }, 1.15);
 check("a quarter of the peers dies half-way and is replaced", { killed: 0.25 }, 1.3);
-check("a round trip of 10 ms", { roundTripMs: 10 }, 1.15);
+check("a round trip of 10 ms", { roundTripMs: 10 }, 1.2);
 check("a round trip of 50 ms", { roundTripMs: 50 }, 1.2);
 check("a round trip of 200 ms and a file of 100 of them", { roundTripMs: 200, pieces: 976 }, 1.5);
 check("200 peers that know 16 each", { ...REGION, peers: 200, pieces: 300 }, 1.25);

@@ -360,7 +360,7 @@ check(
 check(
   "a relay offers each piece once before it offers one again",
   `
-  extended 840K 840K 840K
+  extended 700K 700K 700K
   piece-added 0
   piece-added 1
   connected a
@@ -368,16 +368,16 @@ check(
   connected b
   > send b offer 1
   piece-added 2
-  received a request 0 0K+280K
-  > send-block a 0 0K+280K
-  received a request 0 280K+280K
-  received a request 0 560K+280K
+  received a request 0 0K+234K
+  > send-block a 0 0K+234K
+  received a request 0 234K+234K
+  received a request 0 468K+232K
   block-sent a
-  > send-block a 0 280K+280K
-  received a got
   > send a offer 2
+  > send-block a 0 234K+234K
+  received a got
   block-sent a
-  > send-block a 0 560K+280K
+  > send-block a 0 468K+232K
   received a got
   block-sent a
   received a got
