@@ -21,6 +21,7 @@ import type { Log } from "../../runtime/log.ts";
 import { pause } from "../../runtime/program/back-off.ts";
 import { inRequestSpan } from "../../runtime/telemetry.ts";
 import { listLimit, listService } from "../builds/list-page.ts";
+import type { OpenRollout } from "./open-rollout.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
 import type { RolloutPlanner } from "./rollout-planner.ts";
 import type { RolloutReader } from "./rollout-reader.ts";
@@ -81,7 +82,7 @@ async function tellOpen(
   order: Order,
 ): Promise<Rollout> {
   const { id, state } = await find(engine, reader, name);
-  const open = engine.get(id);
+  const open = await openOf(engine, id);
   // Who did not hear the answer says it again.
   if (open === undefined && order === "aborted" && state === "aborted") return reader.get(id);
   if (open === undefined) throw failedPrecondition(`rollout ${id} has ended: ${state}`);
@@ -108,7 +109,7 @@ async function rollBack(
   if (started !== undefined) return reader.get(started);
   const taken = await starter.takenBack(key);
   const id = taken ?? (await find(engine, reader, name)).id;
-  if (engine.get(id) !== undefined) {
+  if ((await openOf(engine, id)) !== undefined) {
     if (key !== "" && taken === undefined && !(await starter.noteTakenBack(key, id))) {
       throw aborted(`idempotency_key ${key} is being used by another request; say it again`);
     }
@@ -128,6 +129,14 @@ async function rollBack(
   return reader.get(await starter.commit(start, key, 0));
 }
 
+/** A rollout that has not ended; of one that has, the end is written down when this resolves. */
+async function openOf(engine: RolloutEngine, id: string): Promise<OpenRollout | undefined> {
+  const open = engine.get(id);
+  if (open === undefined || !isFinal(open.record.row.state)) return open;
+  await open.flushed();
+  return undefined;
+}
+
 /** By id, or a service's open rollout, or its newest. */
 async function find(
   engine: RolloutEngine,
@@ -135,7 +144,8 @@ async function find(
   name: string,
 ): Promise<{ readonly id: string; readonly state: RolloutState }> {
   const running = engine.all.find(
-    ({ record }) => record.service === name && record.row.state !== "waiting",
+    ({ record: { service, row } }) =>
+      service === name && row.state !== "waiting" && !isFinal(row.state),
   );
   const { record } = running ?? (await reader.seen(name));
   return { id: record.id, state: record.row.state };
