@@ -2,6 +2,8 @@
 // oldest first, then pieces kept for other machines. What runs, what it would go back to, and what is coming stays, also
 // where that alone is too much: then it is said by how much. Pure arithmetic on bytes.
 
+import { evict } from "./eviction.ts";
+
 /** A release on disk, or coming there. */
 export interface HeldRelease {
   readonly service: string;
@@ -32,13 +34,9 @@ export interface DiskPlan {
 /** What to let go of; `cachedBytes` of pieces are kept for others now. */
 export function planDisk(held: DiskHeld, cachedBytes: number, budgetBytes: number): DiskPlan {
   const old = held.releases.filter(({ isNeeded }) => !isNeeded).sort(leastNeededFirst);
-  let bytes = held.fetchingBytes + held.releases.reduce((sum, one) => sum + one.bytes, 0);
-  const evicted: HeldRelease[] = [];
-  for (const release of old) {
-    if (bytes + cachedBytes <= budgetBytes) break;
-    evicted.push(release);
-    bytes -= release.bytes;
-  }
+  const all = held.fetchingBytes + held.releases.reduce((sum, one) => sum + one.bytes, 0);
+  const { evicted, leftBytes } = evict(old, all + cachedBytes, budgetBytes);
+  const bytes = leftBytes - cachedBytes;
   return {
     evicted,
     cacheBytesMax: Math.max(0, budgetBytes - bytes),

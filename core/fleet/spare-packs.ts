@@ -2,6 +2,8 @@
 // spare ones together are within the budget. What is needed is not its business: it stays, also where that alone is too
 // much. Pure arithmetic on bytes.
 
+import { evict } from "./eviction.ts";
+
 /** A whole pack in the region's store that nobody needs now. */
 export interface SparePack {
   readonly pack: string;
@@ -22,13 +24,8 @@ export function planSpares(
   neededBytes: number,
   budgetBytes: number,
 ): SparePlan {
-  let bytes = neededBytes + spares.reduce((sum, spare) => sum + spare.bytes, 0);
-  const evicted: SparePack[] = [];
-  for (const spare of spares.toSorted(longestUnneededFirst)) {
-    if (bytes <= budgetBytes) break;
-    evicted.push(spare);
-    bytes -= spare.bytes;
-  }
+  const all = neededBytes + spares.reduce((sum, spare) => sum + spare.bytes, 0);
+  const { evicted } = evict(spares.toSorted(longestUnneededFirst), all, budgetBytes);
   return { evicted, overBytes: Math.max(0, neededBytes - budgetBytes) };
 }
 

@@ -56,6 +56,22 @@ class Replica {
 
 const leads = (replica: Replica) => until(`${replica.name} to lead`, () => replica.leads);
 
+/** One that leads and reaches etcd through a wire, with its fence, and one that waits; and whether the first led when the second did. */
+async function leaderBehindWire() {
+  const prefix = randomUUID();
+  const wire = await FaultyWire.listen(etcd.hosts);
+  const first = new Replica("a", await openStore(`etcd://${wire.address}/${prefix}`));
+  const heldThen: boolean[] = [];
+  const second = new Replica("b", await openStore(`etcd://${etcd.hosts}/${prefix}`), () =>
+    heldThen.push(first.leads),
+  );
+  await first.candidate.start("a");
+  await leads(first);
+  await second.candidate.start("b");
+  const [old] = first.fences as [Fence];
+  return { wire, first, second, heldThen, old };
+}
+
 test("one leads, all know it, and whoever resigns is followed under a higher epoch", async () => {
   const url = `etcd://${etcd.hosts}/${randomUUID()}`;
   const replicas: Replica[] = [];
@@ -83,17 +99,7 @@ test("one leads, all know it, and whoever resigns is followed under a higher epo
 });
 
 test("fault 2: a leader that is cut off stops before another leads; what it writes later is refused", async () => {
-  const prefix = randomUUID();
-  const wire = await FaultyWire.listen(etcd.hosts);
-  const first = new Replica("a", await openStore(`etcd://${wire.address}/${prefix}`));
-  const heldThen: boolean[] = [];
-  const second = new Replica("b", await openStore(`etcd://${etcd.hosts}/${prefix}`), () =>
-    heldThen.push(first.leads),
-  );
-  await first.candidate.start("a");
-  await leads(first);
-  await second.candidate.start("b");
-  const [old] = first.fences as [Fence];
+  const { wire, first, second, heldThen, old } = await leaderBehindWire();
   assert.ok(await first.write(old, "a"));
   wire.become("cut");
   wire.breakConnections();
@@ -111,17 +117,7 @@ test("fault 2: a leader that is cut off stops before another leads; what it writ
 
 test("fault 6: a leader that etcd hears and that hears nothing, or the other way round: another leads, both heal", async () => {
   const cases = (["mute", "held"] as const).map(async (state) => {
-    const prefix = randomUUID();
-    const wire = await FaultyWire.listen(etcd.hosts);
-    const first = new Replica("a", await openStore(`etcd://${wire.address}/${prefix}`));
-    const heldThen: boolean[] = [];
-    const second = new Replica("b", await openStore(`etcd://${etcd.hosts}/${prefix}`), () =>
-      heldThen.push(first.leads),
-    );
-    await first.candidate.start("a");
-    await leads(first);
-    await second.candidate.start("b");
-    const [old] = first.fences as [Fence];
+    const { wire, first, second, heldThen, old } = await leaderBehindWire();
     wire.become(state);
     await leads(second);
     assert.deepEqual(heldThen, [false], state);
