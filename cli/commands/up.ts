@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { processStartTime } from "../../runtime/program/process-start.ts";
 import { collect, count } from "../remote/command-options.ts";
 import { aborted, interruption } from "../up/interruption.ts";
+import { passedOn, takePassedOn } from "../up/passed-on.ts";
 import { startSystem } from "../up/system.ts";
 import { regionNames, type SystemOptions } from "../up/system-plan.ts";
 import { announceUp } from "../up/up-state.ts";
@@ -24,7 +25,7 @@ interface Flags {
 
 /** The command. */
 export function upCommand(): Command {
-  return new Command("up")
+  const command = new Command("up")
     .description("Run the whole system on this machine, every program a process of its own.")
     .option("--regions <n|names>", "how many regions, or their names: eu,us", "3")
     .option("--agents <n>", "agents in each region", count(0), 4)
@@ -39,11 +40,11 @@ export function upCommand(): Command {
     .option("--port <n>", "port of the control plane; 0: a free one", count(0), 7070)
     .option("--label <k=v>", "a label for every agent; repeatable", collect, [])
     .option("--metrics", "serve Prometheus metrics, each program on a free port", false)
-    .option("--json", "print one JSON object when it is up, nothing else", false)
-    .action(run);
+    .option("--json", "print one JSON object when it is up, nothing else", false);
+  return takePassedOn(command).action(run);
 }
 
-async function run(flags: Flags): Promise<void> {
+async function run(flags: Flags, command: Command): Promise<void> {
   const options: SystemOptions = {
     root: resolve(flags.root),
     port: flags.port,
@@ -54,6 +55,7 @@ async function run(flags: Flags): Promise<void> {
     labels: flags.label,
     ...(flags.blobs !== undefined && { blobs: flags.blobs }),
     metrics: flags.metrics,
+    passedOn: passedOn(command),
   };
   const say = (text: string): void => {
     if (!flags.json) console.log(text);

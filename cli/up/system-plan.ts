@@ -2,6 +2,7 @@
 // starting them is `system.ts`'s business.
 import { join } from "node:path";
 import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
+import type { PassedFlags } from "./passed-on.ts";
 import type { Program } from "./program-path.ts";
 
 /** Names for regions where only a number is asked for. */
@@ -38,6 +39,8 @@ export interface SystemOptions {
   readonly blobs?: string;
   /** Serve metrics: each program on a free port. */
   readonly metrics: boolean;
+  /** Further flags of programs, as they take them. */
+  readonly passedOn?: PassedFlags;
 }
 
 /** One program of a system. */
@@ -92,7 +95,7 @@ export function planControlPlane(options: SystemOptions): PlannedChild {
       "--listen": `127.0.0.1:${options.port}`,
       "--store": `sqlite:${join(root, "controlplane", "millrace.db")}`,
       "--origin": storeUrl(options, "origin"),
-      ...commonFlags(options),
+      ...commonFlags(options, "controlplane"),
     },
     listens: options.port === 0 ? ["--listen"] : [],
     extra: [],
@@ -111,7 +114,7 @@ export function planServers(options: SystemOptions, controlplane: string): Plann
         "--controlplane": controlplane,
         "--origin": origin,
         "--root": join(root, "workers", `worker-${number}`),
-        ...commonFlags(options),
+        ...commonFlags(options, "worker"),
       },
       listens: [],
       extra: [],
@@ -130,7 +133,7 @@ export function planServers(options: SystemOptions, controlplane: string): Plann
           "--region-store": storeUrl(options, `regions/${region}/store`),
           "--listen": "127.0.0.1:0",
           "--swarm-listen": "127.0.0.1:0",
-          ...commonFlags(options),
+          ...commonFlags(options, "relay"),
         },
         listens: ["--listen", "--swarm-listen"],
         extra: [],
@@ -152,7 +155,7 @@ export function planAgents(options: SystemOptions, controlplane: string): Planne
           "--region": region,
           "--root": join(root(options, region), `agent-${number}`),
           "--listen": "127.0.0.1:0",
-          ...commonFlags(options),
+          ...commonFlags(options, "agent"),
         },
         listens: [],
         extra: [
@@ -178,9 +181,13 @@ function storeUrl({ root, blobs }: SystemOptions, name: string): string {
   return `${place.replace(/\/$/, "")}/${name}${settings === undefined ? "" : `?${settings}`}`;
 }
 
-/** Flags of every program. */
-function commonFlags({ metrics }: SystemOptions): Record<string, string> {
-  return { "--drain-timeout": DRAIN, ...(metrics && { "--metrics-port": "0" }) };
+/** Flags of every program, and those that this one is given beside. */
+function commonFlags({ metrics, passedOn }: SystemOptions, program: Program) {
+  return {
+    "--drain-timeout": DRAIN,
+    ...(metrics && { "--metrics-port": "0" }),
+    ...passedOn?.[program],
+  };
 }
 
 function numbered(count: number): number[] {

@@ -1,9 +1,11 @@
 // Which programs a system is made of, and what is refused before anything starts.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Command } from "commander";
 import type { DemoShip } from "../../cli/demo/demo-ship.ts";
 import { problemsOf } from "../../cli/demo/demo-story.ts";
 import { readPages } from "../../cli/remote/pages.ts";
+import { passedOn, takePassedOn } from "../../cli/up/passed-on.ts";
 import {
   checkSystemOptions,
   planAgents,
@@ -81,6 +83,25 @@ test("a system's programs, each with a folder of its own", () => {
   assert.deepEqual(all[2]?.listens, ["--listen", "--swarm-listen"]);
   assert.deepEqual(all[0]?.listens, ["--listen"]);
   assert.deepEqual(planControlPlane({ ...options, port: 7070 }).listens, []);
+});
+
+test("flags of programs are passed on to these, as they were given", () => {
+  const command = takePassedOn(new Command("up"));
+  const words = ["--gc-every", "50", "--keep-releases", "2", "--disk-budget", "nonsense"];
+  command.parse(words, { from: "user" });
+  const given = { ...options, passedOn: passedOn(command) };
+  const { flags } = planControlPlane(given);
+  assert.deepEqual([flags["--gc-every"], flags["--keep-releases"]], ["50", "2"]);
+  assert.equal(flags["--history-hot"], undefined);
+  for (const { flags: of } of planAgents(given, "127.0.0.1:9")) {
+    assert.equal(of["--disk-budget"], "nonsense", "the agent says what is wrong with it");
+  }
+  for (const { flags: of } of planServers(given, "127.0.0.1:9")) {
+    assert.deepEqual(
+      Object.keys(of).filter((flag) => words.includes(flag)),
+      [],
+    );
+  }
 });
 
 test("blobs lie below the root, or below a place that is named", () => {
