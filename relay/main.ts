@@ -99,6 +99,12 @@ async function run(): Promise<void> {
   });
   const origin = await openBlobStore(flags.origin);
   const regionStore = await openBlobStore(flags.regionStore);
+  if (regionStore.place === origin.place) {
+    // A pack that the region needs no more would be deleted where all others get it from.
+    throw new Error(
+      `--region-store ${flags.regionStore} is the origin: give the region a place of its own`,
+    );
+  }
   const probe = new BlobProbe(regionStore, relayId);
   const calls = flags.webrtc
     ? WebRtcTransport.create({

@@ -38,6 +38,8 @@ export type Shared = "stored" | "present" | "apart";
 
 /** Every call rejects with BlobKeyError for a key against the rules. */
 export interface BlobStore {
+  /** Where the blobs are, as a URL: two stores of one place are one store, however they were named. */
+  readonly place: string;
   /**
    * Puts the blob if its key is absent: atomic, durable when it resolves, and nothing is visible of an
    * interrupted put. A body that is not needed is closed unread. A part of a body is the store's until

@@ -50,6 +50,7 @@ export async function openFileBlobs(root: string): Promise<FileBlobs> {
 
 /** The blob store below one directory; see BlobStore for what each call promises. */
 export class FileBlobs implements BlobStore {
+  readonly place: string;
   readonly #root: string;
   readonly #directories: BlobDirectories;
   readonly #writer: BlobWriter;
@@ -59,6 +60,7 @@ export class FileBlobs implements BlobStore {
 
   /** `root` is a real path with blobs/ and .tmp/ in it; openFileBlobs makes them. */
   constructor(root: string) {
+    this.place = `file:${root}`;
     this.#root = join(root, "blobs");
     this.#directories = new BlobDirectories(this.#root);
     this.#writer = new BlobWriter(this.#root, join(root, ".tmp"), this.#directories);

@@ -49,3 +49,8 @@ export function parseGcsAddress(url: string, emulator?: string): GcsAddress {
   }
   return { bucket, prefix, endpoint: endpoint.origin };
 }
+
+/** The address as one URL, however it was written. */
+export function placeOf({ bucket, prefix, endpoint }: GcsAddress): string {
+  return `gs://${bucket}/${prefix}?endpoint=${endpoint}`;
+}

@@ -17,7 +17,7 @@ import {
 } from "./blob-store.ts";
 import type { BlobBody } from "./blob-writer.ts";
 import { CHUNKS_DEFAULT, ChunkPool } from "./chunk-pool.ts";
-import type { GcsAddress } from "./gcs-address.ts";
+import { type GcsAddress, placeOf } from "./gcs-address.ts";
 import { GcsBucket } from "./gcs-bucket.ts";
 import { download, downloadBuffers } from "./gcs-download.ts";
 import { gcsFailure } from "./gcs-failures.ts";
@@ -50,6 +50,7 @@ export async function openGcsBlobs(
 
 /** The blobs below one prefix of a bucket; see BlobStore for what each call promises. */
 class GcsBlobs implements BlobStore {
+  readonly place: string;
   readonly #bucket: GcsBucket;
   readonly #wire = new GcsWire();
   readonly #pool: ChunkPool;
@@ -57,6 +58,7 @@ class GcsBlobs implements BlobStore {
   #isClosed = false;
 
   constructor(bucket: GcsBucket, chunksMax: number) {
+    this.place = placeOf(bucket.address);
     this.#bucket = bucket;
     this.#pool = new ChunkPool(chunksMax);
   }

@@ -8,6 +8,7 @@ import {
   BlobNotFoundError,
   type BlobStore,
 } from "../../runtime/blobs/blob-store.ts";
+import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
 import { content, keysOf, type OpenBlobs, parts, pattern } from "./opened-blobs.ts";
 import { openedCase } from "./opened-case.ts";
 
@@ -169,6 +170,16 @@ export function blobReadCases(open: OpenBlobs): void {
     for (const limit of [0, -1, 1.5, BLOB_LIST_MAX + 1]) {
       await assert.rejects(store.list("", { limit }), RangeError);
     }
+  });
+
+  openedCase(open, "a place is the same however it was written", async (opened) => {
+    const { store, url } = opened;
+    const again = await openBlobStore(url.replace(/(?=\?|$)/, "/"));
+    assert.equal(again.place, store.place);
+    await again.close();
+    const other = await open();
+    assert.notEqual(other.store.place, store.place);
+    await other.dispose();
   });
 
   openedCase(
