@@ -1,7 +1,9 @@
-// Errors of an RPC as callers see them: a status that fits and a sentence that says what to do.
-// Anything else that a handler throws is logged here and leaves as INTERNAL without its text.
+// Errors of an RPC as callers see them: a status that fits and a sentence that says what to do. A store that is away
+// passes, and so it is UNAVAILABLE. Anything else that a handler throws is logged here and leaves as INTERNAL without
+// its text.
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { Log } from "../log.ts";
+import { StoreUnavailableError, StoreUnknownOutcomeError } from "../store/store-errors.ts";
 
 /**
  * Bytes of a sentence as it travels, in a header: percent-encoded. Peers may end the whole connection
@@ -70,6 +72,15 @@ export function asServiceError(error: unknown, log: Log): Partial<ServiceError> 
     const { code, message, metadata } = error;
     const details = fitting(message);
     return metadata === undefined ? { code, details } : { code, details, metadata };
+  }
+  if (error instanceof StoreUnavailableError) {
+    log.warn({ err: error }, "the store is away");
+    return { code: status.UNAVAILABLE, details: "the store does not answer; try again" };
+  }
+  if (error instanceof StoreUnknownOutcomeError) {
+    log.warn({ err: error }, "the store was lost while it wrote");
+    const details = "the store was lost while it wrote this; look whether it is done, or ask again";
+    return { code: status.UNAVAILABLE, details };
   }
   log.error({ err: error }, "handler failed");
   return { code: status.INTERNAL, details: "internal error; the server's log has it" };
