@@ -28,6 +28,11 @@ import { type OldRow, oldDedupRows } from "./old-dedup.ts";
 const SWEEPS_IN_HOT = 2_000;
 const SWEEP_MS_MIN = 1_000;
 const SWEEP_MS_MAX = 5 * 60_000;
+/**
+ * Which releases are kept is asked when a build or a rollout has been archived, because that may let go of one, and so
+ * often in any case, because machines may too: it reads all releases, and asks all relays.
+ */
+const RELEASES_MS = 5 * 60_000;
 /** Between two transactions: ten a second of the fifty that the store is to have at most. */
 const PAUSE_MS = 100;
 
@@ -49,6 +54,7 @@ export class Archivist {
   readonly #options: ArchivistOptions;
   readonly #stopped = new AbortController();
   readonly #running: Promise<void>;
+  #releasesAt = Number.NEGATIVE_INFINITY;
   #forgottenAt = Number.NEGATIVE_INFINITY;
 
   /** Begins to sweep. */
@@ -78,21 +84,33 @@ export class Archivist {
   }
 
   async #sweep(): Promise<void> {
-    const { store, hotMs, readKept } = this.#options;
+    const { store, hotMs } = this.#options;
     const nowMs = Date.now();
-    await this.#shelve("builds", coldBuilds(store, nowMs, hotMs));
-    await this.#shelve("rollouts", coldRollouts(store, nowMs, hotMs));
-    await this.#shelve("releases", coldReleases(store, nowMs, hotMs, readKept));
+    const builds = await this.#shelve("builds", coldBuilds(store, nowMs, hotMs));
+    const rollouts = await this.#shelve("rollouts", coldRollouts(store, nowMs, hotMs));
+    if (builds + rollouts > 0) this.#releasesAt = Number.NEGATIVE_INFINITY;
+    if (nowMs >= this.#releasesAt + RELEASES_MS) await this.#shelveReleases(nowMs);
     if (nowMs < this.#forgottenAt + DAY_MS) return;
     await this.#forget(nowMs);
     this.#forgottenAt = nowMs;
   }
 
-  async #shelve(kind: ArchiveKind, rows: AsyncIterable<ColdRow>): Promise<void> {
+  async #shelveReleases(nowMs: number): Promise<void> {
+    const { store, hotMs, readKept } = this.#options;
+    const kept = await readKept();
+    if (kept === undefined) return;
+    await this.#shelve("releases", coldReleases(store, nowMs, hotMs, kept));
+    this.#releasesAt = nowMs;
+  }
+
+  /** Archives rows; how many there were. */
+  async #shelve(kind: ArchiveKind, rows: AsyncIterable<ColdRow>): Promise<number> {
+    let count = 0;
     let batch: ColdRow[] = [];
     let bytes = 0;
     for await (const row of rows) {
-      if (this.#isStopped) return;
+      if (this.#isStopped) return count;
+      count += 1;
       batch.push(row);
       bytes += row.bytes;
       if (batch.length < SEGMENT_ROWS_MAX && bytes < SEGMENT_BYTES_MAX) continue;
@@ -101,6 +119,7 @@ export class Archivist {
       bytes = 0;
     }
     await this.#archive(kind, batch);
+    return count;
   }
 
   async #archive(kind: ArchiveKind, rows: readonly ColdRow[]): Promise<void> {

@@ -13,15 +13,13 @@ import { activeKey } from "../rollouts/rollout-record.ts";
 import { lineOf } from "./archive.ts";
 import { type ColdRow, crowdedBefore } from "./cold-row.ts";
 
-/** Reads them one by one, the oldest first; none where it is not known what is kept. */
+/** Reads them one by one, the oldest first; `now` says what is kept. */
 export async function* coldReleases(
   store: Store,
   nowMs: number,
   hotMs: number,
-  readKept: () => Promise<KeptNow | undefined>,
+  now: KeptNow,
 ): AsyncGenerator<ColdRow, void, void> {
-  const now = await readKept();
-  if (now === undefined) return;
   const crowdedMs = await crowdedBefore(store, statePrefix("succeeded"));
   const horizon = horizonOf(nowMs, hotMs, crowdedMs);
   const { releases, revision } = now.facts;

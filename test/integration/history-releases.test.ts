@@ -2,6 +2,7 @@
 // runs; a build whose release is gone is made anew for who asks, and answered to who asked before.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { statePrefix } from "../../controlplane/builds/build-keys.ts";
 import { readKept } from "../../controlplane/garbage/kept-now.ts";
 import { Archive } from "../../controlplane/history/archive.ts";
 import { Archivist } from "../../controlplane/history/archivist.ts";
@@ -9,6 +10,7 @@ import { prepareRows } from "../../controlplane/rollouts/new-rollout.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
 import { call } from "../../runtime/grpc/client.ts";
+import type { RangeOptions, Store } from "../../runtime/store/store.ts";
 import { until } from "../lab/until.ts";
 import { leaseOne, scratch, startQueue, submit, succeed } from "./queue-system.ts";
 
@@ -17,6 +19,8 @@ const REPOSITORY = "https://git.invalid/hello";
 const KEPT = 10;
 /** So many more than are kept in any case. */
 const MORE = 4;
+/** Ranges that two more sweeps read. */
+const SWEPT = 4;
 
 const folder = scratch();
 const queue = await startQueue(folder.root);
@@ -43,13 +47,24 @@ test("the newest releases of a service stay, what a rollout brings, and what mac
   const archive = new Archive(queue.origin);
   const { fence, store } = queue;
   const onMachines = new Set([made[1]?.release ?? ""]);
+  let asked = 0;
+  let sweeps = 0;
   const archivist = new Archivist({
-    ...{ store, archive, fence, hotMs: 1, log: queue.log },
-    readKept: () => readKept(store, KEPT, async () => ({ known: true, digests: onMachines })),
+    ...{ archive, fence, hotMs: 1, log: queue.log },
+    store: noting(store, ({ prefix }) => {
+      if (prefix === statePrefix("succeeded")) sweeps += 1;
+    }),
+    readKept: () => {
+      asked += 1;
+      return readKept(store, KEPT, async () => ({ known: true, digests: onMachines }));
+    },
     onFenceLost: () => assert.fail("the fence is lost"),
   });
   await until("the others to be let go", async () => (await listed()).length === newest.length + 2);
+  const before = sweeps;
+  await until("some sweeps that find nothing", () => sweeps >= before + SWEPT);
   await archivist.stop();
+  assert.ok(asked <= 2, `releases were read ${asked} times`);
   assert.deepEqual(await listed(), [...newest, made[1]?.sha, oldest]);
   const segments = await archive.segments(new Date().toISOString().slice(0, 10));
   const archived = segments.filter(({ kind }) => kind === "releases");
@@ -65,6 +80,20 @@ test("the newest releases of a service stay, what a rollout brings, and what mac
   const kept = await submit(queue, { repository: REPOSITORY, ref: oldest });
   assert.ok(kept.attached);
 });
+
+/** The store, telling of each range that is read. */
+function noting(store: Store, onRange: (options: RangeOptions) => void): Store {
+  return new Proxy(store, {
+    get: (target, name: keyof Store) => {
+      const value = target[name];
+      if (typeof value !== "function") return value;
+      return (...args: [never]) => {
+        if (name === "range") onRange(args[0]);
+        return (value as (...all: unknown[]) => unknown).apply(target, args);
+      };
+    },
+  });
+}
 
 /** The rows of a rollout of this release, as a build that is shipped would begin it. */
 async function beginRollout(sha: string): Promise<void> {
