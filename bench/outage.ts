@@ -32,21 +32,21 @@ printFigures("outage", {
 /** Seconds without a leader once etcd is back; throws where a rollout or build is lost or done twice. */
 async function away(how: "stopped" | "killed"): Promise<number> {
   const { members } = world.etcd;
-  const { report } = await world.leader();
+  const { leader: before } = await world.leader();
   const work = await world.begin();
-  const before = await world.answers();
+  const answers = await world.answers();
   await Promise.all(
     members.map((member) => (how === "stopped" ? member.stall(true) : member.stop("SIGKILL"))),
   );
   await sleep(seconds * 1_000);
-  restarted += await world.startedAnew(before);
+  restarted += await world.startedAnew(answers);
   await Promise.all(
     members.map((member) => (how === "stopped" ? member.stall(false) : member.start())),
   );
   const backAt = performance.now();
   for (;;) {
-    const { leader } = (await world.leader()).report;
-    if (leader.epoch > report.leader.epoch) break;
+    const { leader } = await world.leader();
+    if (leader.epoch > before.epoch) break;
   }
   const led = (performance.now() - backAt) / 1_000;
   await work.end();

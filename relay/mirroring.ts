@@ -278,6 +278,7 @@ export class Mirroring {
       await copySeal(this.#copy(room), room.footers);
       this.#options.log.info({ pack, segments }, "mirrored a whole pack");
       this.#driver.input({ kind: "seal-stored", pack });
+      this.#spares.makeRoom();
       this.#options.onChange();
     } catch (error) {
       this.#failed(room, "seal", sealKey(pack), error as Error);

@@ -74,8 +74,14 @@ export class SparePacks {
     return was;
   }
 
-  /** Looks whether all is within the budget, and at the origin for some. */
+  /** Lets go what there is no room for, and looks at the origin for some. */
   look(): void {
+    this.makeRoom();
+    if (this.#options.isInformed()) this.#looking = this.#looking.then(() => this.#askOrigin());
+  }
+
+  /** Lets go what the budget has no room for, and finds out whether what is needed is within it. */
+  makeRoom(): void {
     const { budgetBytes, neededBytes, isInformed, log } = this.#options;
     if (!this.isKeeping && this.#spares.size === 0) return;
     const plan = planSpares([...this.#spares.values()], neededBytes(), budgetBytes);
@@ -87,7 +93,6 @@ export class SparePacks {
     if (!isInformed()) return;
     for (const { pack } of plan.evicted)
       this.#evict(pack, "the region's budget has no room for it");
-    this.#looking = this.#looking.then(() => this.#askOrigin());
   }
 
   async stop(): Promise<void> {

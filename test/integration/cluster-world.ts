@@ -5,6 +5,11 @@ import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type ServiceError, status } from "@grpc/grpc-js";
+import { type Build, BuildState } from "../../proto/gen/millrace/v1/builds.ts";
+import type { Leader } from "../../proto/gen/millrace/v1/leadership.ts";
+import { type Rollout, RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
+import { call } from "../../runtime/grpc/client.ts";
 import { type Etcd, startEtcd } from "../lab/etcd.ts";
 import { freePorts } from "../lab/free-ports.ts";
 import { endServices, type Machine, machinesOf } from "../lab/machines.ts";
@@ -14,6 +19,7 @@ import { httpSample } from "../lab/sample-service.ts";
 import { type StartedProgram, startProgram } from "../lab/start-program.ts";
 import { runMillrace } from "../lab/system.ts";
 import { until } from "../lab/until.ts";
+import { connectAll } from "./queue-system.ts";
 
 export const SERVICE = "lasting";
 const REGION = "eu";
@@ -48,19 +54,15 @@ export interface LeaderReport {
   readonly kept?: readonly string[];
 }
 
-/** A build or a rollout, as lists print it. */
-interface Work {
-  readonly id: string;
-  readonly sha: string;
-  readonly state: string;
-  /** Of a build. */
-  readonly attempt?: number;
-  /** Of a rollout. */
-  readonly release?: string;
-}
+type Clients = ReturnType<typeof connectAll>;
 
-/** Ends that none of these comes to. */
-const BAD = ["failed", "cancelled", "timed_out", "aborted", "rolled_back"];
+/** What a replica that is away, stands still or has no leader to ask answers. */
+const AWAY: readonly status[] = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED];
+/** One that stands still is passed by after so long. */
+const ASKED_MS_MAX = 2_000;
+
+const BUILDS = { service: SERVICE, states: [], limit: 50, pageToken: "" };
+const ROLLOUTS = { service: SERVICE, openOnly: false, limit: 50, pageToken: "" };
 
 /** A running cluster. */
 export class ClusterWorld {
@@ -71,12 +73,15 @@ export class ClusterWorld {
   relay!: Program;
   readonly agents: Program[] = [];
   readonly #addresses: readonly string[];
+  /** A client of each replica: a command for each look would take a core. */
+  readonly #clients: readonly Clients[];
   readonly #others: Program[] = [];
   #version = 0;
 
   private constructor(etcd: Etcd, ports: readonly number[]) {
     this.etcd = etcd;
     this.#addresses = ports.map((port) => `127.0.0.1:${port}`);
+    this.#clients = this.#addresses.map(connectAll);
     this.repository = new Repository(join(this.root, "repository"));
   }
 
@@ -194,11 +199,30 @@ export class ClusterWorld {
   }
 
   /** Who leads, as soon as somebody does, and which process that is. */
-  async leader(): Promise<{ report: LeaderReport; replica: Program }> {
-    const report = await this.read<LeaderReport>("leader");
-    const replica = this.replicas.find(({ ready }) => ready.id === report.leader.replica);
-    assert.ok(replica, `${report.leader.replica} is a replica`);
-    return { report, replica };
+  async leader(): Promise<{ leader: Leader; replica: Program }> {
+    const leader = await until("a leader", () => this.#leader(this.#clients));
+    const replica = this.replicas.find(({ ready }) => ready.id === leader.replica);
+    assert.ok(replica, `${leader.replica} is a replica`);
+    return { leader, replica };
+  }
+
+  /** Whom a replica takes for the leader; undefined: nobody, or it does not answer. */
+  leaderBy(replica: Program): Promise<Leader | undefined> {
+    const index = this.replicas.indexOf(replica);
+    return this.#leader(this.#clients.slice(index, index + 1));
+  }
+
+  #leader(asked: readonly Clients[]): Promise<Leader | undefined> {
+    return this.#ask(async ({ leadership }, deadlineMs) => {
+      return (await call(leadership, leadership.getLeader, {}, { deadlineMs })).leader;
+    }, asked);
+  }
+
+  /** Rollouts of the service, newest first; undefined: nobody can tell at this moment. */
+  rollouts(): Promise<readonly Rollout[] | undefined> {
+    return this.#ask(async ({ rollouts }, deadlineMs) => {
+      return (await call(rollouts, rollouts.listRollouts, ROLLOUTS, { deadlineMs })).rollouts;
+    });
   }
 
   /**
@@ -219,9 +243,9 @@ export class ClusterWorld {
       (await this.answers()).filter((answer) => answer?.version === version).length;
     await until("half of the machines to have it", async () => (await count()) >= AGENTS / 2);
     const end = async (): Promise<void> => {
-      const { release } = await this.#ended("rollouts", rolling);
+      const { release } = await this.rolledOut(rolling);
       writeFileSync(gate, "");
-      const { attempt } = await this.#ended("builds", building);
+      const { attempt } = await this.#built(building);
       assert.equal(attempt, 1, "its worker was never taken for lost");
       assert.equal(readFileSync(begun, "utf8"), "begun\n", "built once");
       for (const machine of this.machines()) {
@@ -237,6 +261,7 @@ export class ClusterWorld {
   async stop(): Promise<void> {
     const all = [...this.agents, ...this.#others, this.relay, ...this.replicas];
     await Promise.all(all.map((program) => program?.end("SIGKILL")));
+    for (const clients of this.#clients) clients.close();
     endServices(this.root);
     await this.etcd.dispose();
     rmSync(this.root, { recursive: true, force: true });
@@ -251,15 +276,48 @@ export class ClusterWorld {
     assert.equal(code, 0, stderr);
   }
 
-  /** The one build or rollout of a SHA, once it has succeeded. */
-  async #ended(kind: "builds" | "rollouts", sha: string): Promise<Work> {
-    return until(`the end of ${sha} among ${kind}`, async () => {
-      const listed = (await this.read<Record<string, Work[]>>(kind))[kind] ?? [];
-      const [one, ...others] = listed.filter((work) => work.sha === sha);
-      assert.deepEqual(others, [], `one of ${kind}`);
-      assert.ok(one !== undefined && !BAD.includes(one.state), `${kind}: ${one?.state}`);
-      return one.state === "succeeded" && one;
-    });
+  /** The one rollout of a SHA, once it has succeeded. */
+  rolledOut(sha: string): Promise<Rollout> {
+    const { ROLLOUT_STATE_SUCCEEDED } = RolloutState;
+    return this.#ended(sha, ROLLOUT_STATE_SUCCEEDED, () => this.rollouts());
+  }
+
+  /** The one build of a SHA, once it has succeeded. */
+  #built(sha: string): Promise<Build> {
+    const { BUILD_STATE_SUCCEEDED } = BuildState;
+    return this.#ended(sha, BUILD_STATE_SUCCEEDED, () =>
+      this.#ask(async ({ builds }, deadlineMs) => {
+        return (await call(builds, builds.listBuilds, BUILDS, { deadlineMs })).builds;
+      }),
+    );
+  }
+
+  async #ended<Work extends Build | Rollout>(
+    sha: string,
+    succeeded: Work["state"],
+    list: () => Promise<readonly Work[] | undefined>,
+  ): Promise<Work> {
+    return (await until(`the end of ${sha}`, async () => {
+      const [one, ...others] = (await list())?.filter((work) => work.sha === sha) ?? [];
+      assert.deepEqual(others, [], "one of its SHA");
+      if (one?.endedAtMs) assert.equal(one.state, succeeded, JSON.stringify(one));
+      return one?.state === succeeded && one;
+    })) as Work;
+  }
+
+  /** The first answer of a replica; undefined: none can answer now. */
+  async #ask<Answer>(
+    ask: (clients: Clients, deadlineMs: number) => Promise<Answer>,
+    asked = this.#clients,
+  ): Promise<Answer | undefined> {
+    for (const clients of asked) {
+      try {
+        return await ask(clients, ASKED_MS_MAX);
+      } catch (error) {
+        if (!AWAY.includes((error as ServiceError).code)) throw error;
+      }
+    }
+    return undefined;
   }
 
   async #program(name: Parameters<typeof startProgram>[0], flags: string[]): Promise<Program> {

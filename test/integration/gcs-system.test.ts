@@ -12,8 +12,11 @@ import { hookSample } from "../lab/sample-service.ts";
 import { until } from "../lab/until.ts";
 
 const REGIONS = ["eu-west", "us-east", "ap-south"];
-const BIG_BYTES = 150_000_000;
-const KILLS = 4;
+/** Two segments: one is whole when the other is on its way. */
+const BIG_BYTES = 90_000_000;
+const KILLS = 3;
+/** Sooner than in production, and longer than a busy machine stands still. */
+const DETECT_MS = 5_000;
 /** Trailers, rows and seals, which every relay reads of its pack. */
 const TABLES_BYTES = 1_000_000;
 
@@ -25,7 +28,10 @@ describe("a system on a bucket", { skip: fakeGcsMissing(), timeout: 280_000 }, (
   before(async () => {
     cloud = await GcsCloud.start(lab.folder);
     const env = { MILLRACE_FAILPOINT_FILE: armed };
-    await lab.start({ regions: 3, relays: 2, agents: 1, blobs: cloud.blobs, env });
+    await lab.start({
+      ...{ regions: 3, relays: 2, agents: 1, blobs: cloud.blobs, env },
+      buildDetectMs: DETECT_MS,
+    });
   });
   after(async () => {
     await lab.close();

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { RolloutState } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { openStore } from "../../runtime/store/open-store.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import type { EtcdMember } from "../lab/etcd.ts";
@@ -35,7 +36,7 @@ test("faults 4 and 32: etcd's leader is killed and its disk lost, another takes 
 });
 
 test("fault 4: all of etcd away for longer than any lease: services run on, and all goes on when it is back", async () => {
-  const { epoch } = (await world.leader()).report.leader;
+  const { epoch } = (await world.leader()).leader;
   const work = await world.begin();
   const before = await world.answers();
   for (const member of world.etcd.members) member.stall(true);
@@ -44,11 +45,11 @@ test("fault 4: all of etcd away for longer than any lease: services run on, and 
   for (const member of world.etcd.members) member.stall(false);
   await work.end();
   assert.equal(startedAnew, 0, "the same processes");
-  assert.ok((await world.leader()).report.leader.epoch > epoch, "its term had ended");
+  assert.ok((await world.leader()).leader.epoch > epoch, "its term had ended");
 });
 
 test("fault 2: a leader that stands still for three leases: no write, no command of it is heard", async () => {
-  const { report, replica } = await world.leader();
+  const { leader, replica } = await world.leader();
   const work = await world.begin();
   process.kill(replica.pid, "SIGSTOP");
   const standing = sleep(3 * TTL_MS);
@@ -60,15 +61,14 @@ test("fault 2: a leader that stands still for three leases: no write, no command
   const revision = await quiet(store);
   process.kill(replica.pid, "SIGCONT");
   await until("it to follow", async () => {
-    const { code, stdout } = await world.millrace("leader", "--json");
-    const { leader } = code === 0 ? (JSON.parse(stdout) as LeaderReport) : { leader: undefined };
-    return leader !== undefined && leader.epoch > report.leader.epoch;
+    const { epoch } = (await world.leaderBy(replica)) ?? leader;
+    return epoch > leader.epoch;
   });
   const written = await store.range({ prefix: "", limit: 1 });
   await store.close();
   assert.equal(written.revision, revision, "it wrote nothing");
   assert.deepEqual(world.epochs(), epochs);
-  assert.ok(epochs.every((epoch) => epoch > report.leader.epoch));
+  assert.ok(epochs.every((epoch) => epoch > leader.epoch));
   assert.equal(await world.refused(), refused, "nothing of it came so far as to be refused");
   assert.equal(refused, 0);
 });
@@ -83,8 +83,7 @@ async function quiet(store: Store): Promise<number> {
 }
 
 test("threat 29: of two operators with one plan one wins, and the other is told of the conflict by exit code 6", async () => {
-  const { releases } = await world.read<{ releases: { sha: string }[] }>("releases");
-  const [, earlier] = releases as [unknown, { sha: string }];
+  const [, earlier] = (await world.rollouts()) as [unknown, { sha: string }];
   const planned = await world.millrace("deploy", earlier.sha, "--plan", "--json");
   const { revision } = JSON.parse(planned.stdout) as { revision: number };
   const deploy = () =>
@@ -92,11 +91,8 @@ test("threat 29: of two operators with one plan one wins, and the other is told 
   const ends = await Promise.all([deploy(), deploy()]);
   assert.deepEqual(ends.map(({ code }) => code).sort(), [0, 6], JSON.stringify(ends));
   await until("the one rollout to end", async () => {
-    const { rollouts } = await world.read<{ rollouts: { sha: string; state: string }[] }>(
-      "rollouts",
-    );
-    const [newest] = rollouts;
-    return newest?.sha === earlier.sha && newest.state === "succeeded";
+    const [newest] = (await world.rollouts()) ?? [];
+    return newest?.sha === earlier.sha && newest.state === RolloutState.ROLLOUT_STATE_SUCCEEDED;
   });
 });
 

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { sealKey } from "../../runtime/release/pack-keys.ts";
+import { runMillrace } from "../lab/system.ts";
 import { until } from "../lab/until.ts";
 import { metric, RelayWorld, type SamplePack, writePack } from "./relay-process.ts";
 import type { Command, RelayLine } from "./scripted-control-plane.ts";
@@ -81,9 +82,9 @@ test("old packs stay within a region's budget and are used again; needed ones st
   assert.equal(await held(two), two.segments + 1);
 
   // Collected at the origin: nobody will need it again.
+  await world.origin.delete(sealKey(three.pack));
   next.send(unneeded(three));
   await gone(next, three);
-  await world.origin.delete(sealKey(three.pack));
   await until("what was collected to go", async () => (await held(three)) === 0);
 
   next.send(told(four), told(five));
@@ -95,4 +96,15 @@ test("old packs stay within a region's budget and are used again; needed ones st
   const metricOver = await metric(again, "millrace_relay_store_over");
   assert.equal(metricOver, 3 * PACK_BYTES - 2.5 * PACK_BYTES);
   for (const pack of [two, four, five]) assert.equal(await held(pack), pack.segments + 1);
+});
+
+test("a region's store that is the origin is refused: what the region needs no more would be lost to all", async () => {
+  const { code, stderr } = await runMillrace([
+    ...["relay", "--region", "eu", "--controlplane", world.control.address],
+    ...["--root", `${world.root}/misled`, "--origin", world.url("origin")],
+    ...["--region-store", `${world.url("origin")}/../origin/`],
+    ...["--listen", "127.0.0.1:0", "--swarm-listen", "127.0.0.1:0"],
+  ]);
+  assert.equal(code, 1);
+  assert.match(stderr, /--region-store file:\S+ is the origin: give the region a place of its own/);
 });

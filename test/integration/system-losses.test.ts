@@ -14,12 +14,14 @@ import { until } from "../lab/until.ts";
 const BIG_BYTES = 128 * 1024 * 1024;
 /** That much moves in well under a second. */
 const LOOK_MS = 4;
+/** Sooner than in production, and longer than a busy machine stands still. */
+const DETECT_MS = 5_000;
 const ROLLOUT = { waves: [{ percent: 100 }], failures: "50%", maxUnavailable: 100 };
 
 const lab = new Lab();
 const armed = lab.path("failpoint");
 const env = { MILLRACE_FAILPOINT_FILE: armed };
-before(() => lab.start({ agents: 3, relays: 2, env }));
+before(() => lab.start({ agents: 3, relays: 2, buildDetectMs: DETECT_MS, env }));
 after(() => lab.close());
 
 /** A program that makes noise, the same each time. */

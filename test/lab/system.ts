@@ -39,6 +39,8 @@ export interface SystemFlags {
   readonly blobs?: string;
   /** Each program serves its metrics. */
   readonly metrics?: boolean;
+  /** Silence after which a worker counts as lost, milliseconds. */
+  readonly buildDetectMs?: number;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -148,6 +150,7 @@ export async function startSystem(flags: SystemFlags): Promise<System> {
   args.push("--relays", String(flags.relays ?? 1));
   if (flags.blobs !== undefined) args.push("--blobs", flags.blobs);
   if (flags.metrics === true) args.push("--metrics");
+  if (flags.buildDetectMs !== undefined) args.push("--build-detect", String(flags.buildDetectMs));
   const up = spawn(process.execPath, [MILLRACE, ...args], {
     env: environment(flags.root, flags.env),
     stdio: ["ignore", "pipe", "inherit"],
