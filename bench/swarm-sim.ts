@@ -3,8 +3,8 @@
 // and 1 % churn a minute (`faulty_ratio`), each the last peer over the bound; and how many pieces change
 // hands in a second of one core, haves and all. Headers, 1.05 of the payload, are left out of the ratios.
 import { parseArgs } from "node:util";
+import { WIRE_RATIO } from "../core/estimate/broadcast-bound.ts";
 import { Broadcast, type BroadcastPlan, REGION } from "../simulator/broadcast.ts";
-import { WIRE_RATIO } from "../simulator/network.ts";
 
 const { values } = parseArgs({
   options: {

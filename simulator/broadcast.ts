@@ -1,5 +1,6 @@
 // One file from one seed to many peers in virtual time, with peers that upload slowly, die, come late or
 // misbehave, and how long it took beside the bound that no broadcast can beat. It decides nothing.
+import { boundTerms } from "../core/estimate/broadcast-bound.ts";
 import type { Instant } from "../core/machine.ts";
 import { type Random, seededRandom } from "../core/swarm/random.ts";
 import type { Conduct } from "./conduct.ts";
@@ -105,8 +106,14 @@ export function boundMs(
   downRate: number,
   upRates: number[],
 ): number {
-  const upRate = upRates.reduce((sum, one) => sum + one, seedRate);
-  return Math.max(bytes / seedRate, bytes / downRate, (upRates.length * bytes) / upRate);
+  const { sourceMs, machineMs, uplinksMs } = boundTerms({
+    bytes,
+    machines: upRates.length,
+    sourceRate: seedRate,
+    downRateMin: downRate,
+    upRates: upRates.reduce((sum, one) => sum + one, 0),
+  });
+  return Math.max(sourceMs, machineMs, uplinksMs);
 }
 
 export class Broadcast {

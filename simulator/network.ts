@@ -3,11 +3,10 @@
 // downlink, and a connection whose receiver is congested waits without holding up the others. What a
 // sender hands over waits in the connection's send buffer, behind which small messages wait too. Those on
 // other connections pass what waits, where queues are fair, or wait in line like it, where they are not.
+import { WIRE_RATIO } from "../core/estimate/broadcast-bound.ts";
 import type { Instant } from "../core/machine.ts";
 import type { EventQueue } from "./event-queue.ts";
 
-/** Bytes on the wire for each of payload: 66 of headers for 1,448, and their acknowledgements. */
-export const WIRE_RATIO = 1.05;
 /** What waits before a downlink for so long makes its senders wait; of an uplink more waits with its senders. */
 const BACKLOG_MS = 25;
 

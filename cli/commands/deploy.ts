@@ -1,12 +1,11 @@
 // `millrace deploy`: roll an existing release out, or say what that would do (`--plan`).
 import { randomUUID } from "node:crypto";
 import { Command } from "commander";
-import type { PlanRolloutResponse } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { call } from "../../runtime/grpc/client.ts";
-import { formatBytes } from "../../runtime/program/byte-amount.ts";
 import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
-import { formatTable, shortId } from "../output/format.ts";
+import { rate } from "../../runtime/program/rate-limits.ts";
 import { openProgress } from "../output/open-progress.ts";
+import { describePlan } from "../output/plan-view.ts";
 import { print } from "../output/print.ts";
 import { collect, type WaitFlags, waitingCommand, waitSignal } from "../remote/command-options.ts";
 import { type ControlPlane, openControlPlane } from "../remote/control-plane.ts";
@@ -20,6 +19,9 @@ interface Flags extends WaitFlags {
   readonly revision?: string;
   readonly supersede: boolean;
   readonly excludeRegion: string[];
+  readonly machineRate?: number;
+  readonly relayRate?: number;
+  readonly wanRate?: number;
 }
 
 /** The command. */
@@ -29,6 +31,9 @@ export function deployCommand(): Command {
     .argument("<release>", "SHA or release id, whole or short")
     .option("--service <name>", "service, where the SHA has releases of several")
     .option("--plan", "change nothing; exit code 3 where there is something to change", false)
+    .option("--machine-rate <rate>", "a plan takes a machine's NIC for 1gbit, or this", rate)
+    .option("--relay-rate <rate>", "a relay's for 10gbit, or this", rate)
+    .option("--wan-rate <rate>", "the way from the origin into a region for 10gbit, or this", rate)
     .option("--revision <n>", "revision of a plan: refused (6) where the service has moved since")
     .option("--supersede", "end an open rollout of the service instead of waiting behind it", false)
     .option("--exclude-region <name>", "leave a region out; repeatable", collect, [])
@@ -53,33 +58,15 @@ async function plan(plane: ControlPlane, release: string, flags: Flags): Promise
       release,
       policy: undefined,
       excludedRegions: flags.excludeRegion,
+      rates: {
+        machine: flags.machineRate ?? 0,
+        relay: flags.relayRate ?? 0,
+        wan: flags.wanRate ?? 0,
+      },
     }),
   );
   process.exitCode = answer.noChange ? EXIT.done : EXIT.planHasChanges;
   print(flags, { ok: true, changes: !answer.noChange, ...answer }, describePlan(answer));
-}
-
-function describePlan(plan: PlanRolloutResponse): string {
-  const { release } = plan;
-  if (plan.noChange) return `every machine is to run ${shortId(release?.sha ?? "")} already`;
-  const rows = plan.regions.map((region) => [
-    region.region,
-    String(region.matching),
-    `${formatBytes(region.replicatedBytes)} of ${formatBytes(region.neededBytes)}`,
-    region.excluded ? "left out" : "",
-  ]);
-  const waves = plan.waveSizes.map((size, index) => `${index + 1}: ${size}`).join(", ");
-  const open = plan.openRollout === "" ? "" : `\nopen rollout  ${plan.openRollout}`;
-  const warnings = plan.warnings.map((warning) => `\nwarning       ${warning}`).join("");
-  return `service       ${release?.service}
-from          ${shortId(plan.currentSha)}
-to            ${shortId(release?.sha ?? "")} (release ${shortId(release?.release ?? "")})
-waves         ${waves} machines, cumulative${open}${warnings}
-revision      ${plan.revision}
-
-${formatTable(["REGION", "MACHINES", "BYTES THERE", ""], rows)}
-
-Apply it: millrace deploy ${shortId(release?.sha ?? "")} --revision ${plan.revision}`;
 }
 
 async function start(plane: ControlPlane, release: string, flags: Flags): Promise<void> {

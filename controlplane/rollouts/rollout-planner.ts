@@ -20,6 +20,7 @@ import { requireFooting } from "../garbage/pack-mark-row.ts";
 import { parseAssignments, settledRelease } from "./assignment-list.ts";
 import { LiveProgress } from "./live-progress.ts";
 import { standing } from "./new-rollout.ts";
+import { estimatePlan } from "./plan-estimate.ts";
 import { checkedPolicy, checkRegions } from "./rollout-policy.ts";
 
 /** A relay counts from memory. */
@@ -85,6 +86,12 @@ export class RolloutPlanner {
       const matching = here.reduce((sum, { relay }) => sum + (all.get(relay) ?? 0), 0);
       return { ...region, matching };
     });
+    const noChange = active === undefined && current?.release === release.release;
+    const relays = countBy(included, ({ region }) => region);
+    const { rates } = request;
+    const estimated = noChange
+      ? undefined
+      : estimatePlan({ record, regions, relays, waveSizes, rates });
     return {
       release,
       currentRelease: current?.release ?? "",
@@ -93,8 +100,9 @@ export class RolloutPlanner {
       waveSizes,
       openRollout: active === undefined ? "" : new TextDecoder().decode(active.value),
       revision,
-      warnings: slow === undefined ? [] : [slow],
-      noChange: active === undefined && current?.release === release.release,
+      warnings: [...(slow === undefined ? [] : [slow]), ...(estimated?.warnings ?? [])],
+      noChange,
+      estimate: estimated?.estimate,
     };
   }
 
@@ -128,6 +136,12 @@ export class RolloutPlanner {
     const silent = relays.filter((relay) => !counts.has(relay)).join(", ");
     throw unavailable(`no answer from ${silent} within ${ANSWER_MS_MAX} ms; try again`);
   }
+}
+
+function countBy<Item>(items: readonly Item[], key: (item: Item) => string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(key(item), (counts.get(key(item)) ?? 0) + 1);
+  return counts;
 }
 
 /** The fields of a record that a plan has no use for. */

@@ -164,7 +164,6 @@ export function recordOf(json: unknown): RolloutRecord {
 /** What the machine is asked to do. */
 export function planOf(record: RolloutRecord): RolloutPlan {
   const { id, release, policy, excludedRegions, previous } = record;
-  const withinMs = release.activation?.health?.withinMs || HEALTH_WITHIN_MS_DEFAULT;
   const drainMs = release.activation?.drainMs || DRAIN_MS_DEFAULT;
   return {
     id,
@@ -174,7 +173,12 @@ export function planOf(record: RolloutRecord): RolloutPlan {
     sampleMin: policy.sampleMin,
     targets: policy.targets,
     excludedRegions,
-    answerMs: withinMs + drainMs + ANSWER_GRACE_MS,
+    answerMs: withinMsOf(release) + drainMs + ANSWER_GRACE_MS,
     hasFallback: previous !== undefined,
   };
+}
+
+/** How long a machine may take to become healthy on a release, milliseconds. */
+export function withinMsOf({ activation }: Release): number {
+  return activation?.health?.withinMs || HEALTH_WITHIN_MS_DEFAULT;
 }

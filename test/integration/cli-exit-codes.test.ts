@@ -10,6 +10,7 @@ import { Build, BuildState } from "../../proto/gen/millrace/v1/builds.ts";
 import { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
 import { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import {
+  type PlanRolloutRequest,
   PlanRolloutResponse,
   Rollout,
   RolloutState,
@@ -175,6 +176,18 @@ const cases: readonly Case[] = [
     script: { planRollout: () => PlanRolloutResponse.fromPartial({ revision: 7 }) },
     code: 3,
     stdout: /--revision 7\n$/,
+  },
+  {
+    name: "a plan that would take too long",
+    args: ["deploy", "abcd", "--plan", "--machine-rate", "10mbit"],
+    script: {
+      planRollout: ({ rates }: PlanRolloutRequest) =>
+        PlanRolloutResponse.fromPartial({
+          estimate: { endMs: 3_600_000, latestMs: 7_200_000, sloMs: 1_800_000, rates },
+        }),
+    },
+    code: 3,
+    stdout: /about 1 h, NOT within 30 min; 2 h where .*\n.*\ntaken for +machines 0.01 Gbit\/s/,
   },
   {
     name: "a plan that is old",

@@ -168,8 +168,14 @@ test("fault 29: the same key starts one rollout, and of two with one plan one wi
   await world.reaches(starts[0]?.id ?? "", "succeeded");
   const { rollouts } = world.plane;
   const request = PlanRolloutRequest.fromPartial({ release: two.sha });
-  const { revision, waveSizes } = await call(rollouts, rollouts.planRollout, request);
+  const plan = await call(rollouts, rollouts.planRollout, request);
+  const { revision, waveSizes, estimate } = plan;
   assert.deepEqual(waveSizes, [2]);
+  assert(estimate?.meetsSlo && estimate.endMs > estimate.stagedMs, JSON.stringify(estimate));
+  assert.deepEqual(
+    estimate.waves.map(({ machines }) => machines),
+    [2],
+  );
   const results = await Promise.allSettled([1, 2].map(() => world.rollOut(two, { revision })));
   const lost = results.filter((result) => result.status === "rejected");
   assert.equal(lost.length, 1);

@@ -272,6 +272,73 @@ export interface PlanRolloutRequest {
     | undefined;
   /** Regions to leave out. */
   excludedRegions: string[];
+  /** What the estimate takes NICs and the WAN for; absent, or 0 in it: as FleetRates says. */
+  rates: FleetRates | undefined;
+}
+
+/**
+ * Bytes a second, of payload and headers, that wires are taken to carry each way. Nobody tells them to the
+ * control plane.
+ */
+export interface FleetRates {
+  /** A machine's NIC; 0: 1 Gbit/s. */
+  machine: number;
+  /** A relay's NIC; 0: 10 Gbit/s. */
+  relay: number;
+  /** From the origin into one region; 0: 10 Gbit/s. */
+  wan: number;
+}
+
+/** When a rollout would end if it began now, by a model of its way. Milliseconds from its beginning. */
+export interface RolloutEstimate {
+  /** Every region holds every pack. */
+  replicatedMs: number;
+  /** The last machine has it on its disk. */
+  stagedMs: number;
+  /** The last machine runs it, where a machine is healthy after a sixth of the time that it has for it. */
+  endMs: number;
+  /** The same where each machine takes all of that time. */
+  latestMs: number;
+  /** What it is held against. */
+  sloMs: number;
+  /** Whether `end_ms` is within it. */
+  meetsSlo: boolean;
+  /** Its waves. */
+  waves: WaveEstimate[];
+  /** Its regions, those left out not among them. */
+  regions: RegionEstimate[];
+  /** What NICs and the WAN were taken for. */
+  rates: FleetRates | undefined;
+}
+
+/** One wave of an estimate. */
+export interface WaveEstimate {
+  /** Machines that it permits. */
+  machines: number;
+  /** Of these so many may be out at once. */
+  together: number;
+  /** Machines that switch one after the other. */
+  rounds: number;
+  /** How long they switch, milliseconds. */
+  switchingMs: number;
+  /** How long it is watched after that. */
+  bakeMs: number;
+}
+
+/** One region of an estimate. */
+export interface RegionEstimate {
+  /** Its name. */
+  region: string;
+  /** Encoded bytes that it lacks. */
+  replicateBytes: number;
+  /** Encoded bytes that each of its machines lacks, where it runs what the service runs now. */
+  fetchBytes: number;
+  /** Its relays hold every pack, milliseconds from the beginning. */
+  replicatedMs: number;
+  /** Its last machine has fetched it. */
+  fetchedMs: number;
+  /** No way of fetching it is faster than this. */
+  boundMs: number;
 }
 
 /** A plan: nothing has changed yet. */
@@ -296,6 +363,8 @@ export interface PlanRolloutResponse {
   noChange: boolean;
   /** What is allowed and hardly meant, a sentence each. */
   warnings: string[];
+  /** When it would end; absent where nothing would change, or no machine matches. */
+  estimate: RolloutEstimate | undefined;
 }
 
 /** Starts a rollout. */
@@ -1560,7 +1629,7 @@ export const Rollout: MessageFns<Rollout> = {
 };
 
 function createBasePlanRolloutRequest(): PlanRolloutRequest {
-  return { service: "", release: "", policy: undefined, excludedRegions: [] };
+  return { service: "", release: "", policy: undefined, excludedRegions: [], rates: undefined };
 }
 
 export const PlanRolloutRequest: MessageFns<PlanRolloutRequest> = {
@@ -1576,6 +1645,9 @@ export const PlanRolloutRequest: MessageFns<PlanRolloutRequest> = {
     }
     for (const v of message.excludedRegions) {
       writer.uint32(34).string(v!);
+    }
+    if (message.rates !== undefined) {
+      FleetRates.encode(message.rates, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -1625,6 +1697,14 @@ export const PlanRolloutRequest: MessageFns<PlanRolloutRequest> = {
             message.excludedRegions.push(reader.string());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.rates = FleetRates.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1647,6 +1727,7 @@ export const PlanRolloutRequest: MessageFns<PlanRolloutRequest> = {
         : globalThis.Array.isArray(object?.excluded_regions)
         ? object.excluded_regions.map((e: any) => globalThis.String(e))
         : [],
+      rates: isSet(object.rates) ? FleetRates.fromJSON(object.rates) : undefined,
     };
   },
 
@@ -1664,6 +1745,9 @@ export const PlanRolloutRequest: MessageFns<PlanRolloutRequest> = {
     if (message.excludedRegions?.length) {
       obj.excludedRegions = message.excludedRegions;
     }
+    if (message.rates !== undefined) {
+      obj.rates = FleetRates.toJSON(message.rates);
+    }
     return obj;
   },
 
@@ -1678,6 +1762,657 @@ export const PlanRolloutRequest: MessageFns<PlanRolloutRequest> = {
       ? RolloutPolicy.fromPartial(object.policy)
       : undefined;
     message.excludedRegions = object.excludedRegions?.map((e) => e) || [];
+    message.rates = (object.rates !== undefined && object.rates !== null)
+      ? FleetRates.fromPartial(object.rates)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseFleetRates(): FleetRates {
+  return { machine: 0, relay: 0, wan: 0 };
+}
+
+export const FleetRates: MessageFns<FleetRates> = {
+  encode(message: FleetRates, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.machine !== 0) {
+      writer.uint32(8).uint64(message.machine);
+    }
+    if (message.relay !== 0) {
+      writer.uint32(16).uint64(message.relay);
+    }
+    if (message.wan !== 0) {
+      writer.uint32(24).uint64(message.wan);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FleetRates {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFleetRates();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.machine = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.relay = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.wan = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FleetRates {
+    return {
+      machine: isSet(object.machine) ? globalThis.Number(object.machine) : 0,
+      relay: isSet(object.relay) ? globalThis.Number(object.relay) : 0,
+      wan: isSet(object.wan) ? globalThis.Number(object.wan) : 0,
+    };
+  },
+
+  toJSON(message: FleetRates): unknown {
+    const obj: any = {};
+    if (message.machine !== 0) {
+      obj.machine = Math.round(message.machine);
+    }
+    if (message.relay !== 0) {
+      obj.relay = Math.round(message.relay);
+    }
+    if (message.wan !== 0) {
+      obj.wan = Math.round(message.wan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FleetRates>): FleetRates {
+    return FleetRates.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FleetRates>): FleetRates {
+    const message = createBaseFleetRates();
+    message.machine = object.machine ?? 0;
+    message.relay = object.relay ?? 0;
+    message.wan = object.wan ?? 0;
+    return message;
+  },
+};
+
+function createBaseRolloutEstimate(): RolloutEstimate {
+  return {
+    replicatedMs: 0,
+    stagedMs: 0,
+    endMs: 0,
+    latestMs: 0,
+    sloMs: 0,
+    meetsSlo: false,
+    waves: [],
+    regions: [],
+    rates: undefined,
+  };
+}
+
+export const RolloutEstimate: MessageFns<RolloutEstimate> = {
+  encode(message: RolloutEstimate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.replicatedMs !== 0) {
+      writer.uint32(8).uint64(message.replicatedMs);
+    }
+    if (message.stagedMs !== 0) {
+      writer.uint32(16).uint64(message.stagedMs);
+    }
+    if (message.endMs !== 0) {
+      writer.uint32(24).uint64(message.endMs);
+    }
+    if (message.latestMs !== 0) {
+      writer.uint32(32).uint64(message.latestMs);
+    }
+    if (message.sloMs !== 0) {
+      writer.uint32(40).uint64(message.sloMs);
+    }
+    if (message.meetsSlo !== false) {
+      writer.uint32(48).bool(message.meetsSlo);
+    }
+    for (const v of message.waves) {
+      WaveEstimate.encode(v!, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.regions) {
+      RegionEstimate.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.rates !== undefined) {
+      FleetRates.encode(message.rates, writer.uint32(74).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RolloutEstimate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRolloutEstimate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.replicatedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stagedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.endMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.latestMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.sloMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.meetsSlo = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.waves.push(WaveEstimate.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.regions.push(RegionEstimate.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.rates = FleetRates.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RolloutEstimate {
+    return {
+      replicatedMs: isSet(object.replicatedMs)
+        ? globalThis.Number(object.replicatedMs)
+        : isSet(object.replicated_ms)
+        ? globalThis.Number(object.replicated_ms)
+        : 0,
+      stagedMs: isSet(object.stagedMs)
+        ? globalThis.Number(object.stagedMs)
+        : isSet(object.staged_ms)
+        ? globalThis.Number(object.staged_ms)
+        : 0,
+      endMs: isSet(object.endMs)
+        ? globalThis.Number(object.endMs)
+        : isSet(object.end_ms)
+        ? globalThis.Number(object.end_ms)
+        : 0,
+      latestMs: isSet(object.latestMs)
+        ? globalThis.Number(object.latestMs)
+        : isSet(object.latest_ms)
+        ? globalThis.Number(object.latest_ms)
+        : 0,
+      sloMs: isSet(object.sloMs)
+        ? globalThis.Number(object.sloMs)
+        : isSet(object.slo_ms)
+        ? globalThis.Number(object.slo_ms)
+        : 0,
+      meetsSlo: isSet(object.meetsSlo)
+        ? globalThis.Boolean(object.meetsSlo)
+        : isSet(object.meets_slo)
+        ? globalThis.Boolean(object.meets_slo)
+        : false,
+      waves: globalThis.Array.isArray(object?.waves)
+        ? object.waves.map((e: any) => WaveEstimate.fromJSON(e))
+        : [],
+      regions: globalThis.Array.isArray(object?.regions)
+        ? object.regions.map((e: any) => RegionEstimate.fromJSON(e))
+        : [],
+      rates: isSet(object.rates) ? FleetRates.fromJSON(object.rates) : undefined,
+    };
+  },
+
+  toJSON(message: RolloutEstimate): unknown {
+    const obj: any = {};
+    if (message.replicatedMs !== 0) {
+      obj.replicatedMs = Math.round(message.replicatedMs);
+    }
+    if (message.stagedMs !== 0) {
+      obj.stagedMs = Math.round(message.stagedMs);
+    }
+    if (message.endMs !== 0) {
+      obj.endMs = Math.round(message.endMs);
+    }
+    if (message.latestMs !== 0) {
+      obj.latestMs = Math.round(message.latestMs);
+    }
+    if (message.sloMs !== 0) {
+      obj.sloMs = Math.round(message.sloMs);
+    }
+    if (message.meetsSlo !== false) {
+      obj.meetsSlo = message.meetsSlo;
+    }
+    if (message.waves?.length) {
+      obj.waves = message.waves.map((e) => WaveEstimate.toJSON(e));
+    }
+    if (message.regions?.length) {
+      obj.regions = message.regions.map((e) => RegionEstimate.toJSON(e));
+    }
+    if (message.rates !== undefined) {
+      obj.rates = FleetRates.toJSON(message.rates);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RolloutEstimate>): RolloutEstimate {
+    return RolloutEstimate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RolloutEstimate>): RolloutEstimate {
+    const message = createBaseRolloutEstimate();
+    message.replicatedMs = object.replicatedMs ?? 0;
+    message.stagedMs = object.stagedMs ?? 0;
+    message.endMs = object.endMs ?? 0;
+    message.latestMs = object.latestMs ?? 0;
+    message.sloMs = object.sloMs ?? 0;
+    message.meetsSlo = object.meetsSlo ?? false;
+    message.waves = object.waves?.map((e) => WaveEstimate.fromPartial(e)) || [];
+    message.regions = object.regions?.map((e) => RegionEstimate.fromPartial(e)) || [];
+    message.rates = (object.rates !== undefined && object.rates !== null)
+      ? FleetRates.fromPartial(object.rates)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseWaveEstimate(): WaveEstimate {
+  return { machines: 0, together: 0, rounds: 0, switchingMs: 0, bakeMs: 0 };
+}
+
+export const WaveEstimate: MessageFns<WaveEstimate> = {
+  encode(message: WaveEstimate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.machines !== 0) {
+      writer.uint32(8).uint32(message.machines);
+    }
+    if (message.together !== 0) {
+      writer.uint32(16).uint32(message.together);
+    }
+    if (message.rounds !== 0) {
+      writer.uint32(24).uint32(message.rounds);
+    }
+    if (message.switchingMs !== 0) {
+      writer.uint32(32).uint64(message.switchingMs);
+    }
+    if (message.bakeMs !== 0) {
+      writer.uint32(40).uint64(message.bakeMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WaveEstimate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWaveEstimate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.machines = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.together = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.rounds = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.switchingMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.bakeMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WaveEstimate {
+    return {
+      machines: isSet(object.machines) ? globalThis.Number(object.machines) : 0,
+      together: isSet(object.together) ? globalThis.Number(object.together) : 0,
+      rounds: isSet(object.rounds) ? globalThis.Number(object.rounds) : 0,
+      switchingMs: isSet(object.switchingMs)
+        ? globalThis.Number(object.switchingMs)
+        : isSet(object.switching_ms)
+        ? globalThis.Number(object.switching_ms)
+        : 0,
+      bakeMs: isSet(object.bakeMs)
+        ? globalThis.Number(object.bakeMs)
+        : isSet(object.bake_ms)
+        ? globalThis.Number(object.bake_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: WaveEstimate): unknown {
+    const obj: any = {};
+    if (message.machines !== 0) {
+      obj.machines = Math.round(message.machines);
+    }
+    if (message.together !== 0) {
+      obj.together = Math.round(message.together);
+    }
+    if (message.rounds !== 0) {
+      obj.rounds = Math.round(message.rounds);
+    }
+    if (message.switchingMs !== 0) {
+      obj.switchingMs = Math.round(message.switchingMs);
+    }
+    if (message.bakeMs !== 0) {
+      obj.bakeMs = Math.round(message.bakeMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WaveEstimate>): WaveEstimate {
+    return WaveEstimate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WaveEstimate>): WaveEstimate {
+    const message = createBaseWaveEstimate();
+    message.machines = object.machines ?? 0;
+    message.together = object.together ?? 0;
+    message.rounds = object.rounds ?? 0;
+    message.switchingMs = object.switchingMs ?? 0;
+    message.bakeMs = object.bakeMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseRegionEstimate(): RegionEstimate {
+  return { region: "", replicateBytes: 0, fetchBytes: 0, replicatedMs: 0, fetchedMs: 0, boundMs: 0 };
+}
+
+export const RegionEstimate: MessageFns<RegionEstimate> = {
+  encode(message: RegionEstimate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.region !== "") {
+      writer.uint32(10).string(message.region);
+    }
+    if (message.replicateBytes !== 0) {
+      writer.uint32(16).uint64(message.replicateBytes);
+    }
+    if (message.fetchBytes !== 0) {
+      writer.uint32(24).uint64(message.fetchBytes);
+    }
+    if (message.replicatedMs !== 0) {
+      writer.uint32(32).uint64(message.replicatedMs);
+    }
+    if (message.fetchedMs !== 0) {
+      writer.uint32(40).uint64(message.fetchedMs);
+    }
+    if (message.boundMs !== 0) {
+      writer.uint32(48).uint64(message.boundMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegionEstimate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegionEstimate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.region = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.replicateBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.fetchBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.replicatedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.fetchedMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.boundMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RegionEstimate {
+    return {
+      region: isSet(object.region) ? globalThis.String(object.region) : "",
+      replicateBytes: isSet(object.replicateBytes)
+        ? globalThis.Number(object.replicateBytes)
+        : isSet(object.replicate_bytes)
+        ? globalThis.Number(object.replicate_bytes)
+        : 0,
+      fetchBytes: isSet(object.fetchBytes)
+        ? globalThis.Number(object.fetchBytes)
+        : isSet(object.fetch_bytes)
+        ? globalThis.Number(object.fetch_bytes)
+        : 0,
+      replicatedMs: isSet(object.replicatedMs)
+        ? globalThis.Number(object.replicatedMs)
+        : isSet(object.replicated_ms)
+        ? globalThis.Number(object.replicated_ms)
+        : 0,
+      fetchedMs: isSet(object.fetchedMs)
+        ? globalThis.Number(object.fetchedMs)
+        : isSet(object.fetched_ms)
+        ? globalThis.Number(object.fetched_ms)
+        : 0,
+      boundMs: isSet(object.boundMs)
+        ? globalThis.Number(object.boundMs)
+        : isSet(object.bound_ms)
+        ? globalThis.Number(object.bound_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: RegionEstimate): unknown {
+    const obj: any = {};
+    if (message.region !== "") {
+      obj.region = message.region;
+    }
+    if (message.replicateBytes !== 0) {
+      obj.replicateBytes = Math.round(message.replicateBytes);
+    }
+    if (message.fetchBytes !== 0) {
+      obj.fetchBytes = Math.round(message.fetchBytes);
+    }
+    if (message.replicatedMs !== 0) {
+      obj.replicatedMs = Math.round(message.replicatedMs);
+    }
+    if (message.fetchedMs !== 0) {
+      obj.fetchedMs = Math.round(message.fetchedMs);
+    }
+    if (message.boundMs !== 0) {
+      obj.boundMs = Math.round(message.boundMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RegionEstimate>): RegionEstimate {
+    return RegionEstimate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RegionEstimate>): RegionEstimate {
+    const message = createBaseRegionEstimate();
+    message.region = object.region ?? "";
+    message.replicateBytes = object.replicateBytes ?? 0;
+    message.fetchBytes = object.fetchBytes ?? 0;
+    message.replicatedMs = object.replicatedMs ?? 0;
+    message.fetchedMs = object.fetchedMs ?? 0;
+    message.boundMs = object.boundMs ?? 0;
     return message;
   },
 };
@@ -1693,6 +2428,7 @@ function createBasePlanRolloutResponse(): PlanRolloutResponse {
     revision: 0,
     noChange: false,
     warnings: [],
+    estimate: undefined,
   };
 }
 
@@ -1728,6 +2464,9 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
     }
     for (const v of message.warnings) {
       writer.uint32(162).string(v!);
+    }
+    if (message.estimate !== undefined) {
+      RolloutEstimate.encode(message.estimate, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -1827,6 +2566,14 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
             message.warnings.push(reader.string());
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.estimate = RolloutEstimate.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1874,6 +2621,7 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
       warnings: globalThis.Array.isArray(object?.warnings)
         ? object.warnings.map((e: any) => globalThis.String(e))
         : [],
+      estimate: isSet(object.estimate) ? RolloutEstimate.fromJSON(object.estimate) : undefined,
     };
   },
 
@@ -1906,6 +2654,9 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
     if (message.warnings?.length) {
       obj.warnings = message.warnings;
     }
+    if (message.estimate !== undefined) {
+      obj.estimate = RolloutEstimate.toJSON(message.estimate);
+    }
     return obj;
   },
 
@@ -1925,6 +2676,9 @@ export const PlanRolloutResponse: MessageFns<PlanRolloutResponse> = {
     message.revision = object.revision ?? 0;
     message.noChange = object.noChange ?? false;
     message.warnings = object.warnings?.map((e) => e) || [];
+    message.estimate = (object.estimate !== undefined && object.estimate !== null)
+      ? RolloutEstimate.fromPartial(object.estimate)
+      : undefined;
     return message;
   },
 };
