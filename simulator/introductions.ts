@@ -19,10 +19,21 @@ export function introduceAll(
   }
 }
 
-/** A random graph in which each peer has about `degree` neighbours: the sum of random rings. */
+/** A random graph in which each peer has about `degree` neighbours, some of which know the seed. */
 export function introduceSome(
   world: SwarmWorld,
   seed: SimulatedPeer,
+  peers: readonly SimulatedPeer[],
+  degree: number,
+  random: Random,
+): void {
+  introduceRing(world, peers, degree, random);
+  introduceTo(world, seed, peers, random);
+}
+
+/** A random graph in which each peer has about `degree` neighbours: the sum of random rings. */
+export function introduceRing(
+  world: SwarmWorld,
   peers: readonly SimulatedPeer[],
   degree: number,
   random: Random,
@@ -34,6 +45,15 @@ export function introduceSome(
       introduceAll(world, [peer, next]);
     });
   }
+}
+
+/** Introduces a few peers by chance to a seed. */
+export function introduceTo(
+  world: SwarmWorld,
+  seed: SimulatedPeer,
+  peers: readonly SimulatedPeer[],
+  random: Random,
+): void {
   for (const peer of shuffled(peers, random).slice(0, SEED_DEGREE))
     introduceAll(world, [seed, peer]);
 }

@@ -1,13 +1,17 @@
-// `node simulator/main.ts [flags]`: one broadcast in virtual time, or with `--several` several at once on the
-// same hosts, its figures as one line of JSON.
+// `node simulator/main.ts [flags]`: one broadcast in virtual time, with `--several` several at once on the
+// same hosts, with `--release` one to a whole fleet on `--workers` threads; its figures as one line of JSON.
 import { parseArgs } from "node:util";
 import { Broadcast, REGION, SHAPED } from "./broadcast.ts";
+import { releaseBroadcast } from "./release-broadcast.ts";
+import { RELEASE } from "./release-plan.ts";
 import { FIVE, severalBroadcasts } from "./several-broadcasts.ts";
 
 const { values } = parseArgs({
   options: {
     region: { type: "boolean", default: false },
     several: { type: "boolean", default: false },
+    release: { type: "boolean", default: false },
+    workers: { type: "string", default: "2" },
     set: { type: "string", multiple: true, default: [] },
   },
 });
@@ -28,6 +32,11 @@ if (values.several) {
   const plan = changed(FIVE, values.set);
   const { ratios, busy, atFirst } = severalBroadcasts(plan);
   console.log(JSON.stringify({ plan, report: { ratios, busy, atFirst } }));
+} else if (values.release) {
+  const plan = changed(RELEASE, values.set);
+  const { regions, ...report } = await releaseBroadcast(plan, { workers: Number(values.workers) });
+  const bytes = regions.map((region) => region.bytes);
+  console.log(JSON.stringify({ plan, report: { ...report, bytes } }));
 } else {
   const plan = changed(values.region ? REGION : SHAPED, values.set);
   console.log(JSON.stringify({ plan, report: new Broadcast(plan).run() }));

@@ -27,6 +27,20 @@ export class TraceHash {
     if ("piece" in message) this.#mix(message.piece);
   }
 
+  /** Notes numbers, whatever they mean. */
+  noteNumbers(values: readonly number[]): void {
+    for (const value of values) {
+      NUMBERS[0] = value;
+      this.#mix(HALVES[0] ?? 0);
+      this.#mix(HALVES[1] ?? 0);
+    }
+  }
+
+  /** Notes a text, as another digest. */
+  noteText(text: string): void {
+    for (let at = 0; at < text.length; at += 1) this.#mix(text.charCodeAt(at));
+  }
+
   #mix(value: number): void {
     this.#high = Math.imul(this.#high ^ value, 0x01000193) >>> 0;
     this.#low = Math.imul((this.#low ^ this.#high) + value, 0x9e3779b1) >>> 0;

@@ -16,11 +16,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   scripts: [],
 };
 
-/** The files of the simulator that touch the world: they may import `runtime` too. */
+/** The files of the simulator that touch the world or start threads: they may import `runtime` too. */
 const SIMULATOR_WITH_RUNTIME = [
   "simulator/main.ts",
   "simulator/live-load.ts",
   "simulator/report.ts",
+  "simulator/shard-threads.ts",
 ];
 
 const byPath = new Map(SOURCES.map((source) => [source.path, source]));
