@@ -1,7 +1,6 @@
 // Answers to what the control plane asks of one relay's machines: counts by hash, and machines by id.
-import { CENSUS_LOWEST_MAX, CENSUS_PARTS } from "../core/rollout/census.ts";
-import { type Candidate, isTarget, passesFilter } from "../core/rollout/targets.ts";
-import { waveHash } from "../core/rollout/wave-hash.ts";
+import { countMachines } from "../core/rollout/census.ts";
+import type { Candidate } from "../core/rollout/targets.ts";
 import {
   type AgentAnswer,
   AgentInfo,
@@ -24,23 +23,11 @@ const USES_MAX = 5_000;
 /** Services told of a machine that would not fit otherwise; each may have an error of 1,000 letters. */
 const SERVICES_OF_LARGE_MAX = 50;
 
-/** Counts the machines of the window [low, high) by 256 equal parts of it. */
+/** Counts the machines that the control plane asks for. */
 export function censusOf(agents: Iterable<Candidate>, request: CensusRequest): CensusAnswer {
-  const { query, rollout, low, high, targets, rule } = request;
-  const partWidth = Math.max(1, Math.ceil((high - low) / CENSUS_PARTS));
-  const counts = new Array<number>(CENSUS_PARTS).fill(0);
-  const hashes: number[] = [];
-  for (const candidate of agents) {
-    if (!isTarget(candidate, { labels: targets, excludedRegions: [] })) continue;
-    if (rule !== undefined && !passesFilter(candidate, rule)) continue;
-    const hash = waveHash(candidate.agentId, rollout);
-    if (hash < low || hash >= high) continue;
-    hashes.push(hash);
-    const part = Math.floor((hash - low) / partWidth);
-    counts[part] = (counts[part] as number) + 1;
-  }
-  const lowest = hashes.sort((a, b) => a - b).slice(0, CENSUS_LOWEST_MAX);
-  return { query, rollout, counts, lowest, total: hashes.length };
+  const { query, rollout } = request;
+  const { counts, lowest, total } = countMachines(agents, request);
+  return { query, rollout, counts: [...counts], lowest: [...lowest], total };
 }
 
 /** A page of machines by id, in messages that stay within the limit; the last one says so. */

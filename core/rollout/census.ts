@@ -1,7 +1,8 @@
 // Draws a wave: finds the threshold of the hash below which exactly so many machines lie, by asking
 // relays for counts over a window of hashes and narrowing it. It knows no machine by name.
 import { waveSize } from "./bounds.ts";
-import { WAVE_HASH_END } from "./wave-hash.ts";
+import { type Candidate, isTarget, type Labels, passesFilter, type WaveRule } from "./targets.ts";
+import { WAVE_HASH_END, waveHash } from "./wave-hash.ts";
 
 /** Equal parts of a window that a relay counts machines in. */
 export const CENSUS_PARTS = 256;
@@ -17,6 +18,32 @@ export interface CensusCount {
   readonly counts: readonly number[];
   readonly lowest: readonly number[];
   readonly total: number;
+}
+
+/** Which machines a relay is to count: those of the rollout's targets that pass the wave's filter. */
+export interface CountQuestion extends CensusWindow {
+  readonly rollout: string;
+  readonly targets: Labels;
+  readonly rule: Omit<WaveRule, "threshold"> | undefined;
+}
+
+/** Counts a relay's machines of the window [low, high) by 256 equal parts of it. */
+export function countMachines(machines: Iterable<Candidate>, asked: CountQuestion): CensusCount {
+  const { rollout, low, high, targets, rule } = asked;
+  const partWidth = Math.max(1, Math.ceil((high - low) / CENSUS_PARTS));
+  const counts = new Array<number>(CENSUS_PARTS).fill(0);
+  const hashes: number[] = [];
+  for (const candidate of machines) {
+    if (!isTarget(candidate, { labels: targets, excludedRegions: [] })) continue;
+    if (rule !== undefined && !passesFilter(candidate, rule)) continue;
+    const hash = waveHash(candidate.agentId, rollout);
+    if (hash < low || hash >= high) continue;
+    hashes.push(hash);
+    const part = Math.floor((hash - low) / partWidth);
+    counts[part] = (counts[part] as number) + 1;
+  }
+  const lowest = hashes.sort((a, b) => a - b).slice(0, CENSUS_LOWEST_MAX);
+  return { counts, lowest, total: hashes.length };
 }
 
 export type CensusResult =

@@ -1,14 +1,13 @@
 // A relay of the virtual fleet with its agents: the real permit desk, agents as simple as their rules.
 import { RELAY_BACKOFF } from "../../../core/fleet/agent-backoff.ts";
-import type { CensusCount } from "../../../core/rollout/census.ts";
+import { type CensusCount, countMachines } from "../../../core/rollout/census.ts";
 import { PermitDesk } from "../../../core/rollout/permit-desk.ts";
 import type { DeskAssignment, Standing } from "../../../core/rollout/permit-facts.ts";
 import type { KeptPermit } from "../../../core/rollout/permit-ledger.ts";
 import { type FailingMember, tallyOf } from "../../../core/rollout/permit-tally.ts";
 import type { RolloutEffect } from "../../../core/rollout/rollout-facts.ts";
 import type { Tally } from "../../../core/rollout/tally.ts";
-import { type Candidate, passesFilter } from "../../../core/rollout/targets.ts";
-import { waveHash } from "../../../core/rollout/wave-hash.ts";
+import type { Candidate, WaveRule } from "../../../core/rollout/targets.ts";
 import type { VirtualTime } from "../virtual-time.ts";
 
 export const ROLLOUT = "r-0123456789abcdef";
@@ -134,20 +133,11 @@ export class VirtualRelay {
     return tallyOf(this.#desk, this.agents.length).failing;
   }
 
-  census(low: number, high: number, rule: Parameters<typeof passesFilter>[1]): CensusCount {
-    const hashes = this.agents
-      .filter(
-        ({ online, connected, candidate }) => online && connected && passesFilter(candidate, rule),
-      )
-      .map(({ candidate }) => waveHash(candidate.agentId, ROLLOUT))
-      .filter((hash) => hash >= low && hash < high)
-      .sort((a, b) => a - b);
-    const counts = Array.from({ length: 256 }, () => 0);
-    for (const hash of hashes) {
-      const part = Math.floor(((hash - low) * 256) / (high - low));
-      counts[part] = (counts[part] ?? 0) + 1;
-    }
-    return { counts, lowest: hashes.slice(0, 32), total: hashes.length };
+  census(low: number, high: number, rule: Omit<WaveRule, "threshold">): CensusCount {
+    const machines = this.agents
+      .filter(({ online, connected }) => online && connected)
+      .map(({ candidate }) => candidate);
+    return countMachines(machines, { rollout: ROLLOUT, low, high, targets: {}, rule });
   }
 
   #newDesk(): PermitDesk {
