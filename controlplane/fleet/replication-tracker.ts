@@ -1,5 +1,6 @@
-// Which packs each region holds, by what its relays say. Relays of a region share one store, so what one
-// reports whole is whole there. A checkpoint in the store lets a restart know what was known.
+// Which packs each region holds (core/fleet/replicas.ts), with a checkpoint in the store that lets a restart know
+// what was known.
+import { Replicas } from "../../core/fleet/replicas.ts";
 import type { PackReplica } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../../runtime/log.ts";
 import { type Store, scan } from "../../runtime/store/store.ts";
@@ -9,14 +10,6 @@ import { encodeRegion, parseRegion, REGIONS_PREFIX, regionKey } from "./region-r
 
 /** Checkpoints are written at most so often, those of all regions together. */
 const CHECKPOINT_MS = 1_000;
-
-interface RegionState {
-  /** Whole packs by the checkpoint, until a relay of this run says something of them. */
-  readonly before: Map<string, number>;
-  /** By pack and relay. */
-  readonly replicas: Map<string, Map<string, PackReplica>>;
-  written: string;
-}
 
 export interface TrackerOptions {
   readonly store: Store;
@@ -28,7 +21,9 @@ export interface TrackerOptions {
 
 export class ReplicationTracker {
   readonly #options: TrackerOptions;
-  readonly #regions = new Map<string, RegionState>();
+  readonly #replicas = new Replicas();
+  /** By region, as last written. */
+  readonly #written = new Map<string, string>();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -39,72 +34,47 @@ export class ReplicationTracker {
   /** Reads the checkpoints. */
   async load(): Promise<void> {
     for await (const entry of scan(this.#options.store, REGIONS_PREFIX)) {
-      const state = this.#of(entry.key.slice(REGIONS_PREFIX.length));
-      for (const { pack, bytes } of parseRegion(entry).whole) state.before.set(pack, bytes);
+      const region = entry.key.slice(REGIONS_PREFIX.length);
+      this.#replicas.restored(region, parseRegion(entry).whole);
     }
   }
 
   /** A relay says what its region holds. */
   reported(relay: string, region: string, packs: readonly PackReplica[]): void {
-    const state = this.#of(region);
-    let isChanged = false;
-    for (const replica of packs) {
-      const wasWhole = isWhole(state, replica.pack);
-      const byRelay = state.replicas.get(replica.pack) ?? new Map<string, PackReplica>();
-      state.replicas.set(replica.pack, byRelay.set(relay, replica));
-      state.before.delete(replica.pack);
-      isChanged ||= wasWhole !== isWhole(state, replica.pack);
-    }
-    if (!isChanged) return;
+    if (!this.#replicas.reported(relay, region, packs)) return;
     this.#checkpointSoon();
     this.#options.onChange();
   }
 
   /** Nobody needs the pack any more. */
   dropped(pack: string): void {
-    for (const state of this.#regions.values()) {
-      const was = state.replicas.delete(pack);
-      if (state.before.delete(pack) || was) this.#checkpointSoon();
-    }
+    if (this.#replicas.dropped(pack)) this.#checkpointSoon();
   }
 
   /** Whether the region holds the pack whole. */
   isWhole(region: string, pack: string): boolean {
-    const state = this.#regions.get(region);
-    return state !== undefined && isWhole(state, pack);
+    return this.#replicas.isWhole(region, pack);
   }
 
   /** Encoded bytes of the pack that lie in the region. */
   bytes(region: string, pack: string): number {
-    const state = this.#regions.get(region);
-    const said = [...(state?.replicas.get(pack)?.values() ?? [])].map(({ bytes }) => bytes);
-    return Math.max(state?.before.get(pack) ?? 0, ...said);
+    return this.#replicas.bytes(region, pack);
   }
 
   /** What keeps a pack from a region, in the relays' words; empty: nothing. */
   error(region: string, pack: string): string {
-    const replicas = this.#regions.get(region)?.replicas.get(pack)?.values() ?? [];
-    return [...replicas].find(({ error }) => error !== "")?.error ?? "";
+    return this.#replicas.error(region, pack);
   }
 
   /** Packs and bytes that a region holds whole. */
   sum(region: string): { readonly packs: number; readonly bytes: number } {
-    const state = this.#regions.get(region);
-    const whole = state === undefined ? [] : wholePacks(state);
+    const whole = this.#replicas.whole(region);
     return { packs: whole.length, bytes: whole.reduce((sum, { bytes }) => sum + bytes, 0) };
   }
 
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-  }
-
-  #of(region: string): RegionState {
-    const known = this.#regions.get(region);
-    if (known !== undefined) return known;
-    const state = { before: new Map(), replicas: new Map(), written: "" };
-    this.#regions.set(region, state);
-    return state;
   }
 
   #checkpointSoon(): void {
@@ -118,37 +88,24 @@ export class ReplicationTracker {
   /** Writes the regions that have changed. */
   async #checkpoint(): Promise<void> {
     const { store, fence, log } = this.#options;
-    const changed = [...this.#regions].flatMap(([region, state]) => {
-      const value = encodeRegion({ whole: wholePacks(state) });
+    const changed = [...this.#replicas.regions].flatMap((region) => {
+      const value = encodeRegion({ whole: [...this.#replicas.whole(region)] });
       const text = new TextDecoder().decode(value);
-      const part = { state, text, put: regionKey(region), value };
-      return text === state.written ? [] : [{ ...part, operations: 1, bytes: value.length }];
+      const part = { region, text, put: regionKey(region), value };
+      return text === this.#written.get(region)
+        ? []
+        : [{ ...part, operations: 1, bytes: value.length }];
     });
     try {
       for (const group of transactionsOf(changed)) {
         const operations = group.map(({ put, value }) => ({ put, value }));
         const result = await store.transact({ compares: [fence.compare], operations });
         if (!result.committed) return;
-        for (const { state, text } of group) state.written = text;
+        for (const { region, text } of group) this.#written.set(region, text);
       }
     } catch (error) {
       // Only a restart reads it, and relays say it again; the next change tries again.
       log.warn({ err: error }, "checkpoints of regions not written");
     }
   }
-}
-
-function isWhole(state: RegionState, pack: string): boolean {
-  const said = state.replicas.get(pack);
-  if (said === undefined) return state.before.has(pack);
-  return [...said.values()].some(({ whole }) => whole);
-}
-
-function wholePacks(state: RegionState): { pack: string; bytes: number }[] {
-  const whole = [...state.before].map(([pack, bytes]) => ({ pack, bytes }));
-  for (const [pack, byRelay] of state.replicas) {
-    const said = [...byRelay.values()].filter((replica) => replica.whole);
-    if (said.length > 0) whole.push({ pack, bytes: Math.max(...said.map(({ bytes }) => bytes)) });
-  }
-  return whole.sort((a, b) => (a.pack < b.pack ? -1 : 1));
 }

@@ -4,6 +4,7 @@
 import { packOf } from "../../core/builds/build-row.ts";
 import type { PackedRelease } from "../../core/release/kept-releases.ts";
 import type { PackMark } from "../../core/release/pack-verdict.ts";
+import { ACTIVE_PREFIX, WAITING_PREFIX } from "../../core/rollout/service-turns.ts";
 import { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import { type Entry, type Store, scan } from "../../runtime/store/store.ts";
 import { buildKey, idOfIndexKey, statePrefix } from "../builds/build-keys.ts";
@@ -15,12 +16,7 @@ import {
   parseAssignments,
   SERVICES_PREFIX,
 } from "../rollouts/assignment-list.ts";
-import {
-  ACTIVE_PREFIX,
-  parseRollout,
-  rolloutKey,
-  WAITING_PREFIX,
-} from "../rollouts/rollout-record.ts";
+import { parseRollout, rolloutKey } from "../rollouts/rollout-record.ts";
 import { DROPPED, MARKS, packNames, packOfMark, parseMark } from "./pack-mark-row.ts";
 
 /** A mark, and the revision at which a change of it is compared. */

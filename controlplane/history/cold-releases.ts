@@ -2,6 +2,7 @@
 // core/release/kept-releases.ts says; what it says of a service holds only while its rollouts and assignments stand as
 // they were read.
 import { horizonOf, isCold } from "../../core/history/archive-plan.ts";
+import { activeKey } from "../../core/rollout/service-turns.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { Compare, Entry, Store } from "../../runtime/store/store.ts";
 import { buildKey, statePrefix } from "../builds/build-keys.ts";
@@ -9,7 +10,7 @@ import { idEntry, parseRelease, releaseKey, removeOperations } from "../builds/r
 import type { KeptNow } from "../garbage/kept-now.ts";
 import { assignmentsKey } from "../rollouts/assignment-list.ts";
 import { compareOf, standing } from "../rollouts/new-rollout.ts";
-import { activeKey } from "../rollouts/rollout-record.ts";
+
 import { lineOf } from "./archive.ts";
 import { type ColdRow, crowdedBefore } from "./cold-row.ts";
 

@@ -2,6 +2,7 @@
 // they were told last: what it says would take all of them back at once. Open rollouts are paused.
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import type { RolloutState } from "../../core/rollout/rollout-row.ts";
+import { activeKey } from "../../core/rollout/service-turns.ts";
 import type { Operation, Store } from "../../runtime/store/store.ts";
 import { type Fence, FenceLostError, isFenced } from "../fence.ts";
 import {
@@ -10,7 +11,7 @@ import {
   encodeAssignments,
   parseAssignments,
 } from "./assignment-list.ts";
-import { activeKey, encodeRollout, parseRollout, rolloutKey } from "./rollout-record.ts";
+import { encodeRollout, parseRollout, rolloutKey } from "./rollout-record.ts";
 
 /** Done once or several times it is the same. Throws FenceLostError where another leads. */
 export async function keepService(store: Store, fence: Fence, service: string): Promise<void> {

@@ -2,20 +2,21 @@
 // else behind the others. Used by operators' starts and by builds that are shipped.
 import { randomInt } from "node:crypto";
 import { timedDigits } from "../../core/history/timed-id.ts";
+import { settledRelease } from "../../core/rollout/assignment-rules.ts";
 import { newRolloutRow } from "../../core/rollout/rollout-row.ts";
+import { activeKey, begun, timeName } from "../../core/rollout/service-turns.ts";
 import type { Release, RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
 import { requireFooting } from "../garbage/pack-mark-row.ts";
-import { assignmentsKey, parseAssignments, settledRelease } from "./assignment-list.ts";
+import { assignmentsKey, parseAssignments } from "./assignment-list.ts";
 import {
-  activeKey,
   BY_TIME_PREFIX,
+  encodedTurn,
   encodeRollout,
   ofServicePrefix,
   type RolloutRecord,
   rolloutKey,
-  timeName,
-  waitingKey,
+  turnRow,
 } from "./rollout-record.ts";
 
 export interface NewRollout {
@@ -59,18 +60,17 @@ export async function prepareRows(store: Store, start: NewRollout): Promise<Prep
     failing: [],
   };
   const id = new TextEncoder().encode(record.id);
+  const turn = begun(record, turnRow(active));
   const operations: Operation[] = [
     { put: rolloutKey(record.id), value: encodeRollout(record) },
     { put: `${BY_TIME_PREFIX}${timeName(record)}`, value: id },
     { put: `${ofServicePrefix(service)}${timeName(record)}`, value: id },
-    // Written also where another is active, so that its end notices who waits behind it.
-    { put: activeKey(service), value: active?.value ?? id },
+    ...turn.operations.map(encodedTurn),
     ...packs.operations,
   ];
-  if (active !== undefined) operations.push({ put: waitingKey(record), value: id });
   const compares: Compare[] = [
     { key: rolloutKey(record.id), is: "absent" },
-    compareOf(activeKey(service), active),
+    ...turn.compares,
     compareOf(assignmentsKey(service), assignments),
     ...packs.compares,
   ];

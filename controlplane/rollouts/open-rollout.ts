@@ -2,9 +2,11 @@
 // it. It decides nothing; who of a service comes next is the engine's business.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Span } from "@opentelemetry/api";
+import { missingRegions } from "../../core/fleet/replicas.ts";
 import type { Instant } from "../../core/machine.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import { Rollout } from "../../core/rollout/rollout.ts";
+import { batchOf, isWritten, type RolloutBatch } from "../../core/rollout/rollout-batch.ts";
 import type { RolloutEffect, RolloutInput } from "../../core/rollout/rollout-facts.ts";
 import type { WritePace } from "../../core/rollout/write-pace.ts";
 import { Driver } from "../../runtime/driver.ts";
@@ -102,12 +104,8 @@ export class OpenRollout {
     const regions = [...new Set(hub.known.map(({ region }) => region))].filter(
       (region) => !excludedRegions.includes(region),
     );
-    const packs = release.layout?.packs ?? [];
-    const missing = regions.filter(
-      (region) => !packs.every(({ pack }) => tracker.isWhole(region, pack)),
-    );
-    if (regions.length === 0) missing.push("no region is known");
-    this.input({ kind: "replicated", missing });
+    const packs = (release.layout?.packs ?? []).map(({ pack }) => pack);
+    this.input({ kind: "replicated", missing: missingRegions(tracker, regions, packs) });
   }
 
   /** Resolves when all that was decided is written down. */
@@ -137,7 +135,7 @@ export class OpenRollout {
         if (this.#queue.some(isWritten)) await this.#turn();
         const batch = this.#queue;
         this.#queue = [];
-        await this.#carryOut(batch);
+        await this.#carryOut(batchOf(batch));
       }
     } catch (error) {
       this.stop();
@@ -153,25 +151,28 @@ export class OpenRollout {
   }
 
   /** Writes, then sends. */
-  async #carryOut(batch: readonly RolloutEffect[]): Promise<void> {
+  async #carryOut({
+    isWritten,
+    row,
+    phases,
+    serial,
+    sends,
+    hasEnded,
+  }: RolloutBatch): Promise<void> {
     const { fleet, onChange, onEnded } = this.#options;
-    const persisted = batch.findLast((effect) => effect.kind === "persist");
-    const assigns = batch.filter((effect) => effect.kind === "assign");
     let committed: Committed | undefined;
-    if (persisted !== undefined || assigns.length > 0) {
-      this.#record = this.#renewed(persisted?.row ?? this.#record.row);
-      committed = await this.#commit(assigns.map(({ phase }) => phase));
+    if (isWritten) {
+      this.#record = this.#renewed(row ?? this.#record.row);
+      committed = await this.#commit(phases);
       if (committed === undefined) return;
     }
-    const { hub } = fleet;
-    if (committed?.assignments !== undefined) hub.assign(committed.assignments);
-    const serial = assigns.at(-1)?.serial;
+    if (committed?.assignments !== undefined) fleet.hub.assign(committed.assignments);
     if (committed !== undefined && serial !== undefined) {
       this.input({ kind: "assigned", serial, revision: committed.revision });
     }
-    for (const effect of batch) this.#send(effect);
+    for (const effect of sends) this.#send(effect);
     onChange(this.#record.id);
-    if (!batch.some(({ kind }) => kind === "ended")) return;
+    if (!hasEnded) return;
     this.#span.setAttribute("millrace.rollout.state", this.#record.row.state);
     this.stop();
     onEnded(this);
@@ -204,7 +205,7 @@ export class OpenRollout {
     return undefined;
   }
 
-  #send(effect: RolloutEffect): void {
+  #send(effect: RolloutBatch["sends"][number]): void {
     const { fleet, fence } = this.#options;
     const { id, policy } = this.#record;
     if (effect.kind === "grant") {
@@ -213,7 +214,7 @@ export class OpenRollout {
       const wire = { rollout: id, epoch: fence.epoch, wave, quota, together, ttlMs };
       fleet.hub.send(relay, { $case: "quota", quota: wire });
       failpoint("controlplane.after-send");
-    } else if (effect.kind === "census") {
+    } else {
       const { query, wave, low, high } = effect;
       const { regions = [], labels = {} } = policy.waves[wave] ?? {};
       const rule = { threshold: high, regions, labels };
@@ -221,8 +222,4 @@ export class OpenRollout {
       for (const relay of effect.relays) fleet.hub.send(relay, { $case: "census", census });
     }
   }
-}
-
-function isWritten({ kind }: RolloutEffect): boolean {
-  return kind === "persist" || kind === "assign";
 }

@@ -1,26 +1,21 @@
 // Writes what a rollout has decided: its row, the service's assignments where they change, and, at its
 // end, who of the service is next; in one transaction under the leader's epoch.
 
+import { revised } from "../../core/rollout/assignment-rules.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import type { AssignPhase } from "../../core/rollout/rollout-facts.ts";
+import { activeKey, ended, waitingPrefix } from "../../core/rollout/service-turns.ts";
 import type { ServiceAssignments } from "../../proto/gen/millrace/v1/fleet.ts";
 import { failpoint } from "../../runtime/failpoint.ts";
 import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
 import { type Fence, FenceLostError, isFenced } from "../fence.ts";
+import { assignmentsKey, encodeAssignments, parseAssignments, toWire } from "./assignment-list.ts";
 import {
-  assignmentsKey,
-  encodeAssignments,
-  parseAssignments,
-  revised,
-  toWire,
-} from "./assignment-list.ts";
-import {
-  activeKey,
+  encodedTurn,
   encodeRollout,
   type RolloutRecord,
   rolloutKey,
-  WAITING_PREFIX,
-  waitingKey,
+  turnRow,
 } from "./rollout-record.ts";
 
 export interface Committed {
@@ -75,17 +70,8 @@ function isSame(entry: Entry | undefined, value: Uint8Array): boolean {
 
 /** Who is next, and the rows that say so. Whoever comes meanwhile changes the active row. */
 async function endOf(store: Store, record: RolloutRecord): Promise<Change> {
-  const { service, id } = record;
-  const active = await store.get(activeKey(service));
-  const compares = [{ key: activeKey(service), modRevision: active?.modRevision ?? 0 }];
-  if (active === undefined || new TextDecoder().decode(active.value) !== id) {
-    return { compares, operations: [{ delete: waitingKey(record) }] };
-  }
-  const waiting = await store.range({ prefix: `${WAITING_PREFIX}${service}/`, limit: 1 });
-  const [first] = waiting.entries;
-  if (first === undefined) return { compares, operations: [{ delete: activeKey(service) }] };
-  // One that ends while it waits does not get its turn.
-  compares.push({ key: first.key, modRevision: first.modRevision });
-  const operations = [{ put: activeKey(service), value: first.value }, { delete: first.key }];
-  return { compares, operations };
+  const active = await store.get(activeKey(record.service));
+  const waiting = await store.range({ prefix: waitingPrefix(record.service), limit: 1 });
+  const { compares, operations } = ended(record, turnRow(active), turnRow(waiting.entries[0]));
+  return { compares, operations: operations.map(encodedTurn) };
 }

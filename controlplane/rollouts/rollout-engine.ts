@@ -1,29 +1,22 @@
 // All open rollouts of this leader: loads them at start, hands them what relays say, and sees to it that
 // of each service one runs and the others wait in order, or give way to a newer one.
+import { settledRelease } from "../../core/rollout/assignment-rules.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
+import {
+  ACTIVE_PREFIX,
+  activeKey,
+  timeName,
+  WAITING_PREFIX,
+} from "../../core/rollout/service-turns.ts";
 import { ROLLOUT_WRITES_PER_S, WritePace } from "../../core/rollout/write-pace.ts";
 import type { CensusAnswer, RelayReport } from "../../proto/gen/millrace/v1/fleet.ts";
 import { type Entry, scan, type Watch } from "../../runtime/store/store.ts";
 import { counter, histogram } from "../../runtime/telemetry.ts";
 import type { RelayListener, RelaySession } from "../fleet/relay-hub.ts";
-import {
-  assignmentsKey,
-  parseAssignments,
-  SERVICES_PREFIX,
-  settledRelease,
-  toWire,
-} from "./assignment-list.ts";
+import { assignmentsKey, parseAssignments, SERVICES_PREFIX, toWire } from "./assignment-list.ts";
 import { type LiveProgress, tallyOf } from "./live-progress.ts";
 import { OpenRollout, type OpenRolloutOptions } from "./open-rollout.ts";
-import {
-  ACTIVE_PREFIX,
-  activeKey,
-  parseRollout,
-  type RolloutRecord,
-  rolloutKey,
-  timeName,
-  WAITING_PREFIX,
-} from "./rollout-record.ts";
+import { parseRollout, type RolloutRecord, rolloutKey } from "./rollout-record.ts";
 
 /** Ended rollouts whose live counts are still followed: agents go on saying what they got. */
 const FOLLOWED_MAX = 50;

@@ -2,6 +2,7 @@
 // waves, the bytes its regions lack, and the revision to start with.
 
 import { oneAtATime } from "../../core/diagnosis/work-checks.ts";
+import { settledRelease } from "../../core/rollout/assignment-rules.ts";
 import { waveSize } from "../../core/rollout/bounds.ts";
 import { newRolloutRow } from "../../core/rollout/rollout-row.ts";
 import type { Labels } from "../../core/rollout/targets.ts";
@@ -17,7 +18,7 @@ import { requireRelease } from "../builds/release-index.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { RelaySession } from "../fleet/relay-hub.ts";
 import { requireFooting } from "../garbage/pack-mark-row.ts";
-import { parseAssignments, settledRelease } from "./assignment-list.ts";
+import { parseAssignments } from "./assignment-list.ts";
 import { LiveProgress } from "./live-progress.ts";
 import { standing } from "./new-rollout.ts";
 import { estimatePlan } from "./plan-estimate.ts";

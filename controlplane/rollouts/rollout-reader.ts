@@ -1,5 +1,7 @@
 // Finds rollouts by what people call them: their id, a SHA or release, a service. What is open is read
 // from this leader's memory, what has ended from the store, or from the archive.
+
+import { timeName } from "../../core/rollout/service-turns.ts";
 import type { GetStatusResponse } from "../../proto/gen/millrace/v1/fleet.ts";
 import { type ListRolloutsResponse, Rollout } from "../../proto/gen/millrace/v1/rollouts.ts";
 import { notFound } from "../../runtime/grpc/rpc-error.ts";
@@ -10,13 +12,7 @@ import { findRelease, requireRelease } from "../builds/release-index.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { Past } from "../history/past.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
-import {
-  BY_TIME_PREFIX,
-  ofServicePrefix,
-  parseRollout,
-  rolloutKey,
-  timeName,
-} from "./rollout-record.ts";
+import { BY_TIME_PREFIX, ofServicePrefix, parseRollout, rolloutKey } from "./rollout-record.ts";
 import { rolloutToWire, type Seen } from "./rollout-wire.ts";
 
 /** Rollouts of a service that are looked through for a release. */

@@ -2,6 +2,7 @@
 // that are only shown; what the machine needs to go on is in `row`.
 import { z } from "zod";
 import type { RolloutPlan, RolloutRow } from "../../core/rollout/rollout-row.ts";
+import { type TurnChange, type TurnRow, timeName } from "../../core/rollout/service-turns.ts";
 import { Release, RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
 import { FailingAgent, RegionProgress } from "../../proto/gen/millrace/v1/rollouts.ts";
 import type { Entry, Operation } from "../../runtime/store/store.ts";
@@ -12,8 +13,6 @@ const HEALTH_WITHIN_MS_DEFAULT = 30_000;
 const DRAIN_MS_DEFAULT = 10_000;
 /** Beside draining and health: stopping, starting, and the report's way. Relays allow the same. */
 const ANSWER_GRACE_MS = 10_000;
-/** Digits of unix milliseconds in keys, so that they sort. */
-const TIME_DIGITS = 15;
 
 export interface RolloutRecord {
   readonly id: string;
@@ -98,12 +97,9 @@ const Stored = z.object({
 });
 
 const ROLLOUTS_PREFIX = "rollouts/";
-export const ACTIVE_PREFIX = "rollouts-active/";
-export const WAITING_PREFIX = "rollouts-waiting/";
 export const BY_TIME_PREFIX = "rollouts-by-time/";
 
 export const rolloutKey = (id: string): string => `${ROLLOUTS_PREFIX}${id}`;
-export const activeKey = (service: string): string => `${ACTIVE_PREFIX}${service}`;
 export const ofServicePrefix = (service: string): string => `rollouts-of/${service}/`;
 export const BY_KEY_PREFIX = "rollouts-by-key/";
 export const ROLL_BACKS_PREFIX = "roll-backs-by-key/";
@@ -112,13 +108,21 @@ export const idempotencyKey = (key: string): string => `${BY_KEY_PREFIX}${encode
 export const rollBackKey = (key: string): string =>
   `${ROLL_BACKS_PREFIX}${encodeURIComponent(key)}`;
 
-/** Sorts rollouts by their beginning. */
-export function timeName({ createdAtMs, id }: Pick<RolloutRecord, "createdAtMs" | "id">): string {
-  return `${String(createdAtMs).padStart(TIME_DIGITS, "0")}-${id}`;
+/** A row that names a rollout, as turns are decided by it. */
+export function turnRow(entry: Entry | undefined): TurnRow | undefined {
+  return (
+    entry && {
+      key: entry.key,
+      id: new TextDecoder().decode(entry.value),
+      modRevision: entry.modRevision,
+    }
+  );
 }
 
-export function waitingKey(record: Pick<RolloutRecord, "service" | "createdAtMs" | "id">): string {
-  return `${WAITING_PREFIX}${record.service}/${timeName(record)}`;
+/** A change of turns as the store takes it. */
+export function encodedTurn(operation: TurnChange["operations"][number]): Operation {
+  if ("delete" in operation) return operation;
+  return { put: operation.put, value: new TextEncoder().encode(operation.value) };
 }
 
 /** Operations that take an ended rollout out of the store; what its idempotency key says stays. */
