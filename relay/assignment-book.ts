@@ -14,11 +14,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { incarnationOf } from "../core/leadership/epoch.ts";
-import { type Candidate, isTarget } from "../core/rollout/targets.ts";
-import { type Assignment, type Order, ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
+import { isOlder, revisionWithin } from "../core/leadership/epoch.ts";
+import { type Order, ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
 import { syncFolder, writeJson } from "../runtime/program/json-file.ts";
-import { targetsOf } from "./wire.ts";
 
 const SUFFIX = ".assignments";
 
@@ -51,11 +49,7 @@ export class AssignmentBook {
 
   /** Highest store revision among the assignments of the epoch's incarnation; 0: there are none. */
   revisionWithin(epoch: number): number {
-    const incarnation = incarnationOf(epoch);
-    const same = [...this.#services.values()].filter(
-      (kept) => incarnationOf(kept.epoch) === incarnation,
-    );
-    return Math.max(0, ...same.map(({ revision }) => revision));
+    return revisionWithin(epoch, this.#services.values());
   }
 
   /** A whole snapshot has been heard once: a service that is not here has no assignment. */
@@ -93,12 +87,6 @@ export class AssignmentBook {
     this.#orders.delete(id);
   }
 
-  /** The assignment of a service that is a machine's own: the first that matches it. */
-  own(service: string, candidate: Candidate): Assignment | undefined {
-    const assignments = this.#services.get(service)?.assignments ?? [];
-    return assignments.find((assignment) => isTarget(candidate, targetsOf(assignment)));
-  }
-
   get #completePath(): string {
     return join(this.#folder, "complete.json");
   }
@@ -119,8 +107,4 @@ export class AssignmentBook {
     renameSync(`${path}.tmp`, path);
     syncFolder(this.#folder);
   }
-}
-
-function isOlder(one: ServiceAssignments, other: ServiceAssignments): boolean {
-  return one.epoch === other.epoch ? one.revision < other.revision : one.epoch < other.epoch;
 }

@@ -1,7 +1,7 @@
-// Which of the control plane's words a relay may obey: only those of a leader whose heartbeat is
-// younger than its time to live, and never of an epoch below the highest it has seen, also before a
-// restart. It carries none of them out.
+// The relay's gate for the control plane's words (core/leadership/leader-gate.ts) with its file: the highest epoch
+// is on disk before anything is done under it. It carries no command out.
 import { join } from "node:path";
+import { LeaderGate } from "../core/leadership/leader-gate.ts";
 import type { Instant } from "../core/machine.ts";
 import type { ConnectRelayResponse, LeaderHeartbeat } from "../proto/gen/millrace/v1/fleet.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
@@ -11,19 +11,18 @@ type Command = NonNullable<ConnectRelayResponse["command"]>;
 /** Keeps the highest epoch and the leader's time. */
 export class CommandGate {
   readonly #path: string;
-  #epoch: number;
-  #ledUntil: Instant = Number.NEGATIVE_INFINITY;
+  readonly #gate: LeaderGate;
   #refused = 0;
 
   /** Reads the highest epoch from `<root>/epoch.json`. */
   constructor(root: string) {
     this.#path = join(root, "epoch.json");
-    this.#epoch = readJson<{ epoch: number }>(this.#path)?.epoch ?? 0;
+    this.#gate = new LeaderGate(readJson<{ epoch: number }>(this.#path)?.epoch ?? 0);
   }
 
   /** Highest epoch seen. */
   get epoch(): number {
-    return this.#epoch;
+    return this.#gate.epoch;
   }
 
   /** Commands refused because their epoch was too low. */
@@ -33,17 +32,17 @@ export class CommandGate {
 
   /** Until when the leader is known to live. */
   get ledUntil(): Instant {
-    return this.#ledUntil;
+    return this.#gate.ledUntil;
   }
 
   isLed(now: Instant): boolean {
-    return now < this.#ledUntil;
+    return this.#gate.isLed(now);
   }
 
   /** Takes a heartbeat; false: its epoch is too low, and its stream is to be left. */
   hear(now: Instant, { epoch, ttlMs }: LeaderHeartbeat): boolean {
     if (!this.#admit(epoch)) return false;
-    this.#ledUntil = now + ttlMs;
+    this.#gate.heard(now, ttlMs);
     return true;
   }
 
@@ -54,16 +53,13 @@ export class CommandGate {
   }
 
   #admit(epoch: number): boolean {
-    if (epoch < this.#epoch) {
-      this.#refused += 1;
-      return false;
-    }
-    if (epoch > this.#epoch) {
-      // Durable before anything is done under it, so that a restart refuses what this run would.
+    const verdict = this.#gate.judge(epoch);
+    if (verdict === "old") this.#refused += 1;
+    if (verdict === "new") {
       writeJson(this.#path, { epoch });
-      this.#epoch = epoch;
+      this.#gate.raise(epoch);
     }
-    return true;
+    return verdict !== "old";
   }
 }
 

@@ -2,6 +2,7 @@
 // full-jitter waits, to the next address each time or to where a replica says that the leader is, and leaves
 // who is silent. It carries out nothing itself.
 
+import { LeaderStream } from "../core/leadership/leader-gate.ts";
 import {
   type ConnectRelayRequest,
   type ConnectRelayResponse,
@@ -22,8 +23,6 @@ const BACK_OFF_MS_LAST = 1_000;
 const GREETED_MS = 3_000;
 /** A leader that has not spoken for so many of its times to live is left; one may be a busy machine. */
 const SILENT_TTLS = 2;
-/** Commands held while no heartbeat has come: a snapshot of 8 packs for 1,000 services, and more. */
-const HELD_MAX = 20_000;
 /** Messages waiting for a slow control plane; a report replaces the ones before it anyway. */
 const UNSENT_MAX = 64;
 
@@ -53,9 +52,7 @@ export class ControlLink {
   readonly #stopped = new AbortController();
   readonly #running: Promise<void>;
   #stream: Stream | undefined;
-  /** A heartbeat has been taken on this stream. */
-  #isUp = false;
-  #held: Command[] = [];
+  #leader = new LeaderStream<Command>();
   #comeBack: Extract<Command, { $case: "reconnect" }>["reconnect"] | undefined;
   #silence: NodeJS.Timeout | undefined;
 
@@ -66,13 +63,13 @@ export class ControlLink {
 
   /** Whether a leader has spoken on the stream. */
   get isUp(): boolean {
-    return this.#isUp;
+    return this.#leader.isUp;
   }
 
   /** Sends where a leader listens; false where none does or it is too slow. */
   send(message: Message): boolean {
     const stream = this.#stream;
-    if (stream === undefined || !this.#isUp || stream.writableLength > UNSENT_MAX) return false;
+    if (stream === undefined || !this.isUp || stream.writableLength > UNSENT_MAX) return false;
     stream.write({ message });
     return true;
   }
@@ -114,13 +111,12 @@ export class ControlLink {
     stream.write({ message: { $case: "hello", hello: hello() } });
     const reason = await ended;
     clearTimeout(this.#silence);
-    if (this.#isUp) log.warn({ address, reason }, "lost the control plane");
+    if (this.isUp) log.warn({ address, reason }, "lost the control plane");
     else log.debug({ address, reason }, "control plane not reached");
     stream.cancel();
     client.close();
     this.#stream = undefined;
-    this.#isUp = false;
-    this.#held = [];
+    this.#leader = new LeaderStream();
   }
 
   /** A command that cannot be kept on disk is not obeyed; the next stream says it again. */
@@ -143,12 +139,11 @@ export class ControlLink {
     } else if (command.$case === "recall") {
       const { memory: recall } = this.#options;
       for (const memory of recall()) this.#stream?.write({ message: { $case: "memory", memory } });
-    } else if (this.#isUp && this.#options.gate.isLed(monotonicNow())) {
-      this.#obey(command);
-    } else if (this.#held.length < HELD_MAX) {
-      // From a leader that may have lost its place; its next heartbeat tells.
-      this.#held.push(command);
-    } else this.#leave("too many commands and no heartbeat");
+    } else {
+      const verdict = this.#leader.take(command, this.#options.gate.isLed(monotonicNow()));
+      if (verdict === "obey") this.#obey(command);
+      if (verdict === "full") this.#leave("too many commands and no heartbeat");
+    }
   }
 
   #hear(heartbeat: Extract<Command, { $case: "heartbeat" }>["heartbeat"]): void {
@@ -158,14 +153,11 @@ export class ControlLink {
       this.#leave("its leader is of an old epoch");
       return;
     }
-    const isFirst = !this.#isUp;
+    const { isFirst, held } = this.#leader.led();
     if (isFirst) log.info({ epoch: heartbeat.epoch }, "follows a leader");
-    this.#isUp = true;
     this.#backOff.reset();
     this.#leaveAfter(Math.max(GREETED_MS, SILENT_TTLS * heartbeat.ttlMs));
     onLed(isFirst);
-    const held = this.#held;
-    this.#held = [];
     for (const command of held) this.#obey(command);
   }
 

@@ -7,11 +7,12 @@ import {
   LEADER_TIMES,
   SOLE_TIMES,
 } from "../../core/leadership/campaign.ts";
+import { epochCompare, LEADER_KEY } from "../../core/leadership/election.ts";
 import { Driver, monotonicNow } from "../../runtime/driver.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Entry, LeaseId, Store, Watch } from "../../runtime/store/store.ts";
 import type { Fence } from "../fence.ts";
-import { elect, epochCompare, LEADER_KEY, type LeaderRow, parseLeader } from "./leader-row.ts";
+import { elect, type LeaderRow, parseLeader } from "./leader-row.ts";
 
 /** A watch that could not be opened is tried again after so long. */
 const WATCH_RETRY_MS = 1_000;

@@ -1,15 +1,15 @@
 // The leader's key and the epoch's as rows of the store, and the transactions that change them: who has the place
 // lies on a lease, the epoch stays, so that it never goes back. A third row says that the store did.
 import { z } from "zod";
-import { epochOf, incarnationOf, type TermPoint } from "../../core/leadership/epoch.ts";
-import type { Compare, Entry, LeaseId, Operation, Store } from "../../runtime/store/store.ts";
+import {
+  BEHIND_KEY,
+  EPOCH_KEY,
+  electionChange,
+  LEADER_KEY,
+} from "../../core/leadership/election.ts";
+import { incarnationOf, type TermPoint } from "../../core/leadership/epoch.ts";
+import type { Entry, LeaseId, Operation, Store } from "../../runtime/store/store.ts";
 import type { Fence } from "../fence.ts";
-
-/** Who leads; absent: nobody. */
-export const LEADER_KEY = "leader";
-const EPOCH_KEY = "epoch";
-/** What relays have seen that this store has lost; absent: nothing, as far as is known. */
-const BEHIND_KEY = "store-behind";
 
 const count = z.number().int().nonnegative();
 const BehindRow = z.object({
@@ -49,11 +49,6 @@ export function parseLeader(entry: Entry): LeaderRow {
   return LeaderRow.parse(JSON.parse(new TextDecoder().decode(entry.value)));
 }
 
-/** What each write of a leader compares: that the epoch is still the one of its election. */
-export function epochCompare({ revision }: Election): Compare {
-  return { key: EPOCH_KEY, modRevision: revision };
-}
-
 /**
  * Takes the place on a lease and raises the epoch; undefined: somebody has it.
  */
@@ -63,21 +58,15 @@ export async function elect(
   candidate: Pick<LeaderRow, "replica" | "address">,
 ): Promise<Election | undefined> {
   const [before, mark] = await Promise.all([store.get(EPOCH_KEY), store.get(BEHIND_KEY)]);
-  const { incarnation, counter } =
-    before === undefined ? { incarnation: 0, counter: 0 } : parseEpoch(before);
-  const row = { incarnation, counter: counter + 1 };
-  const epoch = epochOf(row);
+  const epochRow = before && { value: parseEpoch(before), modRevision: before.modRevision };
+  const { epoch, raised, compares } = electionChange({ epoch: epochRow, behind: mark });
   const behind = mark && parseBehind(mark);
   const leader: LeaderRow = { ...candidate, epoch, sinceMs: Date.now(), behind };
   const result = await store.transact({
-    compares: [
-      { key: LEADER_KEY, is: "absent" },
-      { key: EPOCH_KEY, modRevision: before?.modRevision ?? 0 },
-      { key: BEHIND_KEY, modRevision: mark?.modRevision ?? 0 },
-    ],
+    compares,
     operations: [
       { put: LEADER_KEY, value: encode(leader), lease },
-      { put: EPOCH_KEY, value: encode(row) },
+      { put: EPOCH_KEY, value: encode(raised) },
     ],
   });
   return result.committed ? { epoch, revision: result.revision } : undefined;

@@ -38,3 +38,15 @@ export function isBehind(elected: TermPoint, seen: TermPoint, isMet: boolean): b
   const isSameHistory = incarnationOf(seen.epoch) === incarnationOf(elected.epoch);
   return isSameHistory && seen.revision > elected.revision;
 }
+
+/** Whether assignments are of an older term than others, or of an older revision of the same. */
+export function isOlder(one: TermPoint, other: TermPoint): boolean {
+  return one.epoch === other.epoch ? one.revision < other.revision : one.epoch < other.epoch;
+}
+
+/** Highest revision among these that are of the epoch's incarnation; 0: there are none. */
+export function revisionWithin(epoch: number, points: Iterable<TermPoint>): number {
+  const incarnation = incarnationOf(epoch);
+  const same = [...points].filter((point) => incarnationOf(point.epoch) === incarnation);
+  return Math.max(0, ...same.map(({ revision }) => revision));
+}
