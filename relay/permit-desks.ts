@@ -1,27 +1,25 @@
-// One permit desk for each rollout that this relay's machines take part in: feeds them with what agents
-// and leader say, keeps permits before they are sent, and sends them. Who gets one is decided in core.
+// Runs the relay's permit desks (core/rollout/relay-desks.ts): tells them what agents and leader say, keeps permits
+// before they are sent, and sends them. It decides nothing.
 import type { Instant } from "../core/machine.ts";
-import { PermitDesk } from "../core/rollout/permit-desk.ts";
-import type { DeskEffect, DeskInput } from "../core/rollout/permit-facts.ts";
+import type { PermitDesk } from "../core/rollout/permit-desk.ts";
 import type { KeptPermit } from "../core/rollout/permit-ledger.ts";
+import { type DesksEffect, type DesksInput, RelayDesks } from "../core/rollout/relay-desks.ts";
 import type { Candidate } from "../core/rollout/targets.ts";
 import type {
   Assignment,
   PermitQuota,
   ServiceAssignments,
 } from "../proto/gen/millrace/v1/fleet.ts";
-import { Driver, monotonicNow } from "../runtime/driver.ts";
+import { Driver } from "../runtime/driver.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { Log } from "../runtime/log.ts";
 import type { AgentSession } from "./agent-session.ts";
 import type { AgentSessions } from "./agent-sessions.ts";
-import type { AssignmentBook } from "./assignment-book.ts";
 import type { PermitJournal } from "./permit-journal.ts";
-import { answerMsOf, deskAssignmentOf, standingOf } from "./wire.ts";
+import { deskAssignmentOf, standingOf, targetsOf } from "./wire.ts";
 
 export interface PermitDesksOptions {
   readonly relayId: string;
-  readonly book: AssignmentBook;
   readonly sessions: AgentSessions;
   readonly journal: PermitJournal;
   readonly log: Log;
@@ -29,223 +27,145 @@ export interface PermitDesksOptions {
   readonly onChange: () => void;
 }
 
-/**
- * An agent that is started again is back within two seconds. Without this, a rollout whose machines all
- * start again would go on without them, and bring them the release later without a gate.
- */
-const AWAY_MS = 5_000;
-
 /** A rollout's desk with what it serves. */
 export interface OpenDesk {
   readonly desk: PermitDesk;
   readonly assignment: Assignment;
 }
 
-interface Entry extends OpenDesk {
-  readonly driver: Driver<DeskInput, DeskEffect>;
-  assignment: Assignment;
-  /** Permits to be kept, then sent, all in one go. */
-  keeping: KeptPermit[];
-  sending: { readonly permit: KeptPermit; readonly ttlMs: number }[];
-  isFlushing: boolean;
+/** Permits of one rollout to be kept, then sent, all in one go. */
+interface Outgoing {
+  readonly keeping: KeptPermit[];
+  readonly sending: { readonly permit: KeptPermit; readonly ttlMs: number }[];
 }
 
 /** The desks of all rollouts. */
 export class PermitDesks {
   readonly #options: PermitDesksOptions;
-  readonly #entries = new Map<string, Entry>();
-  readonly #kept: Map<string, KeptPermit[]>;
-  /** Quotas of rollouts whose assignment has not come yet. */
-  readonly #early = new Map<string, PermitQuota[]>();
-  /** Agents that broke off a moment ago; they count as machines that say nothing. */
-  readonly #away = new Map<string, { session: AgentSession; timer: NodeJS.Timeout }>();
-  #led: { readonly epoch: number; readonly until: Instant } | undefined;
+  readonly #machine: RelayDesks;
+  readonly #driver: Driver<DesksInput, DesksEffect>;
+  readonly #assignments = new Map<string, Assignment>();
+  readonly #outgoing = new Map<string, Outgoing>();
 
   constructor(options: PermitDesksOptions) {
     this.#options = options;
-    this.#kept = options.journal.read();
+    this.#machine = new RelayDesks(options.relayId, options.journal.read());
+    this.#driver = new Driver(this.#machine, { perform: (effect) => this.#perform(effect) });
   }
 
   /** Open desks, the newest rollout of each service first. */
-  all(): Iterable<OpenDesk> {
-    return this.#entries.values();
+  *all(): Generator<OpenDesk, void, void> {
+    for (const desk of this.#machine.desks()) {
+      const assignment = this.#assignments.get(desk.rollout);
+      if (assignment !== undefined) yield { desk, assignment };
+    }
   }
 
   /** Whether some permit is out. */
   get isAnyOut(): boolean {
-    return [...this.#entries.values()].some(({ desk }) => desk.ledger.isAnyOpen);
+    return this.#machine.isAnyOut;
   }
 
   /** Machines that are connected, or broke off a moment ago. */
-  *machines(): Generator<Candidate, void, void> {
-    for (const { candidate } of this.#options.sessions.all()) yield candidate;
-    for (const { session } of this.#away.values()) yield session.candidate;
+  machines(): Iterable<Candidate> {
+    return this.#machine.machines();
   }
 
-  /** A service's assignments have changed: opens, feeds and closes its desks. */
+  /** A service's assignments have changed; undefined: there are none any more. */
   assigned(service: string, assignments: ServiceAssignments | undefined): void {
-    const wanted = new Map(assignments?.assignments.map((one) => [one.rollout, one]));
-    for (const [rollout, { assignment }] of [...this.#entries]) {
-      if (assignment.service === service && !wanted.has(rollout)) this.#close(rollout);
-    }
-    for (const [rollout, assignment] of wanted) {
-      const entry = this.#entries.get(rollout) ?? this.#open(assignment);
-      entry.assignment = assignment;
-      entry.driver.input({ kind: "assigned", assignment: deskAssignmentOf(assignment) });
-    }
-    for (const session of this.#options.sessions.all()) this.#stand(session, service, false);
-    for (const { session } of this.#away.values()) this.#stand(session, service, false);
-    for (const rollout of wanted.keys()) this.#takeEarly(rollout);
+    const all = assignments?.assignments ?? [];
+    for (const assignment of all) this.#assignments.set(assignment.rollout, assignment);
+    const rules = all.map((one) => ({
+      rollout: one.rollout,
+      targets: targetsOf(one),
+      assignment: deskAssignmentOf(one),
+    }));
+    this.#driver.input({ kind: "assigned", service, rules });
   }
 
   /** An agent has come. */
-  joined(session: AgentSession): void {
-    this.#back(session.id);
-    for (const service of this.#options.book.services.keys()) this.#stand(session, service, true);
+  joined({ candidate, services }: AgentSession): void {
+    const all = [...services].map(([service, status]) => [service, standingOf(status)] as const);
+    this.#driver.input({ kind: "joined", candidate, standings: new Map(all) });
   }
 
   /** An agent has said something of a service. */
-  heard(session: AgentSession, service: string): void {
-    this.#stand(session, service, false);
+  heard({ id: agentId, services }: AgentSession, service: string): void {
+    const status = services.get(service);
+    if (status === undefined) return;
+    this.#driver.input({ kind: "heard", agentId, service, standing: standingOf(status) });
   }
 
   /** An agent is offline; it may be back in a moment. */
-  gone(session: AgentSession): void {
-    this.#back(session.id);
-    const timer = setTimeout(() => {
-      this.#away.delete(session.id);
-      this.#forget(session);
-      this.#options.onChange();
-    }, AWAY_MS);
-    this.#away.set(session.id, { session, timer });
-    for (const service of this.#options.book.services.keys()) this.#stand(session, service, false);
+  gone({ id }: AgentSession): void {
+    this.#driver.input({ kind: "gone", agentId: id });
   }
 
   /** The leader lives until then. */
   led(epoch: number, until: Instant): void {
-    this.#led = { epoch, until };
-    for (const { driver } of this.#entries.values()) driver.input({ kind: "led", epoch, until });
+    this.#driver.input({ kind: "led", epoch, until });
   }
 
-  granted(quota: PermitQuota): void {
-    const entry = this.#entries.get(quota.rollout);
-    if (entry === undefined) {
-      this.#early.set(quota.rollout, [...(this.#early.get(quota.rollout) ?? []), quota]);
-      return;
-    }
-    const { epoch, wave, ttlMs } = quota;
+  granted({ rollout, epoch, wave, quota, together, ttlMs }: PermitQuota): void {
     // A control plane from before lets all of a quota be out.
-    const together = quota.together || quota.quota;
-    entry.driver.input({ kind: "granted", epoch, wave, quota: quota.quota, together, ttlMs });
+    const most = together || quota;
+    this.#driver.input({ kind: "granted", rollout, epoch, wave, quota, together: most, ttlMs });
   }
 
-  /** Quotas that no assignment has claimed by the end of a snapshot are forgotten. */
+  /** What no assignment has claimed by the end of a snapshot is forgotten. */
   snapshotEnded(): void {
-    this.#early.clear();
-    for (const rollout of this.#kept.keys()) {
-      if (!this.#entries.has(rollout)) this.#options.journal.remove(rollout);
-    }
-    this.#kept.clear();
+    this.#driver.input({ kind: "snapshot-ended" });
   }
 
   stop(): void {
-    for (const { timer } of this.#away.values()) clearTimeout(timer);
-    for (const { driver } of this.#entries.values()) driver.stop();
+    this.#driver.stop();
     this.#options.journal.close();
   }
 
-  #back(agentId: string): void {
-    clearTimeout(this.#away.get(agentId)?.timer);
-    this.#away.delete(agentId);
-  }
-
-  #forget(session: AgentSession): void {
-    for (const { driver, desk } of this.#entries.values()) {
-      if (desk.members.has(session.id)) driver.input({ kind: "gone", agentId: session.id });
-    }
-  }
-
-  #open(assignment: Assignment): Entry {
-    const { rollout } = assignment;
-    const kept = this.#kept.get(rollout) ?? [];
-    this.#kept.delete(rollout);
-    const { relayId } = this.#options;
-    const answerMs = answerMsOf(assignment);
-    // A machine takes a known id for a repeat: ids of an earlier rollout must not come again.
-    const prefix = `${relayId}.${rollout}`;
-    const desk = new PermitDesk(rollout, prefix, kept, monotonicNow(), answerMs);
-    const entry: Entry = {
-      desk,
-      assignment,
-      driver: new Driver(desk, { perform: (effect) => this.#perform(entry, effect) }),
-      keeping: [],
-      sending: [],
-      isFlushing: false,
-    };
-    this.#entries.set(rollout, entry);
-    if (this.#led !== undefined) entry.driver.input({ kind: "led", ...this.#led });
-    return entry;
-  }
-
-  #close(rollout: string): void {
-    this.#entries.get(rollout)?.driver.stop();
-    this.#entries.delete(rollout);
-    this.#options.journal.remove(rollout);
-  }
-
-  #takeEarly(rollout: string): void {
-    const quotas = this.#early.get(rollout) ?? [];
-    this.#early.delete(rollout);
-    for (const quota of quotas) this.granted(quota);
-  }
-
-  /** Tells a service's desks how an agent stands: the one whose assignment is its own, and no other. */
-  #stand(session: AgentSession, service: string, connected: boolean): void {
-    const { candidate, services } = session;
-    const own = this.#options.book.own(service, candidate)?.rollout;
-    const status = this.#away.has(session.id) ? undefined : services.get(service);
-    const standing = status && standingOf(status);
-    for (const { rollout } of this.#options.book.services.get(service)?.assignments ?? []) {
-      const entry = this.#entries.get(rollout);
-      if (rollout === own) entry?.driver.input({ kind: "stood", candidate, standing, connected });
-      else if (entry?.desk.members.has(session.id) === true) {
-        entry.driver.input({ kind: "gone", agentId: session.id });
-      }
-    }
-  }
-
-  #perform(entry: Entry, effect: DeskEffect): void {
+  #perform(effect: DesksEffect): void {
     switch (effect.kind) {
       case "keep":
-        entry.keeping.push(effect.permit);
-        break;
-      case "note":
-        this.#write(entry.desk.rollout, [effect.permit], false);
-        this.#options.onChange();
-        break;
+        this.#out(effect.rollout).keeping.push(effect.permit);
+        return;
       case "send":
-        entry.sending.push(effect);
-        break;
+        this.#out(effect.rollout).sending.push(effect);
+        return;
+      case "note":
+        this.#write(effect.rollout, [effect.permit], false);
+        return;
+      case "forget":
+        this.#assignments.delete(effect.rollout);
+        this.#outgoing.delete(effect.rollout);
+        this.#options.journal.remove(effect.rollout);
+        return;
+      case "changed":
+        this.#options.onChange();
+        return;
       default:
         effect satisfies never;
     }
-    if (entry.isFlushing || entry.sending.length === 0) return;
-    entry.isFlushing = true;
-    queueMicrotask(() => this.#flush(entry));
+  }
+
+  #out(rollout: string): Outgoing {
+    const known = this.#outgoing.get(rollout);
+    if (known !== undefined) return known;
+    const outgoing = { keeping: [], sending: [] };
+    this.#outgoing.set(rollout, outgoing);
+    queueMicrotask(() => this.#flush(rollout, outgoing));
+    return outgoing;
   }
 
   /** Keeps all permits of a step with one fsync, and only then sends them. */
-  #flush(entry: Entry): void {
-    const { keeping, sending } = entry;
-    entry.keeping = [];
-    entry.sending = [];
-    entry.isFlushing = false;
-    if (this.#entries.get(entry.desk.rollout) !== entry) return;
+  #flush(rollout: string, outgoing: Outgoing): void {
+    const assignment = this.#assignments.get(rollout);
+    if (assignment === undefined || this.#outgoing.get(rollout) !== outgoing) return;
+    this.#outgoing.delete(rollout);
+    const { keeping, sending } = outgoing;
     // What could not be kept is not sent; it runs out unused, and the leader hears so.
-    if (keeping.length > 0 && !this.#write(entry.desk.rollout, keeping, true)) return;
+    if (keeping.length > 0 && !this.#write(rollout, keeping, true)) return;
     for (const { permit, ttlMs } of sending) {
       failpoint("relay.before-permit");
-      this.#send(entry.assignment, permit, ttlMs);
+      this.#send(assignment, permit, ttlMs);
       failpoint("relay.after-permit");
     }
     this.#options.onChange();

@@ -3,6 +3,7 @@
 
 import { RELAY_BACKOFF } from "../core/fleet/agent-backoff.ts";
 import type { MirrorLimits } from "../core/fleet/mirror.ts";
+import { type PaceEffect, type PaceInput, ReportPace } from "../core/fleet/report-pace.ts";
 import { Roster } from "../core/fleet/roster.ts";
 import type { Instant } from "../core/machine.ts";
 import { isPackId } from "../core/release/pack-id.ts";
@@ -14,7 +15,7 @@ import type {
   SnapshotEnd,
 } from "../proto/gen/millrace/v1/fleet.ts";
 import type { BlobStore } from "../runtime/blobs/blob-store.ts";
-import { monotonicNow } from "../runtime/driver.ts";
+import { Driver, monotonicNow } from "../runtime/driver.ts";
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { freeSpace, type Space } from "../runtime/program/free-space.ts";
@@ -34,7 +35,7 @@ import { Mirroring } from "./mirroring.ts";
 import { PermitDesks } from "./permit-desks.ts";
 import { PermitJournal } from "./permit-journal.ts";
 import { RegionMates } from "./region-mates.ts";
-import { ReportPace, reportOf } from "./report.ts";
+import { reportOf } from "./report.ts";
 import { RosterLinks } from "./roster-links.ts";
 import { SignalSwitch } from "./signal-switch.ts";
 import { SwarmDirectory } from "./swarm-directory.ts";
@@ -81,7 +82,7 @@ export class Relay {
   readonly #signals: SignalSwitch;
   readonly #mirroring: Mirroring;
   readonly #mates: RegionMates;
-  readonly #pace: ReportPace;
+  readonly #pace: Driver<PaceInput, PaceEffect>;
   /** Until then agents of an earlier life may be on their way back; the slowest has tried by then. */
   readonly #settlesAt: Instant;
   #control: ControlLink | undefined;
@@ -92,11 +93,10 @@ export class Relay {
   constructor(options: RelayOptions) {
     this.#options = options;
     const { relayId, region, root, capacity, log, node, calls } = options;
-    this.#pace = new ReportPace(
-      () => this.#report(),
-      () => this.#desks.isAnyOut,
-    );
-    const onChange = (): void => this.#pace.changed();
+    this.#pace = new Driver(new ReportPace(() => this.#desks.isAnyOut), {
+      perform: () => this.#report(),
+    });
+    const onChange = (): void => this.#changed();
     this.#gate = new CommandGate(root);
     this.#book = new AssignmentBook(root);
     // Without an earlier life it has no agents to wait for.
@@ -130,7 +130,6 @@ export class Relay {
     });
     this.#desks = new PermitDesks({
       relayId,
-      book: this.#book,
       sessions: this.#sessions,
       journal: new PermitJournal(root),
       log,
@@ -212,7 +211,7 @@ export class Relay {
       },
       onLed: (isFirst) => {
         this.#desks.led(this.#gate.epoch, this.#gate.ledUntil);
-        if (isFirst) this.#pace.changed();
+        if (isFirst) this.#changed();
       },
       onCommand: (command) => this.#obey(command),
       memory: () => memoryOf(this.#book, [...this.#mirroring.packs], [...this.#sessions.all()]),
@@ -252,13 +251,13 @@ export class Relay {
     session.send({ $case: "welcome", welcome });
     tellSnapshot(session, this.#book, this.#gate.epoch);
     this.#desks.joined(session);
-    this.#pace.changed();
+    this.#changed();
   }
 
   #gone(session: AgentSession): void {
     this.#directory.gone(session);
     this.#desks.gone(session);
-    this.#pace.changed();
+    this.#changed();
   }
 
   #member(pack: string, session: AgentSession, joined: boolean): void {
@@ -268,7 +267,12 @@ export class Relay {
     this.#links.changed(membership, joined);
   }
 
-  #report(): boolean {
+  /** Something that a report tells has changed. */
+  #changed(): void {
+    this.#pace.input({ kind: "changed" });
+  }
+
+  #report(): void {
     const report = reportOf({
       agents: this.#sessions.size,
       replicas: this.#mirroring.replicas(),
@@ -277,7 +281,7 @@ export class Relay {
       refused: this.#gate.refused,
       space: this.#space,
     });
-    return this.#control?.send({ $case: "report", report }) ?? false;
+    if (this.#control?.send({ $case: "report", report })) this.#pace.input({ kind: "sent" });
   }
 
   #obey(command: Command): void {
@@ -331,7 +335,7 @@ export class Relay {
       default:
         command satisfies never;
     }
-    this.#pace.changed();
+    this.#changed();
   }
 
   #mirror(progress: PackProgress): void {

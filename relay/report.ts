@@ -1,8 +1,6 @@
 // What a relay sums up for the control plane: packs, rollouts, and the failing machines by name, in one
-// message that stays within its limit. And when: at once after a quiet time, else once a second; while
-// permits are out it waits for their answers.
+// message that stays within its limit. When it is sent is decided in core/fleet/report-pace.ts.
 
-import type { Instant } from "../core/machine.ts";
 import { type DeskTally, tallyOf } from "../core/rollout/permit-tally.ts";
 import {
   type AssignmentPhase,
@@ -11,17 +9,10 @@ import {
   RelayReport,
   type RolloutTally,
 } from "../proto/gen/millrace/v1/fleet.ts";
-import { monotonicNow } from "../runtime/driver.ts";
 import { MESSAGE_BYTES_MAX } from "../runtime/grpc/limits.ts";
 import type { Space } from "../runtime/program/free-space.ts";
 import type { OpenDesk } from "./permit-desks.ts";
 
-/** Shortest time between two reports. */
-const INTERVAL_MS = 1_000;
-/** Longest, where nothing changes: the leader's view of a relay is never older than two beats. */
-const QUIET_MS = 2_000;
-/** How long the first change waits for those that come with it. */
-const GATHER_MS = 20;
 /** Failing machines named in one report. */
 const FAILING_MAX = 1_000;
 /** Characters of an error in a report: 1,000 of them with their names are 180 KB. */
@@ -107,61 +98,4 @@ function rolloutTally({ assignment }: OpenDesk, tally: DeskTally): RolloutTally 
       error: error.slice(0, ERROR_MAX),
     })),
   };
-}
-
-/** Calls `send` when a report is due. */
-export class ReportPace {
-  readonly #send: () => boolean;
-  readonly #isBusy: () => boolean;
-  #lastAt = Number.NEGATIVE_INFINITY;
-  #timer: NodeJS.Timeout | undefined;
-  /** When the oldest change that is not told yet came, and when it will be looked at. */
-  #changedAt = Number.POSITIVE_INFINITY;
-  #dueAt = Number.POSITIVE_INFINITY;
-  #isStopped = false;
-
-  /**
-   * `send` returns false where there was nobody to send to. While it `isBusy` a change waits for more: what
-   * is told of half of the permits would hold up the word that all are answered by a second.
-   */
-  constructor(send: () => boolean, isBusy: () => boolean) {
-    this.#send = send;
-    this.#isBusy = isBusy;
-  }
-
-  /** Something that a report tells has changed. */
-  changed(): void {
-    const now = monotonicNow();
-    this.#changedAt = Math.min(this.#changedAt, now);
-    const dueAt = Math.max(now + GATHER_MS, this.#lastAt + INTERVAL_MS);
-    if (dueAt < this.#dueAt) this.#look(dueAt);
-  }
-
-  stop(): void {
-    this.#isStopped = true;
-    clearTimeout(this.#timer);
-  }
-
-  #look(at: Instant): void {
-    this.#dueAt = at;
-    this.#arm(at - monotonicNow());
-  }
-
-  #arm(delayMs: number): void {
-    clearTimeout(this.#timer);
-    if (!this.#isStopped) this.#timer = setTimeout(() => this.#fire(), Math.ceil(delayMs));
-  }
-
-  #fire(): void {
-    const latest = this.#changedAt + INTERVAL_MS;
-    const isChanged = latest < Number.POSITIVE_INFINITY;
-    this.#dueAt = Number.POSITIVE_INFINITY;
-    if (isChanged && this.#isBusy() && monotonicNow() < latest) {
-      this.#look(latest);
-      return;
-    }
-    this.#changedAt = Number.POSITIVE_INFINITY;
-    if (this.#send()) this.#lastAt = monotonicNow();
-    this.#arm(QUIET_MS);
-  }
 }

@@ -1,0 +1,264 @@
+// All permit desks of one relay, one for each rollout that its machines take part in: which desk a machine stands
+// at, when one that broke off is gone, what becomes of quotas that come before their assignment. Who gets a
+// permit is the desk's business; keeping and sending are the relay's.
+import type { Instant, Machine } from "../machine.ts";
+import { PermitDesk } from "./permit-desk.ts";
+import type { DeskAssignment, DeskEffect, DeskInput, Standing } from "./permit-facts.ts";
+import type { KeptPermit } from "./permit-ledger.ts";
+import { type Candidate, isTarget, type Targets } from "./targets.ts";
+
+/**
+ * An agent that is started again is back within two seconds. Without this, a rollout whose machines all
+ * start again would go on without them, and bring them the release later without a gate.
+ */
+const AWAY_MS = 5_000;
+
+/** One rule of a service, as its desk sees it. */
+export interface DeskRule {
+  readonly rollout: string;
+  readonly targets: Targets;
+  readonly assignment: DeskAssignment;
+}
+
+export type DesksInput =
+  /** The rules of a service, newest first; none: it has no assignment any more. */
+  | { readonly kind: "assigned"; readonly service: string; readonly rules: readonly DeskRule[] }
+  /** A machine has come, with what it says of each service. */
+  | {
+      readonly kind: "joined";
+      readonly candidate: Candidate;
+      readonly standings: ReadonlyMap<string, Standing>;
+    }
+  | {
+      readonly kind: "heard";
+      readonly agentId: string;
+      readonly service: string;
+      readonly standing: Standing;
+    }
+  /** A machine is offline; it may be back in a moment. */
+  | { readonly kind: "gone"; readonly agentId: string }
+  | { readonly kind: "led"; readonly epoch: number; readonly until: Instant }
+  | ({ readonly rollout: string } & Extract<DeskInput, { kind: "granted" }>)
+  /** All that a leader has to say at first is said. */
+  | { readonly kind: "snapshot-ended" }
+  | { readonly kind: "wake" };
+
+export type DesksEffect =
+  | ({ readonly rollout: string } & DeskEffect)
+  /** What was kept of the rollout is needed no more. */
+  | { readonly kind: "forget"; readonly rollout: string }
+  /** A permit has ended, or a machine has gone, without a word of it. */
+  | { readonly kind: "changed" };
+
+interface Agent {
+  readonly candidate: Candidate;
+  readonly standings: Map<string, Standing>;
+  /** It broke off, and counts as a machine that says nothing until then; undefined: it is here. */
+  awayUntil: Instant | undefined;
+}
+
+interface Entry {
+  readonly service: string;
+  readonly desk: PermitDesk;
+}
+
+/** The desks of all rollouts. */
+export class RelayDesks implements Machine<DesksInput, DesksEffect> {
+  readonly #relayId: string;
+  readonly #desks = new Map<string, Entry>();
+  readonly #rules = new Map<string, readonly DeskRule[]>();
+  readonly #agents = new Map<string, Agent>();
+  readonly #kept: Map<string, readonly KeptPermit[]>;
+  /** Quotas of rollouts whose assignment has not come yet. */
+  readonly #early = new Map<string, Extract<DesksInput, { kind: "granted" }>[]>();
+  #led: { readonly epoch: number; readonly until: Instant } | undefined;
+  #awayCount = 0;
+  deadline: Instant = Number.POSITIVE_INFINITY;
+
+  /** `kept`: permits by rollout from before a restart. */
+  constructor(relayId: string, kept: ReadonlyMap<string, readonly KeptPermit[]>) {
+    this.#relayId = relayId;
+    this.#kept = new Map(kept);
+  }
+
+  /** Open desks by rollout. */
+  *desks(): Generator<PermitDesk, void, void> {
+    for (const { desk } of this.#desks.values()) yield desk;
+  }
+
+  desk(rollout: string): PermitDesk | undefined {
+    return this.#desks.get(rollout)?.desk;
+  }
+
+  /** Whether some permit is out. */
+  get isAnyOut(): boolean {
+    for (const { desk } of this.#desks.values()) if (desk.ledger.isAnyOpen) return true;
+    return false;
+  }
+
+  /** Machines that are connected, or broke off a moment ago. */
+  *machines(): Generator<Candidate, void, void> {
+    for (const { candidate } of this.#agents.values()) yield candidate;
+  }
+
+  step(now: Instant, input: DesksInput, effects: DesksEffect[]): void {
+    switch (input.kind) {
+      case "assigned":
+        this.#assign(now, input.service, input.rules, effects);
+        break;
+      case "joined":
+        this.#join(now, input.candidate, input.standings, effects);
+        break;
+      case "heard": {
+        const agent = this.#agents.get(input.agentId);
+        agent?.standings.set(input.service, input.standing);
+        if (agent !== undefined) this.#stand(now, agent, input.service, false, effects);
+        break;
+      }
+      case "gone":
+        this.#leave(now, input.agentId, effects);
+        break;
+      case "led":
+        this.#led = input;
+        for (const entry of this.#desks.values()) this.#step(now, entry, input, effects);
+        break;
+      case "granted":
+        this.#grant(now, input, effects);
+        break;
+      case "snapshot-ended":
+        this.#early.clear();
+        for (const rollout of this.#kept.keys()) effects.push({ kind: "forget", rollout });
+        this.#kept.clear();
+        break;
+      case "wake":
+        this.#wake(now, effects);
+        break;
+      default:
+        input satisfies never;
+    }
+  }
+
+  #assign(now: Instant, service: string, rules: readonly DeskRule[], effects: DesksEffect[]): void {
+    const wanted = new Set(rules.map(({ rollout }) => rollout));
+    for (const [rollout, entry] of [...this.#desks]) {
+      if (entry.service !== service || wanted.has(rollout)) continue;
+      this.#desks.delete(rollout);
+      effects.push({ kind: "forget", rollout });
+    }
+    if (rules.length === 0) this.#rules.delete(service);
+    else this.#rules.set(service, rules);
+    for (const { rollout, assignment } of rules) {
+      const entry = this.#desks.get(rollout) ?? this.#open(now, service, rollout, assignment);
+      this.#step(now, entry, { kind: "assigned", assignment }, effects);
+    }
+    for (const agent of this.#agents.values()) this.#stand(now, agent, service, false, effects);
+    for (const rollout of wanted) {
+      const quotas = this.#early.get(rollout) ?? [];
+      this.#early.delete(rollout);
+      for (const quota of quotas) this.#grant(now, quota, effects);
+    }
+  }
+
+  #open(now: Instant, service: string, rollout: string, { answerMs }: DeskAssignment): Entry {
+    const kept = this.#kept.get(rollout) ?? [];
+    this.#kept.delete(rollout);
+    // A machine takes a known id for a repeat: ids of an earlier rollout must not come again.
+    const prefix = `${this.#relayId}.${rollout}`;
+    const entry = { service, desk: new PermitDesk(rollout, prefix, kept, now, answerMs) };
+    this.#desks.set(rollout, entry);
+    if (this.#led !== undefined) this.#step(now, entry, { kind: "led", ...this.#led }, []);
+    return entry;
+  }
+
+  #join(
+    now: Instant,
+    candidate: Candidate,
+    standings: ReadonlyMap<string, Standing>,
+    effects: DesksEffect[],
+  ): void {
+    const before = this.#agents.get(candidate.agentId);
+    if (before?.awayUntil !== undefined) this.#awayCount -= 1;
+    const agent = { candidate, standings: new Map(standings), awayUntil: undefined };
+    this.#agents.set(candidate.agentId, agent);
+    for (const service of this.#rules.keys()) this.#stand(now, agent, service, true, effects);
+  }
+
+  #leave(now: Instant, agentId: string, effects: DesksEffect[]): void {
+    const agent = this.#agents.get(agentId);
+    if (agent === undefined) return;
+    if (agent.awayUntil === undefined) this.#awayCount += 1;
+    agent.awayUntil = now + AWAY_MS;
+    this.deadline = Math.min(this.deadline, agent.awayUntil);
+    for (const service of this.#rules.keys()) this.#stand(now, agent, service, false, effects);
+  }
+
+  #grant(
+    now: Instant,
+    granted: Extract<DesksInput, { kind: "granted" }>,
+    effects: DesksEffect[],
+  ): void {
+    const { rollout } = granted;
+    const entry = this.#desks.get(rollout);
+    if (entry !== undefined) this.#step(now, entry, granted, effects);
+    else this.#early.set(rollout, [...(this.#early.get(rollout) ?? []), granted]);
+  }
+
+  /** Tells a service's desks how a machine stands: the one whose rule is its own, and no other. */
+  #stand(
+    now: Instant,
+    { candidate, standings, awayUntil }: Agent,
+    service: string,
+    connected: boolean,
+    effects: DesksEffect[],
+  ): void {
+    const rules = this.#rules.get(service) ?? [];
+    const own = rules.find(({ targets }) => isTarget(candidate, targets))?.rollout;
+    const standing = awayUntil === undefined ? standings.get(service) : undefined;
+    for (const { rollout } of rules) {
+      const entry = this.#desks.get(rollout);
+      if (entry === undefined) continue;
+      if (rollout === own) {
+        this.#step(now, entry, { kind: "stood", candidate, standing, connected }, effects);
+      } else this.#let(now, entry, candidate.agentId, effects);
+    }
+  }
+
+  #let(now: Instant, entry: Entry, agentId: string, effects: DesksEffect[]): void {
+    if (!entry.desk.members.has(agentId)) return;
+    this.#step(now, entry, { kind: "gone", agentId }, effects);
+  }
+
+  #wake(now: Instant, effects: DesksEffect[]): void {
+    this.deadline = Number.POSITIVE_INFINITY;
+    if (this.#awayCount > 0) this.#forgetAway(now, effects);
+    for (const entry of this.#desks.values()) {
+      if (entry.desk.deadline <= now) this.#step(now, entry, { kind: "wake" }, effects);
+      this.deadline = Math.min(this.deadline, entry.desk.deadline);
+    }
+  }
+
+  #forgetAway(now: Instant, effects: DesksEffect[]): void {
+    for (const [agentId, { awayUntil }] of this.#agents) {
+      if (awayUntil === undefined) continue;
+      if (awayUntil > now) {
+        this.deadline = Math.min(this.deadline, awayUntil);
+        continue;
+      }
+      this.#agents.delete(agentId);
+      this.#awayCount -= 1;
+      for (const entry of this.#desks.values()) this.#let(now, entry, agentId, effects);
+      effects.push({ kind: "changed" });
+    }
+  }
+
+  #step(now: Instant, { desk }: Entry, input: DeskInput, effects: DesksEffect[]): void {
+    const { rollout } = desk;
+    const own: DeskEffect[] = [];
+    desk.step(now, input, own);
+    for (const effect of own) {
+      effects.push({ ...effect, rollout });
+      if (effect.kind === "note") effects.push({ kind: "changed" });
+    }
+    this.deadline = Math.min(this.deadline, desk.deadline);
+  }
+}
