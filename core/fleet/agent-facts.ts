@@ -1,9 +1,18 @@
 // What an agent's machine for one service hears and commands, and the words of both. Parsed and
 // bounded already: protobuf fields are read in `agent/wire.ts`, never here.
-import type { Targets, WaveRule } from "../rollout/targets.ts";
+import type { Candidate, Targets, WaveRule } from "../rollout/targets.ts";
 import type { Journal } from "./agent-journal.ts";
 import type { Step } from "./agent-switch.ts";
 import type { Findings, ReleaseId, Runnable } from "./runnable.ts";
+
+export interface ServiceMachineOptions {
+  /** This machine as rules see it. */
+  readonly candidate: Candidate;
+  /** What the last life remembered. */
+  readonly journal?: Journal;
+  /** Releases kept on disk, at least those that are pinned. */
+  readonly keepReleases: number;
+}
 
 export type AssignmentPhase = "open" | "final" | "rollback" | "frozen";
 

@@ -94,15 +94,18 @@ export function switched(journal: Journal, done: Switching): Journal {
   };
 }
 
+/** What is known of the disk and of processes. */
+type Known = Pick<Findings, "onDisk" | "running">;
+
 /** The journal after a switch has been undone; without an error, the rollout was taken back. */
-export function undone(journal: Journal, done: Switching): Journal {
+export function undone(journal: Journal, done: Switching, known: Known): Journal {
   const { rollout, permit, error } = done;
   const release = done.to?.release ?? "";
   const outcome =
     error === ""
       ? ({ kind: "reverted", rollout, release, permit, error } as const)
       : failedOutcome(journal, { rollout, release, permit, error });
-  return { ...journal, switching: undefined, outcome };
+  return withoutLost({ ...journal, switching: undefined, outcome }, known);
 }
 
 /** The outcome of an attempt that failed, which counts those of the same kind before it. */
@@ -118,7 +121,7 @@ export function failedOutcome(
 }
 
 /** Without a current release that somebody deleted; the one before it may be there to run instead. */
-export function withoutLost(journal: Journal, { onDisk, running }: Findings): Journal {
+export function withoutLost(journal: Journal, { onDisk, running }: Known): Journal {
   const { current, lastGood, switching } = journal;
   if (current === undefined || switching !== undefined) return journal;
   if (onDisk.includes(current.release) || running.includes(current.release)) return journal;

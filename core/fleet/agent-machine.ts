@@ -2,13 +2,13 @@
 // by itself where the rollout is over, with a permit while it is open, and back to the last good release where the new
 // one fails. It touches nothing, and every effect may be cut short by a crash and is then found in the journal.
 import type { Instant, Machine } from "../machine.ts";
-import type { Candidate } from "../rollout/targets.ts";
 import { Attempts, SWITCH_BACKOFF } from "./agent-backoff.ts";
 import type {
   Assignment,
   Effect,
   Input,
   Permit,
+  ServiceMachineOptions,
   ServiceOrders,
   ServiceReport,
 } from "./agent-facts.ts";
@@ -32,23 +32,11 @@ import { Staging } from "./agent-staging.ts";
 import { type Step, sharePort, stepsOf } from "./agent-switch.ts";
 import type { Findings, ReleaseId } from "./runnable.ts";
 
-export interface ServiceMachineOptions {
-  /** This machine as rules see it. */
-  readonly candidate: Candidate;
-  /** What the last life remembered. */
-  readonly journal?: Journal;
-  /** Releases kept on disk, at least those that are pinned. */
-  readonly keepReleases: number;
-}
-
 type Effects = Effect[];
-
-const NEVER = Number.POSITIVE_INFINITY;
 
 /** Takes facts about one service and gives the commands that bring it where it should be. */
 export class ServiceMachine implements Machine<Input, Effect> {
-  readonly #candidate: Candidate;
-  readonly #keepReleases: number;
+  readonly #options: ServiceMachineOptions;
   readonly #restarts = new Restarts();
   readonly #staging = new Staging();
   readonly #switches = new Attempts(SWITCH_BACKOFF);
@@ -65,15 +53,14 @@ export class ServiceMachine implements Machine<Input, Effect> {
   #reported: ServiceReport | undefined;
 
   constructor(options: ServiceMachineOptions) {
-    this.#candidate = options.candidate;
-    this.#keepReleases = options.keepReleases;
+    this.#options = options;
     this.#journal = options.journal ?? EMPTY_JOURNAL;
   }
 
   get deadline(): Instant {
     const upkeep = this.#restarts.deadline;
     if (this.#journal.switching !== undefined) return upkeep;
-    const until = this.#permit?.until ?? NEVER;
+    const until = this.#permit?.until ?? Number.POSITIVE_INFINITY;
     return Math.min(upkeep, this.#staging.deadline, this.#switches.retryAt, until);
   }
 
@@ -147,22 +134,32 @@ export class ServiceMachine implements Machine<Input, Effect> {
       this.#beginSteps(now, switching, effects);
       return;
     }
-    if (findings.pointed !== current?.release) {
-      effects.push({ kind: "repoint", release: current?.release });
-    }
-    if (current?.way.kind === "process") {
-      if (running.has(current.release)) this.#restarts.want(now, current.release);
-      else this.#restart(now, current.release, effects);
-    }
+    this.#runCurrent(now, findings.pointed, findings.running, effects);
     effects.push({ kind: "watch", release: current?.release });
     this.#collect(effects);
+  }
+
+  /** Has what the journal names in place and up, whatever is found. */
+  #runCurrent(now: Instant, pointed: string | undefined, up: readonly string[], effects: Effects) {
+    const { current } = this.#journal;
+    if (pointed !== current?.release) effects.push({ kind: "repoint", release: current?.release });
+    if (current?.way.kind !== "process") return;
+    if (up.includes(current.release)) this.#restarts.want(now, current.release);
+    else this.#restart(now, current.release, effects);
+  }
+
+  /** What it went back to may be gone: then it is fetched again, and what is there runs meanwhile. */
+  #runInstead(now: Instant, lost: ReleaseId | undefined, up: readonly string[], effects: Effects) {
+    if (lost === undefined || this.#journal.current?.release === lost) return;
+    this.#restarts.drop(lost);
+    this.#runCurrent(now, lost, up, effects);
   }
 
   #assign(orders: ServiceOrders, effects: Effects): void {
     const order = orderOf(orders, this.#journal);
     if (order < 0) return void effects.push({ kind: "refuse-orders", orders });
     const before = this.#assignment;
-    this.#assignment = ownAssignment(orders, this.#candidate);
+    this.#assignment = ownAssignment(orders, this.#options.candidate);
     if (order > 0) this.#persist(following(this.#journal, orders), effects);
     const { rollout, phase } = this.#assignment ?? {};
     if (before?.rollout === rollout && before?.phase === phase) return;
@@ -180,7 +177,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
     }
     const isStaged = permit.release === "" || this.#onDisk.has(permit.release);
     const reason =
-      permitFault(permit, this.#assignment, epoch, this.#candidate) ??
+      permitFault(permit, this.#assignment, epoch, this.#options.candidate) ??
       unreadiness(permit, isStaged, this.#journal);
     if (reason !== undefined) {
       effects.push({ kind: "refuse", permit, reason, isOld: permit.epoch < epoch });
@@ -317,7 +314,9 @@ export class ServiceMachine implements Machine<Input, Effect> {
       this.#persist(switched(this.#journal, switching), effects);
       this.#switches.reset();
     } else {
-      this.#persist(undone(this.#journal, switching), effects);
+      const known = { onDisk: [...this.#onDisk], running: this.#restarts.up };
+      this.#persist(undone(this.#journal, switching, known), effects);
+      this.#runInstead(now, switching.from?.release, known.running, effects);
       if (switching.error !== "") this.#switches.failed(now);
     }
     this.#downError = "";
@@ -364,7 +363,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
   #collect(effects: Effects, evicted: readonly ReleaseId[] = []): void {
     const goal = this.#goal();
     const coming = goal.kind === "run" ? goal.release : undefined;
-    const keepCount = this.#assignment?.keep || this.#keepReleases;
+    const keepCount = this.#assignment?.keep || this.#options.keepReleases;
     const keep = releasesToKeep(this.#journal, coming, keepCount, evicted);
     for (const release of this.#onDisk) if (!keep.has(release)) this.#onDisk.delete(release);
     effects.push({ kind: "collect", keep: [...keep] });

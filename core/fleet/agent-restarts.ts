@@ -18,6 +18,14 @@ export class Restarts {
     return this.#wanted.has(release);
   }
 
+  /** Those that are up, or being started. */
+  get up(): ReleaseId[] {
+    const wanted = [...this.#wanted];
+    return wanted.flatMap(([release, { restartAt }]) =>
+      restartAt === Number.POSITIVE_INFINITY ? release : [],
+    );
+  }
+
   /** From now on the process should be up; somebody is starting it, or it is up already. */
   want(now: Instant, release: ReleaseId): void {
     if (this.#wanted.has(release)) return;

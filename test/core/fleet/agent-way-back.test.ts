@@ -121,3 +121,35 @@ staging-failed a wrong
 at 100000000
 `,
 );
+
+check(
+  "fault 28: what it was going back to is gone when the agent comes back: it is fetched again",
+  `${SECOND_CHECKED}
+fail no answer of b
+  persist
+  start a
+  report reverting b runs=a healthy: no answer of b
+crash
+boot disk=b running= pointed=a
+  start a
+  report reverting b runs=a: no answer of b
+fail it is not on disk
+  point a
+  report reverting b runs=a: no answer of b; going back: it is not on disk
+ok
+  stop b
+ok
+  check a
+fail not healthy
+  persist
+  repoint nothing
+  watch nothing
+  keep a
+  report failed b runs=nothing: no answer of b; going back: it is not on disk; going back: not healthy
+# The next assignment brings it back, as nothing else would.
+assign r3 a final
+  persist
+  stage a
+  report fetching a runs=nothing
+`,
+);
