@@ -41,7 +41,10 @@ export async function commitRollout(
 ): Promise<Committed> {
   for (;;) {
     const { service } = record;
-    const entry = await store.get(assignmentsKey(service));
+    const [entry, written] = await Promise.all([
+      store.get(assignmentsKey(service)),
+      store.get(rolloutKey(record.id)),
+    ]);
     const before = parseAssignments(entry);
     const list = phases.reduce((so, phase) => revised(so, record, phase), before);
     const value = encodeAssignments(list);
@@ -51,7 +54,9 @@ export async function commitRollout(
     const end = isFinal(record.row.state) ? await endOf(store, record) : NOTHING;
     operations.push(...end.operations);
     failpoint("controlplane.before-rollout-txn");
-    const compares = [fence.compare, ...end.compares];
+    // A write that was taken for lost may come late: it must not undo one that came after it.
+    const isAsRead = { key: rolloutKey(record.id), modRevision: written?.modRevision ?? 0 };
+    const compares = [fence.compare, isAsRead, ...end.compares];
     const result = await store.transact({ compares, operations });
     if (!result.committed) {
       if (isFenced(fence, result.current[0])) throw new FenceLostError();
