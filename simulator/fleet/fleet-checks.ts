@@ -1,0 +1,137 @@
+// What must hold of a fleet at every instant: who leads, what is obeyed, what is stored and run, how much memory it
+// takes. It looks at what truly is, not at what programs believe, and changes nothing.
+import type { Journal } from "../../core/fleet/agent-journal.ts";
+import { EPOCH_KEY } from "../../core/leadership/election.ts";
+import { type EpochParts, epochOf as epochOfParts, isOlder } from "../../core/leadership/epoch.ts";
+import { HELD_COMMANDS_MAX } from "../../core/leadership/leader-gate.ts";
+import type { Agent } from "./agent.ts";
+import type { FleetWatch, FleetWorld } from "./fleet-world.ts";
+import { epochOf } from "./leader-link.ts";
+import type { RelayCommand } from "./messages.ts";
+import { RolloutChecks } from "./rollout-checks.ts";
+import type { RolloutRecord } from "./rollout-record.ts";
+import type { Write } from "./store-model.ts";
+import { hold } from "./violation.ts";
+
+/** Effects that wait for a machine's disk: a switch has a dozen. */
+const QUEUED_MAX = 64;
+/** Connections: each agent and relay has one, and one more may be on its way to its end. */
+const LINES_A_PROGRAM_MAX = 4;
+
+export class FleetChecks implements FleetWatch {
+  #world: FleetWorld | undefined;
+  #rollouts: RolloutChecks | undefined;
+  readonly #epochs = new Map<number, string>();
+  /** Highest epoch that each relay has obeyed, in all its lives. */
+  readonly #obeyed = new Map<string, number>();
+  /** Told of each journal that is on a machine's disk. */
+  readonly onPersisted: ((agent: Agent) => void)[] = [];
+  /** The store lies about leases: two may believe, and the fence alone holds. */
+  isLeaseLie = false;
+
+  /** From now on it looks at this world. */
+  watch(world: FleetWorld): void {
+    this.#world = world;
+    this.#rollouts = new RolloutChecks(world);
+    world.store.onCommit = (operations, by) => this.#committed(operations, by);
+  }
+
+  get rollouts(): RolloutChecks {
+    if (this.#rollouts === undefined) throw new Error("it looks at no world yet");
+    return this.#rollouts;
+  }
+
+  term(replica: string, epoch: number, isBegun: boolean): void {
+    if (!isBegun) return;
+    const other = this.#epochs.get(epoch);
+    hold(other === undefined || other === replica, "one leader an epoch", () => {
+      return `epoch ${epoch} is ${replica}'s and was ${other}'s`;
+    });
+    this.#epochs.set(epoch, replica);
+  }
+
+  obeyed(relay: string, command: RelayCommand): void {
+    const epoch = epochOf(command);
+    if (epoch === undefined) return;
+    const highest = this.#obeyed.get(relay) ?? 0;
+    hold(epoch >= highest, "a relay obeys no leader of old", () => {
+      return `${relay} obeyed ${command.kind} of epoch ${epoch} after ${highest}`;
+    });
+    this.#obeyed.set(relay, epoch);
+  }
+
+  persisted(agent: Agent, before: Journal, after: Journal): void {
+    const isReset = this.rollouts.wiped.has(agent.name) && before.epoch === 0;
+    hold(isReset || !isOlder(after, before), "a machine follows no leader of old", () => {
+      return `${agent.name} went from ${before.epoch}/${before.revision} to ${after.epoch}/${after.revision}`;
+    });
+    this.rollouts.persisted(agent, before, after);
+    for (const call of this.onPersisted) call(agent);
+  }
+
+  started(agent: Agent, release: string): void {
+    const stored = agent.disk.releases.get(release);
+    hold(stored?.isBroken === false, "nothing unverified is run", () => {
+      return `${agent.name} starts ${release}, which is ${stored === undefined ? "not there" : "broken"}`;
+    });
+  }
+
+  /** After every event. */
+  look(): void {
+    const world = this.#world as FleetWorld;
+    const believers = world.controlPlanes.filter((one) => one.believes);
+    hold(believers.length <= 1 || this.isLeaseLie, "one leader at a time", () => {
+      return believers.map(({ name }) => name).join(" and ");
+    });
+    this.rollouts.look();
+  }
+
+  /** Now and then: what grows must have a bound. */
+  measure(): void {
+    const world = this.#world as FleetWorld;
+    const { agents, relays, controlPlanes, network } = world;
+    const programs = agents.length + relays.length + controlPlanes.length;
+    hold(network.openCount <= LINES_A_PROGRAM_MAX * programs, "connections are bounded", () => {
+      return `${network.openCount} are open`;
+    });
+    for (const agent of agents) {
+      hold(agent.queued <= QUEUED_MAX, "memory is bounded", () => {
+        return `${agent.name} has ${agent.queued} effects to carry out`;
+      });
+      hold(agent.disk.releases.size <= 8, "disks are bounded", () => {
+        return `${agent.name} keeps ${[...agent.disk.releases.keys()].join(" ")}`;
+      });
+    }
+    for (const { name, desks, heldCount, sessionCount } of relays) {
+      hold(
+        heldCount < HELD_COMMANDS_MAX && sessionCount <= agents.length,
+        "memory is bounded",
+        () => {
+          return `${name} holds ${heldCount} commands and ${sessionCount} sessions`;
+        },
+      );
+      for (const desk of desks?.desks() ?? []) {
+        hold(desk.members.size <= agents.length, "memory is bounded", () => {
+          return `${name} counts ${desk.members.size} machines`;
+        });
+      }
+    }
+  }
+
+  #committed(operations: readonly Write[], by: number | undefined): void {
+    hold(by === undefined || by === this.epoch, "no leader of old writes", () => {
+      return `epoch ${by} wrote, ${this.epoch} is current`;
+    });
+    for (const operation of operations) {
+      if ("put" in operation && operation.put.startsWith("rollouts/")) {
+        this.rollouts.written(operation.value as RolloutRecord);
+      }
+    }
+  }
+
+  /** The epoch as it is written now. */
+  get epoch(): number {
+    const parts = this.#world?.store.get(EPOCH_KEY)?.value as EpochParts | undefined;
+    return parts === undefined ? 0 : epochOfParts(parts);
+  }
+}

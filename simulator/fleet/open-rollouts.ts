@@ -1,0 +1,137 @@
+// The open rollouts of a simulated leader, as controlplane/rollouts/rollout-engine.ts has them: takes up what is written
+// down, and sees to it that of each service one runs and the others wait, or give way to a newer one.
+import { settledRelease } from "../../core/rollout/assignment-rules.ts";
+import { isFinal } from "../../core/rollout/lifecycle.ts";
+import { ACTIVE_PREFIX, activeKey, WAITING_PREFIX } from "../../core/rollout/service-turns.ts";
+import type { Rule } from "./messages.ts";
+import {
+  assignmentsKey,
+  isOlder,
+  type RolloutRecord,
+  rolloutKey,
+  rulesOf,
+} from "./rollout-record.ts";
+import { RolloutRunner } from "./rollout-runner.ts";
+import type { StoreEvent } from "./store-model.ts";
+import { READ_RETRY_MS, type TermHost } from "./term-host.ts";
+
+export class OpenRollouts {
+  readonly #host: TermHost;
+  readonly #open = new Map<string, RolloutRunner>();
+
+  constructor(host: TermHost) {
+    this.#host = host;
+  }
+
+  get all(): readonly RolloutRunner[] {
+    return [...this.#open.values()];
+  }
+
+  get(id: string): RolloutRunner | undefined {
+    return this.#open.get(id);
+  }
+
+  /** Takes up what is open, and what begins from now on. */
+  begin(open: readonly string[]): void {
+    for (const prefix of [ACTIVE_PREFIX, WAITING_PREFIX]) this.#follow(prefix);
+    for (const id of open) this.#openRollout(id);
+  }
+
+  stop(): void {
+    for (const rollout of this.#open.values()) rollout.stop();
+  }
+
+  #follow(prefix: string): void {
+    const end = this.#host.store.watch(
+      prefix,
+      (events: readonly StoreEvent[]) => {
+        if (this.#host.isStopped) return end();
+        for (const { type, entry } of events) {
+          if (type === "put") this.#openRollout(entry.value as string);
+        }
+      },
+      () => {
+        if (this.#host.isStopped) return;
+        this.#readOpen(prefix);
+      },
+    );
+  }
+
+  #readOpen(prefix: string): void {
+    this.#host.store.read(
+      (model) => model.range(prefix),
+      (answer) => {
+        if (this.#host.isStopped) return;
+        if (answer.kind !== "answered") {
+          this.#host.process.after(READ_RETRY_MS, () => this.#readOpen(prefix));
+          return;
+        }
+        for (const { value } of answer.value) this.#openRollout(value as string);
+      },
+    );
+  }
+
+  /** Takes up a rollout that is written down; one that is open already stays as it is. */
+  #openRollout(id: string): void {
+    this.#host.store.get(rolloutKey(id), (answer) => {
+      if (this.#host.isStopped || this.#open.has(id)) return;
+      if (answer.kind !== "answered") {
+        this.#host.process.after(READ_RETRY_MS, () => this.#openRollout(id));
+        return;
+      }
+      const record = answer.value?.value as RolloutRecord | undefined;
+      if (record === undefined || isFinal(record.row.state)) return;
+      this.#run(record);
+      if (record.supersede) {
+        for (const other of this.#open.values()) {
+          const isBefore = isOlder(other.record, record);
+          if (other.record.service === record.service && isBefore) {
+            other.input({ kind: "superseded" });
+          }
+        }
+      }
+      this.#turn(record.service);
+    });
+  }
+
+  #run(record: RolloutRecord): RolloutRunner {
+    const runner = new RolloutRunner(this.#host, record, () => {
+      this.#open.delete(record.id);
+      this.#turn(record.service);
+    });
+    this.#open.set(record.id, runner);
+    this.#host.need(record.release);
+    runner.start();
+    return runner;
+  }
+
+  /** Starts the rollout whose turn it is, with what it would go back to as of now. */
+  #turn(service: string): void {
+    this.#host.store.read(
+      (model) => ({
+        active: model.get(activeKey(service))?.value as string | undefined,
+        rules: rulesOf(model.get(assignmentsKey(service))),
+      }),
+      (answer) => {
+        if (this.#host.isStopped) return;
+        if (answer.kind !== "answered") {
+          this.#host.process.after(READ_RETRY_MS, () => this.#turn(service));
+          return;
+        }
+        const { active, rules } = answer.value;
+        const waiting = active === undefined ? undefined : this.#open.get(active);
+        if (waiting?.record.row.state === "waiting") this.#letIn(waiting, rules);
+      },
+    );
+  }
+
+  #letIn(waiting: RolloutRunner, rules: readonly Rule[]): void {
+    const { id, excludedRegions, policy } = waiting.record;
+    const previous = settledRelease(rules, { targets: policy.targets, excludedRegions });
+    waiting.whenFlushed(() => {
+      if (this.#open.get(id) !== waiting || this.#host.isStopped) return;
+      waiting.stop();
+      this.#run({ ...waiting.record, previous }).input({ kind: "turn-came" });
+    });
+  }
+}

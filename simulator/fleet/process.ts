@@ -1,0 +1,172 @@
+// A program of the simulated fleet: it lives, is killed, is stopped for a while and goes on. What happens to it
+// happens in one life of it only; what comes while it stands still waits, in order.
+import type { Instant, Machine } from "../../core/machine.ts";
+
+/** Virtual time, and what is to happen in it. */
+export interface Timeline {
+  readonly now: Instant;
+  at(instant: Instant, call: () => void): void;
+}
+
+/** Notes every fact that some machine takes. */
+export interface Trace {
+  note(who: string, what: string, now: Instant): void;
+}
+
+/** What all parts of a fleet share. */
+export interface Ground {
+  readonly time: Timeline;
+  readonly trace: Trace;
+  /** Numbers in [0, 1); the same in the same order for the same seed. */
+  readonly random: () => number;
+}
+
+export class Process {
+  readonly name: string;
+  readonly ground: Ground;
+  #life = 0;
+  #isUp = false;
+  #frozenUntil: Instant = Number.NEGATIVE_INFINITY;
+  #missed: (() => void)[] = [];
+  readonly #atEnd = new Set<() => void>();
+
+  constructor(name: string, ground: Ground) {
+    this.name = name;
+    this.ground = ground;
+  }
+
+  get now(): Instant {
+    return this.ground.time.now;
+  }
+
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  /** Rises with each start and each end. */
+  get life(): number {
+    return this.#life;
+  }
+
+  /** It stands still: it neither does nor hears anything. */
+  get isFrozen(): boolean {
+    return this.now < this.#frozenUntil;
+  }
+
+  begin(): void {
+    this.#life += 1;
+    this.#isUp = true;
+  }
+
+  /** kill -9: what it had begun is lost. */
+  end(): void {
+    this.#life += 1;
+    this.#isUp = false;
+    this.#missed = [];
+    this.#frozenUntil = Number.NEGATIVE_INFINITY;
+    for (const call of [...this.#atEnd]) call();
+    this.#atEnd.clear();
+  }
+
+  /** Calls back when this life ends; returns how to call that off. */
+  onEnd(call: () => void): () => void {
+    this.#atEnd.add(call);
+    return () => this.#atEnd.delete(call);
+  }
+
+  /** Stands still for so long; what comes meanwhile is done afterwards. */
+  freeze(ms: number): void {
+    if (!this.#isUp) return;
+    this.#frozenUntil = Math.max(this.#frozenUntil, this.now + ms);
+    const life = this.#life;
+    this.ground.time.at(this.#frozenUntil, () => {
+      if (life === this.#life) this.#thaw();
+    });
+  }
+
+  /** Does something in this life, so many milliseconds from now. */
+  after(ms: number, call: () => void): void {
+    const life = this.#life;
+    this.ground.time.at(this.now + ms, () => this.deliver(life, call));
+  }
+
+  /** Does something now, or when it goes on; never in another life. */
+  deliver(life: number, call: () => void): void {
+    if (life !== this.#life || !this.#isUp) return;
+    if (this.isFrozen) this.#missed.push(call);
+    else call();
+  }
+
+  #thaw(): void {
+    const life = this.#life;
+    while (this.#missed.length > 0 && !this.isFrozen && life === this.#life) {
+      this.#missed.shift()?.();
+    }
+  }
+}
+
+/** Runs one machine in a process, as runtime/driver.ts does in a real one. */
+export class Stepper<Input extends { readonly kind: string }, Effect> {
+  readonly #process: Process;
+  readonly #name: string;
+  readonly #machine: Machine<Input | { readonly kind: "wake" }, Effect>;
+  readonly #perform: (effect: Effect) => void;
+  readonly #life: number;
+  readonly #inbox: (Input | { readonly kind: "wake" })[] = [];
+  #armedFor: Instant = Number.POSITIVE_INFINITY;
+  #isStepping = false;
+  #isStopped = false;
+
+  constructor(
+    process: Process,
+    name: string,
+    machine: Machine<Input | { readonly kind: "wake" }, Effect>,
+    perform: (effect: Effect) => void,
+  ) {
+    this.#process = process;
+    this.#name = `${process.name}/${name}`;
+    this.#machine = machine;
+    this.#perform = perform;
+    this.#life = process.life;
+    this.#arm();
+  }
+
+  input(fact: Input): void {
+    this.#take(fact);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  #take(fact: Input | { readonly kind: "wake" }): void {
+    const { ground } = this.#process;
+    if (this.#isStopped || this.#life !== this.#process.life) return;
+    this.#inbox.push(fact);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
+      ground.trace.note(this.#name, next.kind, ground.time.now);
+      const effects: Effect[] = [];
+      this.#machine.step(ground.time.now, next, effects);
+      for (const effect of effects) this.#perform(effect);
+    }
+    this.#isStepping = false;
+    this.#arm();
+  }
+
+  #arm(): void {
+    const { time } = this.#process.ground;
+    const due = this.#machine.deadline;
+    if (this.#isStopped || due >= this.#armedFor) return;
+    this.#armedFor = due;
+    time.at(Math.max(due, time.now), () => {
+      if (this.#armedFor !== due) return;
+      this.#process.deliver(this.#life, () => {
+        this.#armedFor = Number.POSITIVE_INFINITY;
+        if (this.#machine.deadline <= time.now) this.#take({ kind: "wake" });
+        else this.#arm();
+      });
+    });
+  }
+}

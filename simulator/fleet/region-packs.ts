@@ -1,0 +1,102 @@
+// The packs of a simulated fleet as swarms: which piece lies in which segment, and the peers of relays and agents,
+// one for each pack and program, which run on the swarm simulator's network.
+import type { Instant } from "../../core/machine.ts";
+import type { Conduct } from "../conduct.ts";
+import type { SimulatedPeer } from "../simulated-peer.ts";
+import { SwarmWorld } from "../swarm-world.ts";
+import type { Timeline } from "./process.ts";
+
+/** A pack has so many pieces, in so many segments. */
+const PIECES = 12;
+export const SEGMENTS = 3;
+const PIECES_A_SEGMENT = PIECES / SEGMENTS;
+const PIECE_BYTES = 64 * 1024;
+export const SEGMENT_BYTES = PIECES_A_SEGMENT * PIECE_BYTES;
+/** Bytes a millisecond of each NIC: 20 Mbit/s, so that a pack takes a third of a second. */
+const NIC_RATE = 2_500;
+
+export class RegionPacks implements Timeline {
+  readonly world: SwarmWorld;
+  /** Whether the next block that arrives anywhere has been changed on its way. */
+  flippedShare = 0;
+
+  constructor(seed: number, random: () => number) {
+    this.world = new SwarmWorld({
+      pieceBytes: Array<number>(PIECES).fill(PIECE_BYTES),
+      seed,
+      roundTripMs: 1,
+      setUpMs: 2,
+      runBytes: PIECE_BYTES,
+      sendBufferBytes: 4 * PIECE_BYTES,
+      windowBytes: 1024 * 1024,
+      isFifo: false,
+      bucketMs: 4,
+      isFlipped: () => this.flippedShare > 0 && random() < this.flippedShare,
+    });
+  }
+
+  get now(): Instant {
+    return this.world.now;
+  }
+
+  at(instant: Instant, call: () => void): void {
+    this.world.at(instant, call);
+  }
+
+  /** The peer of a program in a pack's swarm; made when it is asked for first. */
+  peer(program: string, pack: string, role: "relay" | "agent", conduct?: Conduct): SimulatedPeer {
+    const id = peerId(program, pack);
+    const known = this.world.peers.get(id);
+    if (known !== undefined) return known;
+    return this.world.join({ id, role, conduct, upRate: NIC_RATE, downRate: NIC_RATE });
+  }
+
+  /** The peer, if it has one there. */
+  find(program: string, pack: string): SimulatedPeer | undefined {
+    return this.world.peers.get(peerId(program, pack));
+  }
+
+  /** A peer is told of others of the same pack, those that have peers. */
+  introduce(peer: SimulatedPeer, pack: string, programs: readonly string[]): void {
+    const others = programs.flatMap((program) => this.find(program, pack) ?? []);
+    if (others.length > 0) this.world.introduce(peer, others);
+  }
+
+  /** The program is gone: its connections break. */
+  down(program: string): void {
+    for (const peer of this.#of(program)) if (peer.isUp) this.world.kill(peer);
+  }
+
+  /** The program is there again, with the whole pieces that it had. */
+  up(program: string): void {
+    for (const peer of this.#of(program)) if (!peer.isUp) this.world.restart(peer);
+  }
+
+  /** Nothing gets between the peers of two programs before that. */
+  clog(one: string, other: string, until: Instant): void {
+    for (const peer of this.#of(one)) {
+      for (const link of peer.links.values()) {
+        if (link.other.id.startsWith(`${other}/`)) this.world.clog(peer, link.other, until);
+      }
+    }
+  }
+
+  /** Pieces of a segment. */
+  piecesOf(segment: number): readonly number[] {
+    return Array.from({ length: PIECES_A_SEGMENT }, (_, at) => segment * PIECES_A_SEGMENT + at);
+  }
+
+  isWhole(peer: SimulatedPeer): boolean {
+    return peer.held.count === PIECES;
+  }
+
+  *#of(program: string): Generator<SimulatedPeer, void, void> {
+    for (const peer of this.world.peers.values()) {
+      if (peer.id.startsWith(`${program}/`)) yield peer;
+    }
+  }
+}
+
+function peerId(program: string, pack: string): string {
+  return `${program}/${pack}`;
+}

@@ -1,0 +1,92 @@
+// The agents of one simulated relay, one session each: who came, what it said, who went, and which assignments each is
+// told. Of two sessions of one agent the newer one holds.
+import { isTarget } from "../../core/rollout/targets.ts";
+import type { End } from "./lines.ts";
+import type { AgentSays, Assignments, RelayTells, Status } from "./messages.ts";
+
+export type AgentLine = End<AgentSays, RelayTells>;
+type Hello = Extract<AgentSays, { kind: "hello" }>;
+
+export interface Session {
+  readonly agentId: string;
+  readonly hello: Hello;
+  readonly line: AgentLine;
+  readonly toldServices: Set<string>;
+}
+
+export interface RelaySessionsOptions {
+  readonly onJoined: (session: Session) => void;
+  readonly onStatus: (agentId: string, status: Status) => void;
+  readonly onSwarm: (session: Session, pack: string) => void;
+  readonly onGone: (agentId: string) => void;
+}
+
+export class RelaySessions {
+  readonly #options: RelaySessionsOptions;
+  readonly #sessions = new Map<string, Session>();
+
+  constructor(options: RelaySessionsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  get(agentId: string): Session | undefined {
+    return this.#sessions.get(agentId);
+  }
+
+  all(): Iterable<Session> {
+    return this.#sessions.values();
+  }
+
+  accept(line: AgentLine): void {
+    line.onMessage = (message) => {
+      if (message.kind === "hello") this.#join(line, message);
+    };
+  }
+
+  /** Tells an agent of a service where it concerns it, or did. */
+  tell(session: Session, assignments: Assignments): void {
+    const { service, rules } = assignments;
+    const { toldServices, hello, line } = session;
+    const concerns = rules.some(({ targets, excludedRegions }) =>
+      isTarget(hello.candidate, { labels: targets, excludedRegions }),
+    );
+    if (!concerns && !toldServices.has(service)) return;
+    toldServices.add(service);
+    line.send({ kind: "assignments", assignments }, true);
+  }
+
+  #join(line: AgentLine, hello: Hello): void {
+    const { agentId } = hello.candidate;
+    const before = this.#sessions.get(agentId);
+    if (before !== undefined) {
+      if (!isAfter(hello, before.hello)) {
+        line.close();
+        return;
+      }
+      this.#let(before);
+      before.line.close();
+    }
+    const session: Session = { agentId, hello, line, toldServices: new Set() };
+    this.#sessions.set(agentId, session);
+    line.onGone = () => this.#let(session);
+    line.onMessage = (message) => {
+      if (message.kind === "status") this.#options.onStatus(agentId, message.status);
+      else if (message.kind === "swarm") this.#options.onSwarm(session, message.pack);
+    };
+    this.#options.onJoined(session);
+  }
+
+  #let(session: Session): void {
+    if (this.#sessions.get(session.agentId) !== session) return;
+    this.#sessions.delete(session.agentId);
+    this.#options.onGone(session.agentId);
+  }
+}
+
+function isAfter(one: Hello, other: Hello): boolean {
+  return one.boot > other.boot || (one.boot === other.boot && one.connect > other.connect);
+}

@@ -1,0 +1,370 @@
+// One relay of the simulated fleet: the real permit desks, gate, mirror, roster and report pace, joined to lines of
+// the leader and of agents as relay/relay.ts joins them. A disk keeps what must outlive it.
+import { RELAY_BACKOFF } from "../../core/fleet/agent-backoff.ts";
+import { type PaceEffect, type PaceInput, ReportPace } from "../../core/fleet/report-pace.ts";
+import { NEIGHBOURS_TOLD, Roster } from "../../core/fleet/roster.ts";
+import type { RosterMember } from "../../core/fleet/swarm-members.ts";
+import { isOlder, revisionWithin } from "../../core/leadership/epoch.ts";
+import { LeaderGate } from "../../core/leadership/leader-gate.ts";
+import type { Instant } from "../../core/machine.ts";
+import { countMachines } from "../../core/rollout/census.ts";
+import type { DeskAssignment, Standing } from "../../core/rollout/permit-facts.ts";
+import type { KeptPermit } from "../../core/rollout/permit-ledger.ts";
+import { tallyOf } from "../../core/rollout/permit-tally.ts";
+import { type DesksEffect, type DesksInput, RelayDesks } from "../../core/rollout/relay-desks.ts";
+import { LeaderLink, type LeaderLinkOptions } from "./leader-link.ts";
+import type { Listener } from "./lines.ts";
+import type {
+  AgentSays,
+  Assignments,
+  RelayCommand,
+  RelaySays,
+  RelayTells,
+  Rule,
+  Status,
+} from "./messages.ts";
+import { type Ground, Process, Stepper } from "./process.ts";
+import { RelayMirror, type RelayMirrorOptions } from "./relay-mirror.ts";
+import { RelaySessions, type Session } from "./relay-sessions.ts";
+
+const FAILING_MAX = 10;
+
+/** What outlives the process. */
+export interface RelayDisk {
+  epoch: number;
+  isComplete: boolean;
+  readonly services: Map<string, Assignments>;
+  readonly permits: Map<string, Map<string, KeptPermit>>;
+  /** Nothing can be written. */
+  isFull: boolean;
+}
+
+export interface RelayOptions
+  extends Omit<RelayMirrorOptions, "process" | "onChange">,
+    Pick<LeaderLinkOptions, "network" | "controlPlanes"> {
+  readonly ground: Ground;
+  readonly region: string;
+  /** One of its agents has joined a swarm; siblings are to hear of it. */
+  readonly onMember: (relay: Relay, pack: string, member: RosterMember) => void;
+  /** Commands obeyed, to be checked. */
+  readonly onObeyed: (relay: string, command: RelayCommand) => void;
+}
+
+export class Relay {
+  readonly process: Process;
+  readonly agents: Listener<AgentSays, RelayTells>;
+  readonly disk: RelayDisk = {
+    epoch: 0,
+    isComplete: false,
+    services: new Map(),
+    permits: new Map(),
+    isFull: false,
+  };
+  readonly #options: RelayOptions;
+  #sessions = this.#newSessions();
+  #boots = 0;
+  #gate = new LeaderGate(0);
+  #link: LeaderLink | undefined;
+  #desks: RelayDesks | undefined;
+  #driver: Stepper<DesksInput, DesksEffect> | undefined;
+  #pace: Stepper<PaceInput, PaceEffect> | undefined;
+  #mirror: RelayMirror | undefined;
+  #roster: Roster;
+  #named: Set<string> | undefined;
+  #settlesAt: Instant = 0;
+  #siblings: readonly string[] = [];
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.process = new Process(options.relay, options.ground);
+    this.#roster = new Roster(options.relay, options.ground.random);
+    this.agents = { process: this.process, accept: (line) => this.#sessions.accept(line) };
+  }
+
+  get name(): string {
+    return this.process.name;
+  }
+
+  get region(): string {
+    return this.#options.region;
+  }
+
+  /** Agents connected. */
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** The desks of this life. */
+  get desks(): RelayDesks | undefined {
+    return this.#desks;
+  }
+
+  get heldCount(): number {
+    return this.#link?.heldCount ?? 0;
+  }
+
+  /** The roster that agents and siblings are told from. */
+  get roster(): Roster {
+    return this.#roster;
+  }
+
+  start(): void {
+    const { process, disk } = this;
+    const { ground } = this.#options;
+    process.begin();
+    this.#boots += 1;
+    this.#gate = new LeaderGate(disk.epoch);
+    this.#roster = new Roster(this.name, ground.random);
+    this.#sessions = this.#newSessions();
+    const kept = [...disk.permits].map(([id, permits]) => [id, [...permits.values()]] as const);
+    this.#desks = new RelayDesks(this.name, new Map(kept));
+    this.#driver = new Stepper(process, "desks", this.#desks, (effect) => this.#perform(effect));
+    const { desks } = this;
+    const pace = new ReportPace(() => desks?.isAnyOut === true);
+    this.#pace = new Stepper(process, "pace", pace, () => this.#report());
+    const onChange = (): void => this.#changed();
+    this.#mirror = new RelayMirror({ ...this.#options, process, onChange });
+    // Without an earlier life it has no agents to wait for.
+    this.#settlesAt = disk.isComplete ? process.now + RELAY_BACKOFF.mostMs : 0;
+    for (const assignments of disk.services.values()) this.#deskAssigned(assignments);
+    this.#link = new LeaderLink({
+      ...this.#options,
+      ...{ process, gate: this.#gate },
+      hello: () => this.#hello(),
+      keep: (epoch) => {
+        if (!disk.isFull) disk.epoch = epoch;
+        return !disk.isFull;
+      },
+      onBegin: () => {
+        this.#named = new Set();
+      },
+      onLed: (isFirst) => {
+        const { epoch, ledUntil: until } = this.#gate;
+        this.#driver?.input({ kind: "led", epoch, until });
+        if (isFirst) this.#changed();
+      },
+      onCommand: (command) => this.#tryObey(command),
+    });
+  }
+
+  /** kill -9. */
+  kill(): void {
+    if (!this.process.isUp) return;
+    this.#mirror?.stop();
+    this.process.end();
+  }
+
+  /** All its agents' connections break at once. */
+  dropAgents(): void {
+    for (const { line } of [...this.#sessions.all()]) line.break();
+  }
+
+  /** It sends its agents on to others and ends, as at SIGTERM. */
+  drain(): void {
+    if (!this.process.isUp) return;
+    for (const { line } of this.#sessions.all()) {
+      line.send({ kind: "reconnect", afterMs: this.#options.ground.random() * 1_000 });
+    }
+    this.process.after(1_000, () => this.kill());
+  }
+
+  #newSessions(): RelaySessions {
+    return new RelaySessions({
+      onJoined: (session) => this.#joined(session),
+      onStatus: (agentId, status) => {
+        const { service } = status;
+        this.#driver?.input({ kind: "heard", agentId, service, standing: standingOf(status) });
+        this.#changed();
+      },
+      onSwarm: (session, pack) => this.#introduce(session, pack),
+      onGone: (agentId) => {
+        this.#driver?.input({ kind: "gone", agentId });
+        this.#changed();
+      },
+    });
+  }
+
+  #hello(): RelaySays {
+    const { relay, region } = this.#options;
+    const { epoch } = this.#gate;
+    return {
+      ...{ kind: "hello", relay, region, epoch },
+      boot: `${this.#boots}`,
+      revision: revisionWithin(epoch, this.disk.services.values()),
+      settleMs: Math.max(0, this.#settlesAt - this.process.now),
+    };
+  }
+
+  #tryObey(command: RelayCommand): boolean {
+    if (command.kind === "assignments" && this.disk.isFull) return false;
+    this.#options.onObeyed(this.name, command);
+    this.#obey(command);
+    this.#changed();
+    return true;
+  }
+
+  #obey(command: RelayCommand): void {
+    switch (command.kind) {
+      case "assignments":
+        this.#assign(command.assignments);
+        return;
+      case "quota": {
+        const { rollout, epoch, wave, quota, together, ttlMs } = command;
+        const granted = { kind: "granted", rollout, epoch, wave, quota, together, ttlMs } as const;
+        this.#driver?.input(granted);
+        return;
+      }
+      case "count": {
+        const count = countMachines(this.#desks?.machines() ?? [], command.asked);
+        const { query, asked } = command;
+        this.#link?.send({ kind: "counted", rollout: asked.rollout, query, count });
+        return;
+      }
+      case "pack":
+        this.#mirror?.told(command.pack, command.segments, command.sealed);
+        return;
+      case "siblings":
+        this.#siblings = command.relays;
+        this.#mirror?.siblings(command.relays);
+        return;
+      case "snapshot-end":
+        this.#endSnapshot(command.epoch);
+        return;
+      default:
+        command satisfies never;
+    }
+  }
+
+  #assign(assignments: Assignments): void {
+    const { service } = assignments;
+    this.#named?.add(service);
+    const before = this.disk.services.get(service);
+    if (before !== undefined && isOlder(assignments, before)) return;
+    this.disk.services.set(service, assignments);
+    this.#deskAssigned(assignments);
+    for (const session of this.#sessions.all()) this.#sessions.tell(session, assignments);
+  }
+
+  #deskAssigned({ service, epoch, revision, rules }: Assignments): void {
+    const desks = rules.map((rule) => ({
+      rollout: rule.rollout,
+      targets: { labels: rule.targets, excludedRegions: rule.excludedRegions },
+      assignment: deskAssignment(rule, epoch, revision),
+    }));
+    this.#driver?.input({ kind: "assigned", service, rules: desks });
+  }
+
+  /** Forgets what the snapshot has not named, and lets agents know. */
+  #endSnapshot(epoch: number): void {
+    const named = this.#named;
+    if (named === undefined) return;
+    this.#named = undefined;
+    for (const [service, { revision }] of [...this.disk.services]) {
+      if (named.has(service)) continue;
+      this.disk.services.delete(service);
+      const nothing = { service, epoch, revision: revision + 1, rules: [] };
+      this.#deskAssigned(nothing);
+      for (const session of this.#sessions.all()) this.#sessions.tell(session, nothing);
+    }
+    this.#driver?.input({ kind: "snapshot-ended" });
+    this.disk.isComplete = true;
+  }
+
+  #joined(session: Session): void {
+    const { candidate, statuses } = session.hello;
+    session.line.send({ kind: "welcome", relays: this.#siblings });
+    for (const assignments of this.disk.services.values()) {
+      this.#sessions.tell(session, assignments);
+    }
+    const all = statuses.map((status) => [status.service, standingOf(status)] as const);
+    this.#driver?.input({ kind: "joined", candidate, standings: new Map(all) });
+    this.#changed();
+  }
+
+  #introduce({ agentId, line }: Session, pack: string): void {
+    const member = { peerId: agentId, address: agentId, isCallable: false, zone: "" };
+    this.#roster.join({ pack, member });
+    this.#options.onMember(this, pack, member);
+    const asker = { peerId: agentId, zone: "", isCaller: false, told: new Set<string>() };
+    const members = this.#roster.choose(pack, asker, NEIGHBOURS_TOLD);
+    const relays = this.#siblings.length === 0 ? [this.name] : this.#siblings;
+    line.send({ kind: "members", pack, relays, members });
+  }
+
+  #perform(effect: DesksEffect): void {
+    const { disk } = this;
+    switch (effect.kind) {
+      case "keep":
+      case "note": {
+        // What cannot be kept is not sent: it runs out unused.
+        if (disk.isFull) return;
+        const kept = disk.permits.get(effect.rollout) ?? new Map<string, KeptPermit>();
+        disk.permits.set(effect.rollout, kept.set(effect.permit.id, effect.permit));
+        return;
+      }
+      case "send":
+        this.#send(effect.rollout, effect.permit, effect.ttlMs);
+        return;
+      case "forget":
+        disk.permits.delete(effect.rollout);
+        return;
+      case "changed":
+        this.#changed();
+        return;
+      default:
+        effect satisfies never;
+    }
+  }
+
+  #send(rollout: string, permit: KeptPermit, ttlMs: number): void {
+    if (this.disk.permits.get(rollout)?.has(permit.id) !== true) return;
+    const rule = ruleOf(this.disk.services.values(), rollout);
+    if (rule === undefined) return;
+    const { id, agentId, epoch, wave } = permit;
+    const { service, release } = rule.release;
+    const told = { id, service, rollout, epoch, wave, ttlMs, release };
+    this.#sessions.get(agentId)?.line.send({ kind: "permit", permit: told }, true);
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#pace?.input({ kind: "changed" });
+  }
+
+  #report(): void {
+    if (this.#link?.isUp !== true) return;
+    const tallies = [...(this.#desks?.desks() ?? [])].flatMap((desk) => {
+      const { assignment, rollout } = desk;
+      if (assignment === undefined) return [];
+      const { epoch, revision, phase } = assignment;
+      const isRollback = phase === "rollback";
+      return [{ rollout, epoch, revision, isRollback, ...tallyOf(desk, FAILING_MAX) }];
+    });
+    this.#link.send({ kind: "report", tallies, replicas: this.#mirror?.replicas() ?? [] });
+    this.#pace?.input({ kind: "sent" });
+  }
+}
+
+function deskAssignment(rule: Rule, epoch: number, revision: number): DeskAssignment {
+  const { phase, paused, release, fallback, waves } = rule;
+  return {
+    ...{ epoch, revision, phase, paused, waves },
+    release: release.release,
+    fallback: fallback?.release ?? "",
+    answerMs: release.answerMs,
+  };
+}
+
+function standingOf({ report }: Status): Standing {
+  const { rollout, running, phase, permit, error } = report;
+  const nothing = { bytes: { relay: 0, peer: 0, local: 0 }, missingBytes: 0 };
+  return { rollout, running, phase, permit, error, ...nothing };
+}
+
+function ruleOf(services: Iterable<Assignments>, rollout: string): Rule | undefined {
+  for (const { rules } of services) {
+    const rule = rules.find((one) => one.rollout === rollout);
+    if (rule !== undefined) return rule;
+  }
+  return undefined;
+}

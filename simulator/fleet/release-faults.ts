@@ -1,0 +1,110 @@
+// Faults of releases, of what operators ask, and of the stores that packs lie in.
+import type { Fault } from "./fault.ts";
+import type { Fate } from "./machine-disk.ts";
+import type { Scene } from "./scene.ts";
+
+const FATES: readonly Fate[] = [
+  { kind: "crashes" },
+  { kind: "hangs" },
+  { kind: "dies-later", afterMs: 4_000 },
+  { kind: "sickens", afterMs: 4_000 },
+];
+
+export const RELEASE_FAULTS: readonly Fault[] = [
+  {
+    row: 21,
+    what: "blobs are stored and the answer is lost, or uploads break",
+    strike: (scene) => {
+      for (const { weather } of scene.world.regionStores.values()) {
+        weather.lostPutShare = scene.random() * 0.6;
+        weather.brokenPutShare = scene.random() * 0.4;
+      }
+    },
+  },
+  {
+    row: 21,
+    what: "the origin says 503 for a while",
+    strike: (scene) => {
+      const { weather } = scene.world.origin;
+      weather.isAway = true;
+      scene.at(scene.now + scene.between(2_000, 40_000), () => {
+        weather.isAway = false;
+      });
+    },
+  },
+  {
+    row: 22,
+    what: "a region's store lags, or takes nothing",
+    strike: (scene) => {
+      const { weather } = scene.pick([...scene.world.regionStores.values()]);
+      if (scene.random() < 0.5) weather.isAway = true;
+      else weather.delayMs = scene.between(1_000, 8_000);
+    },
+  },
+  {
+    row: 26,
+    what: "a release is bad: it crashes, hangs, or is bad only later",
+    strike: (scene) => {
+      const fate = scene.pick(FATES);
+      deployBad(scene, scene.random() < 0.7 ? 1 : 0.3, fate);
+    },
+  },
+  {
+    row: 28,
+    what: "a release is bad, and what machines would go back to is gone",
+    strike: (scene) => {
+      deployBad(scene, 1, scene.pick(FATES));
+      const until = scene.now + 60_000;
+      scene.onPersisted((agent) => {
+        const { disk } = agent;
+        const { switching } = disk.journal;
+        if (scene.now > until || scene.random() < 0.7) return;
+        if (switching?.direction !== "undo" || switching.from === undefined) return;
+        const { release } = switching.from;
+        agent.kill();
+        disk.running.delete(release);
+        disk.releases.delete(release);
+      });
+      scene.reviveSoon(() => scene.world.agents, 6);
+    },
+  },
+  {
+    row: 29,
+    what: "two operators start from one plan",
+    strike: (scene) => {
+      const plannedAt = scene.planRevision;
+      const key = scene.newKey("two");
+      for (const side of ["left", "right"]) {
+        const release = scene.release(`${key}-${side}`);
+        const policy = scene.drawPolicy();
+        const request = { key: `${key}-${side}`, release, policy, supersede: false };
+        scene.deploy(request, plannedAt);
+      }
+      scene.rivals.push([`${key}-left`, `${key}-right`]);
+    },
+  },
+  {
+    row: 29,
+    what: "operators pause, resume, abort and take back what others began",
+    strike: (scene) => {
+      const key = scene.newKey("again");
+      const supersede = scene.random() < 0.5;
+      const release = scene.release(key);
+      scene.deploy({ key, release, policy: scene.drawPolicy(), supersede });
+      for (const kind of ["paused", "resumed", "aborted", "rolled-back-by-hand"] as const) {
+        if (scene.random() < 0.5) continue;
+        scene.at(scene.now + scene.between(1_000, 40_000), () => scene.tellAny(kind));
+      }
+    },
+  },
+];
+
+/** A release that is bad on a share of the machines. */
+function deployBad(scene: Scene, share: number, fate: Fate): void {
+  const key = scene.newKey("bad");
+  const bad = scene.world.agents.filter(() => scene.random() < share).map(({ name }) => name);
+  const release = scene.release(key);
+  scene.makeBad(key, new Set(bad), fate);
+  const supersede = scene.random() < 0.5;
+  scene.deploy({ key, release, policy: scene.drawPolicy(), supersede });
+}

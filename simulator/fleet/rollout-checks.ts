@@ -1,0 +1,144 @@
+// What must hold of rollouts at every instant, from what machines truly did and what is truly written: waves of exact
+// size, bounded harm, no second try, one end. The bounds are those that the plan names.
+import type { Journal } from "../../core/fleet/agent-journal.ts";
+import { outMax } from "../../core/rollout/bounds.ts";
+import { isFinal } from "../../core/rollout/lifecycle.ts";
+import type { Agent } from "./agent.ts";
+import type { FleetWorld } from "./fleet-world.ts";
+import { planOf, type RolloutRecord } from "./rollout-record.ts";
+import { hold } from "./violation.ts";
+
+/** What became of one machine under one rollout. */
+interface Deed {
+  readonly agent: Agent;
+  readonly permit: string;
+  isActive: boolean;
+  hasFailed: boolean;
+}
+
+interface Watched {
+  record: RolloutRecord;
+  wave: number;
+  begunBefore: number;
+  ends: number;
+  readonly deeds: Map<string, Deed>;
+}
+
+export class RolloutChecks {
+  readonly #world: FleetWorld;
+  readonly #rollouts = new Map<string, Watched>();
+  /** Machines whose disk was taken away: what they did before is forgotten. */
+  readonly wiped = new Set<string>();
+
+  constructor(world: FleetWorld) {
+    this.#world = world;
+  }
+
+  /** Every rollout that was ever written, as it was written last. */
+  get records(): readonly RolloutRecord[] {
+    return [...this.#rollouts.values()].map(({ record }) => record);
+  }
+
+  /** A rollout's row is written. */
+  written(record: RolloutRecord): void {
+    const { id, row } = record;
+    const known = this.#rollouts.get(id);
+    if (known === undefined) {
+      const wave = -1;
+      this.#rollouts.set(id, { record, wave, begunBefore: 0, ends: 0, deeds: new Map() });
+      return;
+    }
+    const before = known.record.row;
+    hold(!isFinal(before.state) || before.state === row.state, "a rollout ends once", () => {
+      return `${id} was ${before.state} and is ${row.state}`;
+    });
+    hold(row.wave >= before.wave, "a rollout never goes back a wave", () => {
+      return `${id} was in wave ${before.wave} and is in ${row.wave}`;
+    });
+    known.record = record;
+  }
+
+  /** The store was put back: rollouts that it does not know have never been. */
+  restored(known: ReadonlySet<string>): void {
+    for (const id of [...this.#rollouts.keys()]) if (!known.has(id)) this.#rollouts.delete(id);
+  }
+
+  /** A machine's journal is on its disk. */
+  persisted(agent: Agent, before: Journal, after: Journal): void {
+    const { switching, outcome } = after;
+    if (before.switching === undefined && switching !== undefined && switching.permit !== "") {
+      this.#begun(agent, switching.rollout, switching.permit);
+    }
+    if (before.switching !== undefined && switching === undefined && outcome !== undefined) {
+      const deed = this.#rollouts.get(outcome.rollout)?.deeds.get(agent.name);
+      if (deed === undefined) return;
+      deed.isActive = outcome.kind === "active";
+      if (outcome.kind === "failed") deed.hasFailed = true;
+    }
+  }
+
+  #begun(agent: Agent, rollout: string, permit: string): void {
+    const deeds = this.#rollouts.get(rollout)?.deeds;
+    if (deeds === undefined) return;
+    const before = deeds.get(agent.name);
+    const isAgain = before !== undefined && !this.wiped.has(agent.name);
+    hold(!isAgain, "a machine switches once in a rollout", () => {
+      return `${agent.name} under ${rollout}: permit ${permit} after ${before?.permit}`;
+    });
+    deeds.set(agent.name, { agent, permit, isActive: false, hasFailed: false });
+  }
+
+  /** What must hold of each rollout at this instant. */
+  look(): void {
+    for (const watched of this.#rollouts.values()) {
+      const { state } = watched.record.row;
+      if (state === "activating" || state === "baking") this.#lookAt(watched);
+    }
+  }
+
+  #lookAt(watched: Watched): void {
+    const { record, deeds } = watched;
+    const { row, id } = record;
+    const wave = row.waves[row.wave];
+    if (wave === undefined) return;
+    if (row.wave !== watched.wave) {
+      watched.wave = row.wave;
+      watched.begunBefore = deeds.size;
+    }
+    const plan = planOf(record);
+    const touched = deeds.size - watched.begunBefore;
+    if ((plan.waves[row.wave]?.percent ?? 0) < 100) {
+      hold(touched <= wave.size, "a wave never grows", () => {
+        return `${id}: ${touched} machines began in wave ${row.wave} of ${wave.size}`;
+      });
+    }
+    const failedBefore = row.waves.slice(0, row.wave).reduce((sum, { failed }) => sum + failed, 0);
+    const all = [...deeds.values()].filter((deed) => isOut(id, deed));
+    if (all.length <= failedBefore + 1) return;
+    const known = all.filter((deed) => this.#isKnown(id, deed)).length - failedBefore;
+    const { agents } = this.#world;
+    // Shares are of the machines that there are, whatever the leader has counted.
+    const planned = Math.min(Math.max(wave.planned ?? 0, touched), agents.length);
+    const most = outMax(plan, planned, agents.length);
+    hold(known <= most, "never more machines are out than allowed", () => {
+      return `${id}: ${known} of wave ${row.wave} out, at most ${most}`;
+    });
+  }
+
+  /** Whether its relay can know that it began: a permit that ran out before its machine was heard is nobody's. */
+  #isKnown(rollout: string, { permit }: Deed): boolean {
+    for (const { disk } of this.#world.relays) {
+      const state = disk.permits.get(rollout)?.get(permit)?.state;
+      if (state !== undefined) return state !== "returned";
+    }
+    return false;
+  }
+}
+
+/** Whether a machine is not in service under the rollout, or has failed in it. */
+function isOut(rollout: string, { agent, isActive, hasFailed }: Deed): boolean {
+  if (hasFailed) return true;
+  // It says so while its journal is on its way to the disk.
+  const { report } = agent;
+  return !isActive && !(report?.rollout === rollout && report.phase === "active");
+}
