@@ -11,6 +11,7 @@ import type {
   ServiceAssignments,
   ServiceStatus,
 } from "../proto/gen/millrace/v1/fleet.ts";
+import { type RelayCommand, RelaySession } from "../runtime/agent/relay-session.ts";
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
@@ -20,7 +21,6 @@ import { VERSION } from "../runtime/version.ts";
 import type { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
 import { DiskBudget } from "./disk-budget.ts";
 import { Prefetch } from "./prefetch.ts";
-import { type RelayCommand, RelaySession } from "./relay-session.ts";
 import { removeTree } from "./remove-tree.ts";
 import { ServiceRunner } from "./service-runner.ts";
 import { PackShelf } from "./swarm/pack-shelf.ts";

@@ -14,18 +14,12 @@ import {
 import { basename, join } from "node:path";
 import { EMPTY_JOURNAL, type Journal } from "../core/fleet/agent-journal.ts";
 import { Release } from "../proto/gen/millrace/v1/release_format.ts";
+import type { BytesGot } from "../runtime/agent/wire.ts";
 import { readJson, syncFolder, writeJson } from "../runtime/program/json-file.ts";
 import type { ServiceProcess } from "./run/service-process.ts";
 
 /** Version of state.json; a newer one is refused, never guessed at. */
 const STATE_FORMAT = 1;
-
-/** Bytes by the place they came from. */
-export interface BytesGot {
-  readonly relay: number;
-  readonly peer: number;
-  readonly local: number;
-}
 
 /** Bytes got under the rollout that something was staged for last. */
 export interface RolloutBytes {

@@ -14,6 +14,7 @@ import type {
   ServiceStatus,
 } from "../proto/gen/millrace/v1/fleet.ts";
 import type { Release } from "../proto/gen/millrace/v1/release_format.ts";
+import { readOrders, readPermit, recordsOf, writeStatus } from "../runtime/agent/wire.ts";
 import { Driver } from "../runtime/driver.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { Log } from "../runtime/log.ts";
@@ -28,7 +29,6 @@ import { ServiceFolder } from "./service-folder.ts";
 import { ServiceStager } from "./service-stager.ts";
 import { ReleaseFlush } from "./stage/release-flush.ts";
 import type { PackShelf } from "./swarm/pack-shelf.ts";
-import { readOrders, readPermit, recordsOf, writeStatus } from "./wire.ts";
 
 /** Between two looks at the health of a release that runs. */
 const PROBE_MS = 10_000;

@@ -1,5 +1,5 @@
 // What an agent's machine for one service hears and commands, and the words of both. Parsed and
-// bounded already: protobuf fields are read in `agent/wire.ts`, never here.
+// bounded already: protobuf fields are read in `runtime/agent/wire.ts`, never here.
 import type { Candidate, Targets, WaveRule } from "../rollout/targets.ts";
 import type { Journal } from "./agent-journal.ts";
 import type { Step } from "./agent-switch.ts";

@@ -27,17 +27,22 @@ export function callTarget(addresses: string): string {
   return `${REPLICAS_SCHEME}:${parsed.map(formatAddress).join(",")}`;
 }
 
+/** A client class as `ts-proto` generates it. */
+export type ClientClass<Client> = new (
+  address: string,
+  credentials: ChannelCredentials,
+  options?: Partial<ClientOptions>,
+) => Client;
+
 /** Opens a client of a generated class to a `callTarget`; it connects on first use. */
 export function connect<Client>(
-  Constructor: new (
-    address: string,
-    credentials: ChannelCredentials,
-    options?: Partial<ClientOptions>,
-  ) => Client,
+  Constructor: ClientClass<Client>,
   address: string,
+  more: Partial<ClientOptions> = {},
 ): Client {
   const options = address.includes(",") ? REPLICAS_CHANNEL_OPTIONS : CHANNEL_OPTIONS;
-  return new Constructor(callTarget(address), credentials.createInsecure(), options);
+  const credential = credentials.createInsecure();
+  return new Constructor(callTarget(address), credential, { ...options, ...more });
 }
 
 export interface UnaryOptions {

@@ -1,5 +1,5 @@
 // Reads what a relay sends into the words of core, and the machine's report into a message. The only
-// file of the agent that sees optional protobuf fields; throws WireError, naming the field.
+// file of an agent that sees optional protobuf fields; throws WireError, naming the field.
 import type {
   Assignment,
   AssignmentPhase,
@@ -7,18 +7,24 @@ import type {
   ServiceOrders,
   ServicePhase,
   ServiceReport,
-} from "../core/fleet/agent-facts.ts";
-import type { Runnable } from "../core/fleet/runnable.ts";
-import { WireError } from "../core/release/wire-error.ts";
+} from "../../core/fleet/agent-facts.ts";
+import type { Runnable } from "../../core/fleet/runnable.ts";
+import { WireError } from "../../core/release/wire-error.ts";
 import {
   type Permit as PermitMessage,
   AssignmentPhase as PhaseNumber,
   type ServiceAssignments,
   ServicePhase as ServicePhaseNumber,
   type ServiceStatus,
-} from "../proto/gen/millrace/v1/fleet.ts";
-import type { Activation, Release } from "../proto/gen/millrace/v1/release_format.ts";
-import type { BytesGot } from "./service-folder.ts";
+} from "../../proto/gen/millrace/v1/fleet.ts";
+import type { Activation, Release } from "../../proto/gen/millrace/v1/release_format.ts";
+
+/** Bytes by the place they came from. */
+export interface BytesGot {
+  readonly relay: number;
+  readonly peer: number;
+  readonly local: number;
+}
 
 /** Becomes the name of a folder: no dot, no slash. */
 const SERVICE_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;

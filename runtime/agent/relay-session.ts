@@ -1,23 +1,34 @@
-// The agent's one stream to a relay of its region: finds one, says hello, hands over what comes, and
+// An agent's one stream to a relay of its region: finds one, says hello, hands over what comes, and
 // goes to another when it is lost. It loses nothing by that: hello carries all there is to say, and
-// the relay's snapshot all there is to hear.
-import { status as Code, type ServiceError } from "@grpc/grpc-js";
-import { RELAY_BACKOFF } from "../core/fleet/agent-backoff.ts";
-import { type KnownRelay, relayOrder } from "../core/fleet/agent-relay-choice.ts";
+// the relay's snapshot all there is to hear. Agents have one each, and so has each agent of a load run.
+import { status as Code, type Client as GrpcClient, type ServiceError } from "@grpc/grpc-js";
+import { RELAY_BACKOFF } from "../../core/fleet/agent-backoff.ts";
+import { type KnownRelay, relayOrder } from "../../core/fleet/agent-relay-choice.ts";
 import {
   type AgentHello,
   AgentServiceClient,
   type ConnectAgentRequest,
   type ConnectAgentResponse,
   FleetServiceClient,
-} from "../proto/gen/millrace/v1/fleet.ts";
-import { call, connect } from "../runtime/grpc/client.ts";
-import type { Log } from "../runtime/log.ts";
-import { BackOff, pause } from "../runtime/program/back-off.ts";
+} from "../../proto/gen/millrace/v1/fleet.ts";
+import { type ClientClass, call, connect } from "../grpc/client.ts";
+import type { Log } from "../log.ts";
+import { BackOff, pause } from "../program/back-off.ts";
 
 /** A relay that takes the stream but does not welcome us is as good as gone. */
 const WELCOME_MS_MAX = 10_000;
 const LOCATE_MS_MAX = 5_000;
+
+/** How clients of control planes and relays are come by. */
+export interface Ways {
+  /** A client of a generated class to "host:port". */
+  open<Client extends GrpcClient>(Constructor: ClientClass<Client>, address: string): Client;
+  /** It is not used any more. */
+  close(client: GrpcClient): void;
+}
+
+/** Each client has a connection of its own. */
+const OWN_CONNECTIONS: Ways = { open: connect, close: (client) => client.close() };
 
 export type RelayCommand = NonNullable<ConnectAgentResponse["command"]>;
 
@@ -32,6 +43,8 @@ export interface RelaySessionOptions {
   readonly onCommand: (command: RelayCommand) => void;
   /** The relays of the region are these. */
   readonly onRelays: (relays: readonly KnownRelay[]) => void;
+  /** Connections of its own unless given. */
+  readonly ways?: Ways;
   readonly log: Log;
 }
 
@@ -39,17 +52,21 @@ type Stream = ReturnType<AgentServiceClient["connectAgent"]>;
 
 export class RelaySession {
   readonly #options: RelaySessionOptions;
+  readonly #ways: Ways;
   readonly #closing = new AbortController();
   readonly #backOff = new BackOff(RELAY_BACKOFF.firstMs, RELAY_BACKOFF.mostMs);
   readonly #failed = new Set<string>();
   #relays: readonly KnownRelay[];
   #stream: Stream | undefined;
   #isWelcome = false;
+  /** No relay has taken it since it last asked for them: what it knows of them may be old. */
+  #mustAsk = true;
   #connects = 0;
   #comeBackMs: number | undefined;
 
   constructor(options: RelaySessionOptions) {
     this.#options = options;
+    this.#ways = options.ways ?? OWN_CONNECTIONS;
     this.#relays = options.known;
   }
 
@@ -82,8 +99,13 @@ export class RelaySession {
 
   async #next(): Promise<KnownRelay | undefined> {
     const { agentId, join, log } = this.#options;
-    const located = await this.#locate();
-    if (located.length > 0) this.#relays = located;
+    // A lost relay has 10,000 agents look for another at once: those that know one ask nobody.
+    const isAnyLeft = this.#relays.some(({ address }) => !this.#failed.has(address));
+    if (this.#mustAsk || !isAnyLeft) {
+      const located = await this.#locate();
+      if (located.length > 0) this.#relays = located;
+    }
+    this.#mustAsk = true;
     const [first] = relayOrder(agentId, this.#relays, this.#failed);
     if (first === undefined) log.warn({ join }, "no relay of the region is known");
     // Where all have failed, all may be tried again.
@@ -95,7 +117,7 @@ export class RelaySession {
   async #locate(): Promise<readonly KnownRelay[]> {
     const { join, region, log } = this.#options;
     for (const address of join) {
-      const client = connect(FleetServiceClient, address);
+      const client = this.#ways.open(FleetServiceClient, address);
       try {
         const request = { region };
         const options = { deadlineMs: LOCATE_MS_MAX, signal: this.#closing.signal };
@@ -108,7 +130,7 @@ export class RelaySession {
         }
         log.debug({ address, code, details }, "relays could not be asked for");
       } finally {
-        client.close();
+        this.#ways.close(client);
       }
     }
     return [];
@@ -116,7 +138,7 @@ export class RelaySession {
 
   async #serve(relay: KnownRelay): Promise<void> {
     const { hello, log } = this.#options;
-    const client = connect(AgentServiceClient, relay.address);
+    const client = this.#ways.open(AgentServiceClient, relay.address);
     const stream = client.connectAgent();
     this.#connects += 1;
     const timer = setTimeout(() => stream.cancel(), WELCOME_MS_MAX);
@@ -141,12 +163,13 @@ export class RelaySession {
       clearTimeout(timer);
       this.#stream = undefined;
       this.#isWelcome = false;
-      client.close();
+      this.#ways.close(client);
     }
   }
 
   #welcomed(relay: KnownRelay): void {
     this.#isWelcome = true;
+    this.#mustAsk = false;
     this.#failed.clear();
     this.#backOff.reset();
     this.#options.log.info({ relay: relay.address }, "connected to a relay");
