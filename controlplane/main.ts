@@ -20,6 +20,7 @@ import { HistoryServiceService } from "../proto/gen/millrace/v1/history.ts";
 import { LeadershipServiceService } from "../proto/gen/millrace/v1/leadership.ts";
 import { RolloutServiceService } from "../proto/gen/millrace/v1/rollouts.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
+import { openCalls } from "../runtime/grpc/open-calls.ts";
 import { startGrpcServer } from "../runtime/grpc/server.ts";
 import { formatAddress, listenAddress } from "../runtime/listen-address.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
@@ -27,7 +28,7 @@ import { packageRoot } from "../runtime/package-root.ts";
 import { Health } from "../runtime/program/health.ts";
 import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { openStore } from "../runtime/store/open-store.ts";
-import { startTelemetry } from "../runtime/telemetry.ts";
+import { gauge, startTelemetry } from "../runtime/telemetry.ts";
 import { startBuilds } from "./builds/start-builds.ts";
 import { measureFleet } from "./fleet/fleet-metrics.ts";
 import { GARBAGE_LIMITS } from "./garbage/collector.ts";
@@ -46,6 +47,7 @@ import { Terms } from "./leadership/terms.ts";
 import { ToLeader } from "./leadership/to-leader.ts";
 import { measureRollouts } from "./rollouts/rollout-metrics.ts";
 import { ShipRollout } from "./rollouts/ship-rollout.ts";
+import { countedStore } from "./store-writes.ts";
 
 interface Flags {
   readonly listen: string;
@@ -168,13 +170,15 @@ const folder = flags.store.startsWith("sqlite:")
   ? dirname(flags.store.slice("sqlite:".length))
   : undefined;
 if (folder !== undefined) mkdirSync(folder, { recursive: true });
-const store = await openStore(flags.store, {
-  ca: flags.storeCa,
-  cert: flags.storeCert,
-  key: flags.storeKey,
-  user: flags.storeUser,
-  passwordFile: flags.storePasswordFile,
-});
+const store = countedStore(
+  await openStore(flags.store, {
+    ca: flags.storeCa,
+    cert: flags.storeCert,
+    key: flags.storeKey,
+    user: flags.storeUser,
+    passwordFile: flags.storePasswordFile,
+  }),
+);
 // Before a row is read that this program may not understand.
 await holdToSchema(store, (error) => end(error.message)).catch(refuse);
 const origin = await openBlobStore(flags.origin);
@@ -221,6 +225,7 @@ const candidate: Candidate = new Candidate({
 measureFleet(() => terms.led?.hub);
 measureRollouts(() => terms.led?.engine);
 measureLeadership(candidate);
+gauge("millrace.calls", "gRPC calls and streams that are open", openCalls, "{call}");
 
 const toLeader = new ToLeader(() => candidate.leaderElsewhere?.address);
 const leadership = leadershipService({ candidate, terms, store, log });

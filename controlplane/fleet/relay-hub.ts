@@ -18,6 +18,7 @@ import {
 } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import { type Store, scan } from "../../runtime/store/store.ts";
+import { counter } from "../../runtime/telemetry.ts";
 import type { Fence } from "../fence.ts";
 import type { Command, Outbox } from "./outbox.ts";
 import { type PackListener, PackTeller } from "./pack-teller.ts";
@@ -77,6 +78,7 @@ export class RelayHub {
   readonly packs: PackTeller<RelaySession>;
   readonly #listeners: RelayListener[] = [];
   readonly #timers: NodeJS.Timeout[];
+  readonly #reports = counter("millrace.reports", "Reports taken from relays", "{report}");
 
   constructor(options: RelayHubOptions) {
     this.#options = options;
@@ -157,6 +159,7 @@ export class RelayHub {
 
   reported(session: RelaySession, report: RelayReport): void {
     if (this.#sessions.get(session.relay) !== session) return;
+    this.#reports.add(1);
     session.agents = report.agents;
     this.#options.tracker.reported(session.relay, session.region, report.packs);
     for (const listener of this.#listeners) listener.relayReported(session, report);

@@ -1,7 +1,7 @@
 // A real agent and leaders of old: what comes late by its relay is refused and counted, also after a restart.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readMetric } from "../lab/read-metric.ts";
+import { readMetric } from "../../runtime/program/read-metric.ts";
 import { until } from "../lab/until.ts";
 import { AgentWorld, SERVICE, server } from "./agent-world.ts";
 

@@ -6,11 +6,11 @@ import { join, resolve } from "node:path";
 import { PieceTable } from "../../core/release/piece-table.ts";
 import type { BlobStore } from "../../runtime/blobs/blob-store.ts";
 import { openBlobStore } from "../../runtime/blobs/open-blob-store.ts";
+import { readMetric } from "../../runtime/program/read-metric.ts";
 import { sealKey } from "../../runtime/release/pack-keys.ts";
 import { encodeSeal, makeSeal } from "../../runtime/release/seal.ts";
 import { SegmentWriter } from "../../runtime/release/segment-writer.ts";
 import { samplePieces } from "../contracts/sample-pieces.ts";
-import { readMetric } from "../lab/read-metric.ts";
 import { startProgram } from "../lab/start-program.ts";
 import { ScriptedControlPlane } from "./scripted-control-plane.ts";
 
