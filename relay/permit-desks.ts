@@ -117,6 +117,11 @@ export class PermitDesks {
     this.#driver.input({ kind: "snapshot-ended" });
   }
 
+  /** Hands out nothing more: this relay is ending, and what it had left is for others. */
+  close(): void {
+    this.#driver.input({ kind: "closed" });
+  }
+
   stop(): void {
     this.#driver.stop();
     this.#options.journal.close();

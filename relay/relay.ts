@@ -225,6 +225,9 @@ export class Relay {
 
   /** Sends the agents away and ends everything that `begin` began. */
   async stop(drain: Drain): Promise<void> {
+    this.#desks.close();
+    // At once: the leader gives what was left here to other relays.
+    this.#report();
     const mirrored = this.#mirroring.stop(drain);
     await this.#sessions.close(drain);
     clearTimeout(this.#spaceTimer);

@@ -83,9 +83,10 @@ function isLive(phase: AssignmentPhase): boolean {
 }
 
 function rolloutTally({ assignment }: OpenDesk, tally: DeskTally): RolloutTally {
-  const { failing, bytes, ...counts } = tally;
+  const { failing, bytes, isClosed, ...counts } = tally;
   return {
     ...counts,
+    closed: isClosed,
     rollout: assignment.rollout,
     epoch: assignment.epoch,
     revision: assignment.revision,

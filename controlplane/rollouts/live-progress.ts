@@ -70,10 +70,10 @@ export class LiveProgress {
 /** A relay's sums as the machine takes them. */
 export function tallyOf(tally: RolloutTally): Tally {
   const { epoch, revision, matching, fetching, staged, activating, active } = tally;
-  const { failed, reverted, toRevert, waves } = tally;
+  const { failed, reverted, toRevert, waves, closed: isClosed } = tally;
   const isRollback = tally.phase === AssignmentPhase.ASSIGNMENT_PHASE_ROLLBACK;
   const counts = { matching, fetching, staged, activating, active, failed, reverted, toRevert };
-  return { epoch, revision, isRollback, ...counts, waves };
+  return { epoch, revision, isRollback, isClosed, ...counts, waves };
 }
 
 function bytesOf(sum: (count: (tally: RolloutTally) => number) => number): BytesBySource {

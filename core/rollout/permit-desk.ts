@@ -41,6 +41,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
   #leader: { epoch: number; until: Instant } = { epoch: -1, until: Number.NEGATIVE_INFINITY };
   /** Something changed that may let a permit be handed out; looked at once for many facts. */
   #isDue = false;
+  #isClosed = false;
   deadline: Instant = Number.POSITIVE_INFINITY;
 
   /** `idPrefix` tells permits of this relay and rollout from all others; `kept` are those from before a restart. */
@@ -72,6 +73,11 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     return this.#quotas;
   }
 
+  /** Whether the relay is ending, so that nothing is handed out any more. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   step(now: Instant, input: DeskInput, effects: DeskEffect[]): void {
     switch (input.kind) {
       case "assigned":
@@ -89,6 +95,9 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
         break;
       case "gone":
         this.#members.delete(input.agentId);
+        break;
+      case "closed":
+        this.#isClosed = true;
         break;
       case "wake":
         this.#handOut(now, effects);
@@ -159,10 +168,11 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     }
   }
 
-  /** Whether permits may be handed out at all; pausing and silence of the leader let them run out. */
+  /** Whether permits may be handed out at all; the end of the relay, pausing and silence of the leader let them run out. */
   #mayHandOut(now: Instant): boolean {
     const assignment = this.#assignment;
-    return assignment?.phase === "open" && !assignment.paused && now < this.#leader.until;
+    if (this.#isClosed || assignment?.phase !== "open" || assignment.paused) return false;
+    return now < this.#leader.until;
   }
 
   #handOut(now: Instant, effects: DeskEffect[]): void {

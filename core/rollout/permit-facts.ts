@@ -58,6 +58,8 @@ export type DeskInput =
     }
   /** A machine is offline, or matches no longer. */
   | { readonly kind: "gone"; readonly agentId: string }
+  /** The relay is ending: nothing more is handed out in this life. */
+  | { readonly kind: "closed" }
   | { readonly kind: "wake" };
 
 export type DeskEffect =

@@ -21,6 +21,8 @@ export interface DeskWave extends PermitCounts {
 
 /** Counts of one rollout; fetching to reverted add up to matching. */
 export interface DeskTally {
+  /** The desk hands out no more permits. */
+  readonly isClosed: boolean;
   readonly matching: number;
   readonly fetching: number;
   readonly staged: number;
@@ -68,7 +70,9 @@ export function tallyOf(desk: PermitDesk, failingMax: number): DeskTally {
     missingBytes += standing.missingBytes;
   }
   const waves = wavesOf(desk, membersOf, healthyOf);
-  return { matching: desk.members.size, ...places, toRevert, waves, bytes, missingBytes, failing };
+  const { isClosed } = desk;
+  const sums = { matching: desk.members.size, ...places, toRevert, bytes, missingBytes };
+  return { isClosed, ...sums, waves, failing };
 }
 
 function wavesOf(

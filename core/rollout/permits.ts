@@ -1,6 +1,6 @@
 // The leader's account of permits in one wave: what each relay may hand out, what came of it, what is
 // still out. Quotas only rise within (epoch, wave). A relay keeps on disk what it handed out, but
-// forgets what it could have: a quota that it forgot, or let run out, or has of an older leader, is
+// forgets what it could have: a quota that it forgot, or let run out, or has of an older leader, or closed, is
 // worth what was handed out of it. Until it has said so the whole quota counts as spent.
 import type { Instant } from "../machine.ts";
 import type { LedgerRow, SettledPermits } from "./rollout-row.ts";
@@ -94,8 +94,15 @@ export class PermitBook {
     return this.#settled;
   }
 
-  /** A relay that follows this leader said what came of its permits. */
-  heard(at: Instant, relay: string, boot: string, tally: WaveTally): void {
+  /**
+   * A relay that follows this leader said what came of its permits; one that `isClosed` hands out no more of its quota,
+   * also of what is on its way to it.
+   */
+  heard(
+    at: Instant,
+    { relay, boot, isClosed }: { relay: string; boot: string; isClosed: boolean },
+    tally: WaveTally,
+  ): void {
     for (const ledger of this.#ledgers) {
       if (ledger.relay !== relay) continue;
       // Counts of another epoch mean that nothing was handed out in this one.
@@ -104,7 +111,8 @@ export class PermitBook {
       ledger.succeeded = isSame ? tally.succeeded : 0;
       ledger.failed = isSame ? tally.failed : 0;
       ledger.returned = isSame ? tally.returned : 0;
-      if (ledger.boot !== boot || ledger.epoch !== this.#epoch) ledger.quota = ledger.granted;
+      const isForgotten = ledger.boot !== boot || ledger.epoch !== this.#epoch;
+      if (isForgotten || isClosed) ledger.quota = ledger.granted;
       ledger.boot = boot;
       ledger.heardAt = at;
     }

@@ -41,6 +41,8 @@ export type DesksInput =
   | ({ readonly rollout: string } & Extract<DeskInput, { kind: "granted" }>)
   /** All that a leader has to say at first is said. */
   | { readonly kind: "snapshot-ended" }
+  /** The relay is ending: no desk hands out anything any more, also none that is opened later. */
+  | { readonly kind: "closed" }
   | { readonly kind: "wake" };
 
 export type DesksEffect =
@@ -73,6 +75,7 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
   readonly #early = new Map<string, Extract<DesksInput, { kind: "granted" }>[]>();
   #led: { readonly epoch: number; readonly until: Instant } | undefined;
   #awayCount = 0;
+  #isClosed = false;
   deadline: Instant = Number.POSITIVE_INFINITY;
 
   /** `kept`: permits by rollout from before a restart. */
@@ -130,6 +133,10 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
         for (const rollout of this.#kept.keys()) effects.push({ kind: "forget", rollout });
         this.#kept.clear();
         break;
+      case "closed":
+        this.#isClosed = true;
+        for (const entry of this.#desks.values()) this.#step(now, entry, input, effects);
+        break;
       case "wake":
         this.#wake(now, effects);
         break;
@@ -167,6 +174,7 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
     const entry = { service, desk: new PermitDesk(rollout, prefix, kept, now, answerMs) };
     this.#desks.set(rollout, entry);
     if (this.#led !== undefined) this.#step(now, entry, { kind: "led", ...this.#led }, []);
+    if (this.#isClosed) this.#step(now, entry, { kind: "closed" }, []);
     return entry;
   }
 

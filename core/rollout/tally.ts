@@ -24,6 +24,8 @@ export interface Tally {
   readonly epoch: number;
   readonly revision: number;
   readonly isRollback: boolean;
+  /** The relay is ending and hands out no more permits. */
+  readonly isClosed: boolean;
   readonly matching: number;
   readonly fetching: number;
   /** Staged, without a permit. */

@@ -55,8 +55,10 @@ export class WaveRun {
   }
 
   heard(at: Instant, view: RelayView): void {
-    const tally = view.tally && waveTallyOf(view.tally, this.#index);
-    if (tally !== undefined) this.#permits.heard(at, view.relay, view.boot, tally);
+    const { relay, boot, tally } = view;
+    const counts = tally && waveTallyOf(tally, this.#index);
+    if (tally === undefined || counts === undefined) return;
+    this.#permits.heard(at, { relay, boot, isClosed: tally.isClosed }, counts);
   }
 
   /** Whether every relay that is connected has counted the wave, and none is missed. */
@@ -98,7 +100,7 @@ export class WaveRun {
   grants(at: Instant, room: Room): readonly Grant[] {
     const wants: Want[] = this.#known(at).flatMap(({ relay, boot, tally }) => {
       const counts = tally && waveTallyOf(tally, this.#index);
-      if (tally === undefined || counts === undefined) return [];
+      if (tally === undefined || counts === undefined || tally.isClosed) return [];
       const machines = Math.min(tally.staged, counts.members - counts.healthy - tally.activating);
       return machines > 0 ? [{ relay, boot, machines }] : [];
     });

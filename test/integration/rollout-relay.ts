@@ -261,7 +261,8 @@ export class TestRelay {
       const { rollout, epoch, phase, revision } = desk.assignment;
       const failing = tally.failing.map(({ agentId, ...rest }) => ({ agent: agentId, ...rest }));
       const bytes = { origin: 0, ...tally.bytes };
-      return { ...tally, rollout, epoch, phase, revision, failing, bytes, waves: [...tally.waves] };
+      const about = { rollout, epoch, phase, revision, closed: tally.isClosed };
+      return { ...tally, ...about, failing, bytes, waves: [...tally.waves] };
     });
     const packs = [...this.packs].map(([pack, segments]) => {
       return { pack, segments, whole: true, bytes: segments * 100, error: "" };

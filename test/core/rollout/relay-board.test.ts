@@ -46,7 +46,14 @@ function check(name: string, steps: readonly Step[]): void {
 
 function tallyOf(matching: number): Tally {
   const nothing = { fetching: 0, staged: 0, activating: 0, active: 0, failed: 0, reverted: 0 };
-  const about = { epoch: EPOCH, revision: 1, isRollback: false, toRevert: 0, waves: [] };
+  const about = {
+    epoch: EPOCH,
+    revision: 1,
+    isRollback: false,
+    isClosed: false,
+    toRevert: 0,
+    waves: [],
+  };
   return { ...about, ...nothing, matching };
 }
 

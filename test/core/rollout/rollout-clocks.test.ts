@@ -76,7 +76,13 @@ class Scene {
     const permits = { granted, succeeded, failed: failedPermits, returned: 0 };
     const wave = { wave: 0, members: 2, healthy: more.active ?? 0, epoch: 7, ...permits };
     const nothing = { fetching: 0, staged: 0, activating: 0, active: 0, failed: 0, reverted: 0 };
-    const about = { epoch: 7, revision: this.#revision, isRollback: false, matching: 2 };
+    const about = {
+      epoch: 7,
+      revision: this.#revision,
+      isRollback: false,
+      isClosed: false,
+      matching: 2,
+    };
     const tally = { ...about, ...nothing, toRevert: 0, waves: [wave], ...more };
     return this.tell({ kind: "relay-reported", relay: "relay", tally });
   }
@@ -228,7 +234,14 @@ test("a new leader counts what was granted and not reported as spent", () => {
   const permits = { granted: 1, succeeded: 0, failed: 0, returned: 0 };
   const wave = { wave: 0, members: 2, healthy: 0, epoch: 7, ...permits };
   const nothing = { fetching: 0, staged: 1, activating: 1, active: 0, failed: 0, reverted: 0 };
-  const about = { epoch: 8, revision: 9, isRollback: false, matching: 2, toRevert: 0 };
+  const about = {
+    epoch: 8,
+    revision: 9,
+    isRollback: false,
+    isClosed: false,
+    matching: 2,
+    toRevert: 0,
+  };
   const tally = { ...about, ...nothing, waves: [wave] };
   effects.length = 0;
   next.step(1, { kind: "relay-reported", relay: "relay", tally }, effects);

@@ -20,7 +20,7 @@ const HOURS_3 = 3 * 3600_000;
 
 interface Trouble {
   readonly atMs: number;
-  readonly kind: "crash" | "lose" | "restart" | "pause" | "away";
+  readonly kind: "crash" | "lose" | "restart" | "drain" | "pause" | "away";
   readonly relay: number;
 }
 
@@ -89,6 +89,9 @@ function happen(rollout: VirtualRollout, { kind, relay: index }: Trouble): void 
       relay.restart();
       rollout.time.in(1_000, () => rollout.connect(relay));
       return;
+    case "drain":
+      rollout.drain(relay);
+      return;
     case "pause":
       rollout.tell("paused");
       // Twice: a leader may end before it has written the first down.
@@ -110,8 +113,8 @@ const troublesOf = (...kinds: Trouble["kind"][]) =>
   );
 
 /** A relay that is away for long leaves permits unanswered, and those count as failed. */
-const SHORT = troublesOf("crash", "lose", "restart", "pause");
-const LONG = troublesOf("crash", "lose", "restart", "pause", "away");
+const SHORT = troublesOf("crash", "lose", "restart", "drain", "pause");
+const LONG = troublesOf("crash", "lose", "restart", "drain", "pause", "away");
 
 function worldOf(
   fates: fc.Arbitrary<Fate>,

@@ -97,6 +97,11 @@ export class VirtualRelay {
     }
   }
 
+  /** It is told to end: from now on it hands out nothing. */
+  close(): void {
+    this.#step({ kind: "closed" });
+  }
+
   /** How long its agents may still be on their way back. */
   get settleMs(): number {
     return Math.max(0, this.#settlesAt - this.#time.now);

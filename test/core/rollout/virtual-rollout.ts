@@ -24,6 +24,9 @@ const DESK_PHASE = {
   frozen: "frozen",
 } as const;
 
+/** Between a relay's last word and its end. */
+const DRAIN_MS = 500;
+
 interface Stored {
   row: RolloutRow;
   phase: AssignPhase | undefined;
@@ -95,6 +98,17 @@ export class VirtualRollout {
     if (!relay.connected) return;
     relay.connected = false;
     this.#input({ kind: "relay-lost", relay: relay.id });
+  }
+
+  /** A relay is ended politely, and started again: it says that it hands out no more, and goes. */
+  drain(relay: VirtualRelay): void {
+    relay.close();
+    this.#report(relay);
+    this.time.in(DRAIN_MS, () => {
+      this.lose(relay);
+      relay.restart();
+      this.time.in(1_000, () => this.connect(relay));
+    });
   }
 
   tell(kind: "paused" | "resumed" | "aborted" | "rolled-back-by-hand"): void {
@@ -231,15 +245,19 @@ export class VirtualRollout {
     return at - this.time.now;
   }
 
+  #report(relay: VirtualRelay): void {
+    const tally = relay.tally();
+    if (tally !== undefined) {
+      this.#from(relay, { kind: "relay-reported", relay: relay.id, tally });
+    }
+  }
+
   /** Heartbeats down, sums up, once a second. */
   #beat(): void {
     for (const relay of this.relays) {
       if (!relay.connected) continue;
       relay.led(this.#epoch);
-      const tally = relay.tally();
-      if (tally !== undefined) {
-        this.#from(relay, { kind: "relay-reported", relay: relay.id, tally });
-      }
+      this.#report(relay);
     }
     this.time.in(1_000, () => this.#beat());
   }

@@ -723,6 +723,8 @@ export interface RolloutTally {
   phase: AssignmentPhase;
   /** Revision of the assignment the relay has. */
   revision: number;
+  /** The relay is ending and hands out no more permits: what it has not handed out of its quota is free. */
+  closed: boolean;
 }
 
 /** Counts of one wave at one relay. */
@@ -6050,6 +6052,7 @@ function createBaseRolloutTally(): RolloutTally {
     failing: [],
     phase: 0,
     revision: 0,
+    closed: false,
   };
 }
 
@@ -6102,6 +6105,9 @@ export const RolloutTally: MessageFns<RolloutTally> = {
     }
     if (message.revision !== 0) {
       writer.uint32(128).uint64(message.revision);
+    }
+    if (message.closed !== false) {
+      writer.uint32(136).bool(message.closed);
     }
     return writer;
   },
@@ -6247,6 +6253,14 @@ export const RolloutTally: MessageFns<RolloutTally> = {
             message.revision = longToNumber(reader.uint64());
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.closed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6287,6 +6301,7 @@ export const RolloutTally: MessageFns<RolloutTally> = {
         : [],
       phase: isSet(object.phase) ? assignmentPhaseFromJSON(object.phase) : 0,
       revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
+      closed: isSet(object.closed) ? globalThis.Boolean(object.closed) : false,
     };
   },
 
@@ -6340,6 +6355,9 @@ export const RolloutTally: MessageFns<RolloutTally> = {
     if (message.revision !== 0) {
       obj.revision = Math.round(message.revision);
     }
+    if (message.closed !== false) {
+      obj.closed = message.closed;
+    }
     return obj;
   },
 
@@ -6366,6 +6384,7 @@ export const RolloutTally: MessageFns<RolloutTally> = {
     message.failing = object.failing?.map((e) => FailingAgent.fromPartial(e)) || [];
     message.phase = object.phase ?? 0;
     message.revision = object.revision ?? 0;
+    message.closed = object.closed ?? false;
     return message;
   },
 };
