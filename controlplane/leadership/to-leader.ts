@@ -1,5 +1,6 @@
 // Services that only the leader can answer, at any replica: it answers itself while it leads, and passes the
-// call on to the leader where another does. A call is passed on once; with no leader it is UNAVAILABLE.
+// call on to the leader where another does. A call is passed on once; with no leader it is UNAVAILABLE. Who watches
+// something through a replica that does not lead stays with it while another is elected.
 import {
   Client,
   credentials,
@@ -7,24 +8,40 @@ import {
   type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceDefinition,
+  type ServiceError,
   type sendUnaryData,
+  status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { CHANNEL_OPTIONS } from "../../runtime/grpc/limits.ts";
 import { ending, type RpcError, unavailable } from "../../runtime/grpc/rpc-error.ts";
+import { BackOff } from "../../runtime/program/back-off.ts";
 
 /** Marks a call that a replica passed on. */
 const PASSED_ON = "millrace-passed-on";
+/** Methods that tell a state and then its changes, so that they may be asked again in the middle. */
+const WATCHES = new Set(["watchRollout"]);
+/** An election takes 4 s, and a term some time to begin. */
+const LEADERLESS_MS_MAX = 10_000;
+const ASK_AGAIN_MS_FIRST = 100;
+const ASK_AGAIN_MS_LAST = 500;
 
 type Method = MethodDefinition<unknown, unknown>;
 type Call = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
 type Unary = (call: ServerUnaryCall<unknown, unknown>, done: sendUnaryData<unknown>) => void;
 type Stream = (call: ServerWritableStream<unknown, unknown>) => void;
 
+/** Hears of a stream that is passed on; who hears of an error decides what becomes of the call. */
+interface Passing {
+  readonly onMessage?: () => void;
+  readonly onError: (error: Pick<ServiceError, "code" | "message">) => void;
+}
+
 /** Makes implementations that answer here or at the leader. */
 export class ToLeader {
   readonly #leader: () => string | undefined;
   readonly #clients = new Map<string, Client>();
+  /** Streams that are passed on, each with what ends that. */
   readonly #streams = new Map<Call, () => void>();
 
   /** `leader` gives where the API of the leader listens; undefined: no other replica leads. */
@@ -44,9 +61,11 @@ export class ToLeader {
         if (own !== undefined) own(call, done);
         else this.#passUnary(method, call, done);
       };
+      const own = () => local()?.[name] as Stream | undefined;
       const stream: Stream = (call) => {
-        const own = local()?.[name] as Stream | undefined;
-        if (own !== undefined) own(call);
+        const here = own();
+        if (here !== undefined) here(call);
+        else if (WATCHES.has(name)) this.#passWatch(method, own, call);
         else this.#passStream(method, call);
       };
       implementation[name] = method.responseStream ? stream : unary;
@@ -66,8 +85,8 @@ export class ToLeader {
 
   /** Sends those away who follow something through this replica, because it ends. */
   drain(): void {
-    for (const [call, end] of this.#streams) {
-      end();
+    for (const call of [...this.#streams.keys()]) {
+      this.#end(call);
       call.emit("error", ending("this control plane is ending; ask another, or again"));
     }
   }
@@ -93,25 +112,70 @@ export class ToLeader {
     call.on("cancelled", () => asked.cancel());
   }
 
-  #passStream(method: Method, call: ServerWritableStream<unknown, unknown>): void {
+  /** Passes a watch on, to one leader after the other, until it ends or nobody has led for a while. */
+  #passWatch(
+    method: Method,
+    own: () => Stream | undefined,
+    call: ServerWritableStream<unknown, unknown>,
+  ): void {
+    const backOff = new BackOff(ASK_AGAIN_MS_FIRST, ASK_AGAIN_MS_LAST);
+    let leaderlessAt: number | undefined;
+    const ask = (): void => {
+      const here = own();
+      if (here !== undefined) here(call);
+      else this.#passStream(method, call, { onMessage, onError });
+    };
+    const onMessage = (): void => {
+      leaderlessAt = undefined;
+      backOff.reset();
+    };
+    const onError: Passing["onError"] = (error) => {
+      const now = performance.now();
+      leaderlessAt ??= now;
+      if (error.code !== status.UNAVAILABLE || now > leaderlessAt + LEADERLESS_MS_MAX) {
+        call.emit("error", error);
+        return;
+      }
+      const timer = setTimeout(() => this.#streams.delete(call) && ask(), backOff.next());
+      this.#streams.set(call, () => clearTimeout(timer));
+    };
+    call.on("cancelled", () => this.#end(call));
+    ask();
+  }
+
+  #passStream(
+    method: Method,
+    call: ServerWritableStream<unknown, unknown>,
+    { onMessage, onError }: Passing = { onError: (error) => call.emit("error", error) },
+  ): void {
     const client = this.#client(call);
     if (!(client instanceof Client)) {
-      call.emit("error", client);
+      onError(client);
       return;
     }
     const asked = client.makeServerStreamRequest(...passedOn(method, call));
     const over = (): boolean => this.#streams.delete(call);
-    this.#streams.set(call, () => {
-      over();
-      asked.cancel();
-    });
+    this.#streams.set(call, () => asked.cancel());
+    const resume = (): void => void asked.resume();
     call.on("cancelled", () => asked.cancel());
-    call.on("drain", () => asked.resume());
+    call.on("drain", resume);
     asked.on("data", (message: unknown) => {
+      onMessage?.();
       if (!call.write(message)) asked.pause();
     });
     asked.on("end", () => over() && call.end());
-    asked.on("error", (error) => over() && call.emit("error", error));
+    asked.on("error", (error: ServiceError) => {
+      call.off("drain", resume);
+      if (over()) onError(error);
+    });
+  }
+
+  /** Ends what is passed on of a call; false: nothing is. */
+  #end(call: Call): boolean {
+    const end = this.#streams.get(call);
+    this.#streams.delete(call);
+    end?.();
+    return end !== undefined;
   }
 
   /** A client of the leader, or why there is none. */
