@@ -67,7 +67,7 @@ async function killed(trial: number): Promise<number> {
     return at.every((one) => one !== undefined) && at;
   });
   await follow();
-  await world.addReplica(replica.address);
+  await world.addReplica({ address: replica.address });
   return (Math.max(...heard.map((at) => at ?? 0)) - killedAt) / 1_000;
 }
 

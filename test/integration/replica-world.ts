@@ -18,6 +18,12 @@ import { type ControlPlane, startControlPlane } from "./controlplane-process.ts"
 import { followingLeader, type LinkNotes } from "./relay-ways.ts";
 import { TestRelay } from "./rollout-relay.ts";
 
+export interface ReplicaOptions {
+  readonly address: string;
+  readonly store: string;
+  readonly flags: readonly string[];
+}
+
 /** A world; `addReplica` and `addRelays` fill it. */
 export class ReplicaWorld {
   readonly root = mkdtempSync(join(tmpdir(), "millrace-replicas-"));
@@ -41,10 +47,14 @@ export class ReplicaWorld {
     return new ReplicaWorld(etcd, url, await openStore(url));
   }
 
-  /** Starts a replica, on a free port unless one is given. */
-  async addReplica(address = "127.0.0.1:0"): Promise<ControlPlane> {
-    const flags = ["--listen", address];
-    const replica = await startControlPlane(this.root, { store: this.url, flags });
+  /** Starts a replica, on a free port and with the way to etcd that all have unless others are given. */
+  async addReplica({
+    address = "127.0.0.1:0",
+    store = this.url,
+    flags = [],
+  }: Partial<ReplicaOptions> = {}): Promise<ControlPlane> {
+    const options = { store, flags: ["--listen", address, ...flags] };
+    const replica = await startControlPlane(this.root, options);
     this.replicas.push(replica);
     return replica;
   }

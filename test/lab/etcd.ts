@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { freePorts } from "./free-ports.ts";
+import type { MemberWays } from "./member-ways.ts";
 import { until } from "./until.ts";
 
 /** A command of etcdctl takes less; one that hangs is a failure. */
@@ -23,6 +24,8 @@ export interface EtcdOptions {
   readonly flags?: readonly string[];
   /** Set where `flags` make clients use TLS. */
   readonly secure?: boolean;
+  /** Members reach each other by these ways. */
+  readonly ways?: MemberWays;
 }
 
 /**
@@ -30,16 +33,18 @@ export interface EtcdOptions {
  * test fails and says how to get it: a store that is not tried on the real thing proves nothing.
  */
 export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
-  const { members: count = 1, flags = [], secure = false } = options;
+  const { members: count = 1, flags = [], secure = false, ways } = options;
   const folder = await mkdtemp(join(tmpdir(), "millrace-etcd-"));
   const ports = await freePorts(2 * count);
-  const places = Array.from({ length: count }, (_, index) => ({
-    name: `m${index}`,
-    client: `127.0.0.1:${ports[2 * index]}`,
-    peer: `http://127.0.0.1:${ports[2 * index + 1]}`,
-  }));
+  const places: { name: string; client: string; listen: string; peer: string }[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const [client, listen] = [2 * index, 2 * index + 1].map((at) => `127.0.0.1:${ports[at]}`);
+    if (client === undefined || listen === undefined) throw new Error("a member has two ports");
+    const found = (await ways?.before(listen)) ?? listen;
+    places.push({ name: `m${index}`, client, listen: `http://${listen}`, peer: `http://${found}` });
+  }
   const cluster = places.map(({ name, peer }) => `${name}=${peer}`).join(",");
-  const members = places.map(({ name, client, peer }) => {
+  const members = places.map(({ name, client, listen, peer }) => {
     const url = `${secure ? "https" : "http"}://${client}`;
     const identity = [
       ...["--name", name, "--data-dir", join(folder, name)],
@@ -48,11 +53,12 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
     ];
     return new EtcdMember({ name, address: client, peer, data: join(folder, name), identity }, [
       ...["--logger", "zap", "--listen-client-urls", url, "--advertise-client-urls", url],
-      ...["--listen-peer-urls", peer],
+      ...["--listen-peer-urls", listen],
       ...flags,
     ]);
   });
   const etcd = new Etcd(members, folder);
+  ways?.between(members);
   try {
     await Promise.all(members.map((member) => member.start()));
   } catch (error) {
@@ -194,6 +200,11 @@ export class EtcdMember {
     this.identity = place.identity;
     this.#data = place.data;
     this.#flags = flags;
+  }
+
+  /** Its process; undefined before the first start. */
+  get pid(): number | undefined {
+    return this.#process?.pid;
   }
 
   /** Starts it on its data and resolves once it serves; a member of several waits for the others. */
