@@ -8,21 +8,34 @@ import { readJson, writeJson } from "../runtime/program/json-file.ts";
 
 type Command = NonNullable<ConnectRelayResponse["command"]>;
 
-/** Keeps the highest epoch and the leader's time. */
+interface Kept {
+  readonly epoch: number;
+  readonly store: string;
+}
+
+/** Keeps the highest epoch and whose store it is of, and the leader's time. */
 export class CommandGate {
   readonly #path: string;
   readonly #gate: LeaderGate;
+  #store: string;
   #refused = 0;
 
-  /** Reads the highest epoch from `<root>/epoch.json`. */
+  /** Reads the highest epoch, and whose it is, from `<root>/epoch.json`. */
   constructor(root: string) {
     this.#path = join(root, "epoch.json");
-    this.#gate = new LeaderGate(readJson<{ epoch: number }>(this.#path)?.epoch ?? 0);
+    const { epoch = 0, store = "" } = readJson<Partial<Kept>>(this.#path) ?? {};
+    this.#gate = new LeaderGate(epoch);
+    this.#store = store;
   }
 
   /** Highest epoch seen. */
   get epoch(): number {
     return this.#gate.epoch;
+  }
+
+  /** Name of the store whose leader was followed last; empty: none, or it has no name. */
+  get store(): string {
+    return this.#store;
   }
 
   /** Commands refused because their epoch was too low. */
@@ -40,8 +53,8 @@ export class CommandGate {
   }
 
   /** Takes a heartbeat; false: its epoch is too low, and its stream is to be left. */
-  hear(now: Instant, { epoch, ttlMs }: LeaderHeartbeat): boolean {
-    if (!this.#admit(epoch)) return false;
+  hear(now: Instant, { epoch, ttlMs, store }: LeaderHeartbeat): boolean {
+    if (!this.#admit(epoch, store || this.#store)) return false;
     this.#gate.heard(now, ttlMs);
     return true;
   }
@@ -49,17 +62,21 @@ export class CommandGate {
   /** Whether a command may be obeyed by its epoch; those without one go by their stream's heartbeat. */
   accepts(command: Command): boolean {
     const epoch = epochOf(command);
-    return epoch === undefined || this.#admit(epoch);
+    return epoch === undefined || this.#admit(epoch, this.#store);
   }
 
-  #admit(epoch: number): boolean {
+  #admit(epoch: number, store: string): boolean {
     const verdict = this.#gate.judge(epoch);
-    if (verdict === "old") this.#refused += 1;
-    if (verdict === "new") {
-      writeJson(this.#path, { epoch });
-      this.#gate.raise(epoch);
+    if (verdict === "old") {
+      this.#refused += 1;
+      return false;
     }
-    return verdict !== "old";
+    if (verdict === "new" || store !== this.#store) {
+      writeJson(this.#path, { epoch, store } satisfies Kept);
+      this.#gate.raise(epoch);
+      this.#store = store;
+    }
+    return true;
   }
 }
 

@@ -2,6 +2,7 @@
 // full-jitter waits, to the next address each time or to where a replica says that the leader is, and leaves
 // who is silent. It carries out nothing itself.
 
+import { type ServiceError, status } from "@grpc/grpc-js";
 import { LeaderStream } from "../core/leadership/leader-gate.ts";
 import {
   type ConnectRelayRequest,
@@ -53,6 +54,8 @@ export class ControlLink {
   readonly #running: Promise<void>;
   #stream: Stream | undefined;
   #leader = new LeaderStream<Command>();
+  /** Why a leader did not take this relay, as it was said last. */
+  #refusal = "";
   #comeBack: Extract<Command, { $case: "reconnect" }>["reconnect"] | undefined;
   #silence: NodeJS.Timeout | undefined;
 
@@ -100,8 +103,12 @@ export class ControlLink {
     const { log, hello, onBegin } = this.#options;
     const client = connect(RelayServiceClient, address);
     const stream = client.connectRelay();
+    let isRefused = false;
     const ended = new Promise<string>((resolve) => {
-      stream.on("error", (error) => resolve(error.message));
+      stream.on("error", (error: ServiceError) => {
+        isRefused = error.code === status.FAILED_PRECONDITION;
+        resolve(error.details || error.message);
+      });
       stream.on("end", () => resolve("ended by the control plane"));
     });
     stream.on("data", (response: ConnectRelayResponse) => this.#tryTake(response.command));
@@ -111,12 +118,20 @@ export class ControlLink {
     stream.write({ message: { $case: "hello", hello: hello() } });
     const reason = await ended;
     clearTimeout(this.#silence);
-    if (this.isUp) log.warn({ address, reason }, "lost the control plane");
+    if (isRefused) this.#refused(address, reason);
+    else if (this.isUp) log.warn({ address, reason }, "lost the control plane");
     else log.debug({ address, reason }, "control plane not reached");
     stream.cancel();
     client.close();
     this.#stream = undefined;
     this.#leader = new LeaderStream();
+  }
+
+  /** It will be so the next time too, so that it is said once. */
+  #refused(address: string, reason: string): void {
+    if (reason === this.#refusal) return;
+    this.#refusal = reason;
+    this.#options.log.error({ address, reason }, "the control plane does not take this relay");
   }
 
   /** A command that cannot be kept on disk is not obeyed; the next stream says it again. */
@@ -155,6 +170,7 @@ export class ControlLink {
     }
     const { isFirst, held } = this.#leader.led();
     if (isFirst) log.info({ epoch: heartbeat.epoch }, "follows a leader");
+    this.#refusal = "";
     this.#backOff.reset();
     this.#leaveAfter(Math.max(GREETED_MS, SILENT_TTLS * heartbeat.ttlMs));
     onLed(isFirst);

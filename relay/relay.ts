@@ -5,6 +5,7 @@ import { RELAY_BACKOFF } from "../core/fleet/agent-backoff.ts";
 import type { MirrorLimits } from "../core/fleet/mirror.ts";
 import { type PaceEffect, type PaceInput, ReportPace } from "../core/fleet/report-pace.ts";
 import { Roster } from "../core/fleet/roster.ts";
+import { withdrawalRevision } from "../core/leadership/epoch.ts";
 import type { Instant } from "../core/machine.ts";
 import { isPackId } from "../core/release/pack-id.ts";
 import type {
@@ -203,6 +204,7 @@ export class Relay {
         capacity,
         version: VERSION,
         epoch: this.#gate.epoch,
+        store: this.#gate.store,
         revision: this.#book.revisionWithin(this.#gate.epoch),
         settleMs: Math.max(0, Math.round(this.#settlesAt - monotonicNow())),
       }),
@@ -360,11 +362,12 @@ export class Relay {
     const named = this.#named;
     if (named === undefined) return;
     this.#named = undefined;
-    for (const [service, { revision }] of [...this.#book.services]) {
+    for (const [service, kept] of [...this.#book.services]) {
       if (named.services.has(service)) continue;
       this.#book.remove(service);
       this.#desks.assigned(service, undefined);
-      const nothing = { service, assignments: [], epoch, revision: revision + 1 };
+      const revision = withdrawalRevision(kept, epoch);
+      const nothing = { service, assignments: [], epoch, revision };
       for (const session of this.#sessions.all()) tellAssignments(session, nothing);
     }
     for (const { id, pack } of [...this.#book.orders.values()]) {

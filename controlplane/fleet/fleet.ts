@@ -1,5 +1,5 @@
 // Puts the leader's side of the fleet together, for one term:
-//   const fleet = await createFleet({ store, fence, log, now });
+//   const fleet = await createFleet({ store, fence, storeName, log, now });
 //   serve fleet.relayService (RelayService); give fleet.packFeed to the builds side;
 //   pass fleet to createRollouts(), then serve fleet.fleetService(overview) and call fleet.ready();
 //   at the term's end fleet.close(). `onBehind` tells that a relay has seen what the store does not know.
@@ -13,6 +13,7 @@ import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import type { PackFeed } from "../builds/pack-feed.ts";
 import type { Fence } from "../fence.ts";
+import { foreignStore, type StoreName } from "../leadership/store-name.ts";
 import { AgentDirectory } from "./agent-directory.ts";
 import { createFleetService, type Overview } from "./fleet-service.ts";
 import { RelayHub } from "./relay-hub.ts";
@@ -23,6 +24,7 @@ import { ReplicationTracker } from "./replication-tracker.ts";
 export interface FleetOptions {
   readonly store: Store;
   readonly fence: Fence;
+  readonly storeName: StoreName;
   readonly log: Log;
   /** The process's monotonic clock. */
   readonly now: () => Instant;
@@ -53,7 +55,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
     for (const callback of changed) callback();
   };
   const tracker = new ReplicationTracker({ ...options, onChange });
-  const hub = new RelayHub({ ...options, tracker });
+  const hub = new RelayHub({ ...options, storeName: options.storeName.name, tracker });
   const directory = new AgentDirectory(hub);
   const uses = new UsesDirectory(hub, options.now);
   await Promise.all([tracker.load(), hub.load()]);
@@ -64,6 +66,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
     directory,
     uses,
     log,
+    foreignStore: (said) => foreignStore(options.storeName, said),
     isReady: () => isReady && !isBehind && options.fence.holds(),
     onBehind: (hello) => {
       // Of all that say so the first is enough.

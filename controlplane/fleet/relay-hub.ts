@@ -62,6 +62,8 @@ export interface RelayListener {
 export interface RelayHubOptions {
   readonly store: Store;
   readonly fence: Fence;
+  /** The store's name, which relays are told. */
+  readonly storeName: string;
   readonly log: Log;
   readonly now: () => Instant;
   readonly tracker: ReplicationTracker;
@@ -241,7 +243,8 @@ export class RelayHub {
   }
 
   #heartbeat(): Command {
-    return { $case: "heartbeat", heartbeat: { epoch: this.epoch, ttlMs: LEADER_TTL_MS } };
+    const { storeName: store } = this.#options;
+    return { $case: "heartbeat", heartbeat: { epoch: this.epoch, ttlMs: LEADER_TTL_MS, store } };
   }
 
   #siblings(region: string): { relays: RelayInfo[] } {

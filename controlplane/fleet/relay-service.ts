@@ -40,6 +40,8 @@ export interface RelayServiceOptions {
   readonly log: Log;
   /** False until everything that relays must be told has been read. */
   readonly isReady: () => boolean;
+  /** The store that a relay has followed, where it is not this one. */
+  readonly foreignStore: (said: string) => string | undefined;
   /** A relay has seen what this leader's store does not know. */
   readonly onBehind: (hello: RelayHello) => void;
 }
@@ -110,7 +112,15 @@ function serve(stream: Stream, options: RelayServiceOptions): void {
 function refusal(hello: RelayHello, options: RelayServiceOptions): RpcError | undefined {
   const wrong = helloFault(hello);
   if (wrong !== undefined) return invalid(wrong);
-  const { hub } = options;
+  const { hub, log } = options;
+  const other = options.foreignStore(hello.store);
+  if (other !== undefined) {
+    log.error({ relay: hello.relay, store: other }, "a relay of another store is not taken");
+    return failedPrecondition(
+      `relay ${hello.relay} has followed the store ${other}, and this is another one: point the relay back, or ` +
+        "start it with an empty --root; where this store takes the other's place: millrace leader --restored",
+    );
+  }
   if (isBehind(hub.term, hello, hub.hasMet(hello.relay))) {
     options.onBehind(hello);
     return failedPrecondition(

@@ -24,6 +24,7 @@ import { droppedKey, markKey } from "../garbage/pack-mark-row.ts";
 import { keepService } from "../rollouts/keep-service.ts";
 import { type BehindRow, incarnationOperations } from "./leader-row.ts";
 import { RestoreReview, type Review } from "./restore-review.ts";
+import { replacingOperations, type StoreName } from "./store-name.ts";
 
 /** A relay whose memory does not come in this time is let go; it comes back. */
 const MEMORY_MS_MAX = 10_000;
@@ -35,6 +36,7 @@ type Stream = ServerDuplexStream<ConnectRelayRequest, ConnectRelayResponse>;
 
 export interface HeldTermOptions {
   readonly store: Store;
+  readonly storeName: StoreName;
   readonly fence: Fence;
   readonly builds: BuildTable;
   readonly behind: BehindRow;
@@ -58,9 +60,13 @@ export class HeldTerm {
   readonly #options: HeldTermOptions;
   readonly #review: RestoreReview;
   readonly #streams = new Set<Stream>();
+  /** Stores that relays have followed, this one too, and the highest epoch that they have seen of any. */
+  readonly #stores = new Set<string>();
+  #highest: number;
 
   constructor(options: HeldTermOptions) {
     this.#options = options;
+    this.#highest = options.behind.epoch;
     this.fence = options.fence;
     this.#review = new RestoreReview(options.store, options.fence.epoch);
     this.diagnosisService = heldDiagnosisService(lossOf(options.behind), options.log);
@@ -86,12 +92,15 @@ export class HeldTerm {
    * what is lost; throws FenceLostError where another leads.
    */
   async raise(): Promise<RestoreReport> {
-    const { store, fence, behind, log } = this.#options;
+    const { store, storeName, fence, log } = this.#options;
     const report = await this.report();
     for (const service of report.services) await keepService(store, fence, service);
     const packs = new Set([...report.packs, ...(await this.#reissueBuilds())]);
     await this.#spare([...packs]);
-    const operations = await incarnationOperations(store, behind.epoch);
+    const operations = [
+      ...(await incarnationOperations(store, this.#highest)),
+      ...replacingOperations(storeName, this.#stores),
+    ];
     const { committed } = await store.transact({ compares: [fence.compare], operations });
     if (!committed) throw new FenceLostError();
     for (const missing of report.missing) log.error({ ...missing }, "lost with the newer store");
@@ -153,6 +162,8 @@ export class HeldTerm {
         const wrong = helloFault(message.hello);
         if (wrong !== undefined) return end(invalid(wrong));
         relay = message.hello.relay;
+        this.#stores.add(message.hello.store);
+        this.#highest = Math.max(this.#highest, message.hello.epoch);
         stream.write({ command: { $case: "recall", recall: {} } });
       } else if (message?.$case === "memory" && relay !== "") {
         const isAll = this.#review.hear(relay, message.memory);

@@ -37,6 +37,7 @@ import { createRollouts } from "../rollouts/rollouts.ts";
 import { HeldTerm } from "./held-term.ts";
 import { markBehind, readBehind } from "./leader-row.ts";
 import { raiseSchema } from "./schema-row.ts";
+import { nameStore, type StoreName } from "./store-name.ts";
 
 export interface TermOptions {
   readonly store: Store;
@@ -84,14 +85,15 @@ export type Term = LedTerm | HeldTerm;
 export async function startTerm(options: TermOptions): Promise<Term> {
   const { store, fence, builds, log } = options;
   await raiseSchema(store, fence);
+  const storeName = await nameStore(store, fence);
   const behind = await readBehind(store);
   if (behind !== undefined) {
-    return new HeldTerm({ store, fence, builds: builds.table, behind, log });
+    return new HeldTerm({ store, storeName, fence, builds: builds.table, behind, log });
   }
-  return startLedTerm(options);
+  return startLedTerm(options, storeName);
 }
 
-async function startLedTerm(options: TermOptions): Promise<LedTerm> {
+async function startLedTerm(options: TermOptions, storeName: StoreName): Promise<LedTerm> {
   const { store, archive, fence, builds, log, onFenceLost, onBroken } = options;
   const now = monotonicNow;
   const onBehind = (seen: RelayHello): void => {
@@ -102,7 +104,7 @@ async function startLedTerm(options: TermOptions): Promise<LedTerm> {
       )
       .finally(onFenceLost);
   };
-  const fleet = await createFleet({ store, fence, log, now, onBehind });
+  const fleet = await createFleet({ store, fence, storeName, log, now, onBehind });
   const rollouts = await createRollouts({
     store,
     past: new Past(archive),

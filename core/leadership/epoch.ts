@@ -28,6 +28,15 @@ export function incarnationOf(epoch: number): number {
 }
 
 /**
+ * Revision under which a relay takes a service away that a leader of this epoch no longer names, so that machines which
+ * follow what is `kept` obey that and whatever the leader says of the service later. Under a later epoch revisions may
+ * begin anew: those of a store that was put back, or is another one.
+ */
+export function withdrawalRevision(kept: TermPoint, epoch: number): number {
+  return epoch > kept.epoch ? 0 : kept.revision + 1;
+}
+
+/**
  * Whether a relay has seen what the store of this term has lost. `seen.revision` is of the incarnation of
  * `seen.epoch`, `elected.revision` that of the election; `isMet`: the relay has heard this very term's leader.
  */

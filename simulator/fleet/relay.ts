@@ -4,7 +4,7 @@ import { RELAY_BACKOFF } from "../../core/fleet/agent-backoff.ts";
 import { type PaceEffect, type PaceInput, ReportPace } from "../../core/fleet/report-pace.ts";
 import { NEIGHBOURS_TOLD, Roster } from "../../core/fleet/roster.ts";
 import type { RosterMember } from "../../core/fleet/swarm-members.ts";
-import { isOlder, revisionWithin } from "../../core/leadership/epoch.ts";
+import { isOlder, revisionWithin, withdrawalRevision } from "../../core/leadership/epoch.ts";
 import { LeaderGate } from "../../core/leadership/leader-gate.ts";
 import type { Instant } from "../../core/machine.ts";
 import { countMachines } from "../../core/rollout/census.ts";
@@ -259,10 +259,10 @@ export class Relay {
     const named = this.#named;
     if (named === undefined) return;
     this.#named = undefined;
-    for (const [service, { revision }] of [...this.disk.services]) {
+    for (const [service, kept] of [...this.disk.services]) {
       if (named.has(service)) continue;
       this.disk.services.delete(service);
-      const nothing = { service, epoch, revision: revision + 1, rules: [] };
+      const nothing = { service, epoch, revision: withdrawalRevision(kept, epoch), rules: [] };
       this.#deskAssigned(nothing);
       for (const session of this.#sessions.all()) this.#sessions.tell(session, nothing);
     }

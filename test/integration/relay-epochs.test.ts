@@ -112,7 +112,7 @@ describe("a relay without a leader", { timeout: 240_000 }, () => {
     line.send(assigned(1, 1), snapshotEnd(1), quota(1, 1));
     await agent(relay, "s1").command("permit");
     world.control.isBeating = false;
-    line.send({ $case: "heartbeat", heartbeat: { epoch: 1, ttlMs: 1 } });
+    line.send({ $case: "heartbeat", heartbeat: { epoch: 1, ttlMs: 1, store: "" } });
     const two = agent(relay, "s2");
     await two.command("snapshotEnd");
     line.send(quota(2, 1), assigned(1, 2));

@@ -79,14 +79,17 @@ export function followingLeader(
     onNotes({ epochs, obeyed, refused: () => gate.refused });
     const link = new ControlLink({
       ...{ addresses, gate, log },
-      hello: () => ({ ...end.hello(), epoch: gate.epoch }),
+      hello: () => ({ ...end.hello(), epoch: gate.epoch, store: gate.store }),
       onBegin: () => {},
       onLed: () => {
         const now = performance.now();
         if (!epochs.has(gate.epoch)) epochs.set(gate.epoch, now);
         obeyed.set(gate.epoch, now);
         const ttlMs = gate.ledUntil - performance.now();
-        end.obey({ $case: "heartbeat", heartbeat: { epoch: gate.epoch, ttlMs } });
+        end.obey({
+          $case: "heartbeat",
+          heartbeat: { epoch: gate.epoch, ttlMs, store: gate.store },
+        });
       },
       onCommand: (command) => {
         obeyed.set(gate.epoch, performance.now());

@@ -71,6 +71,8 @@ export class TestRelay {
   isSilent = false;
   /** Highest epoch seen, as it says hello. */
   epoch = 0;
+  /** Store that it has followed, as it says hello. */
+  store = "";
   /** Errors that streams ended with. */
   readonly refusals: string[] = [];
   readonly packs = new Map<string, number>();
@@ -114,7 +116,7 @@ export class TestRelay {
     const about = { address: "127.0.0.1:1", swarmAddress: "127.0.0.1:2", capacity: 100 };
     const { id: relay, region, epoch } = this;
     const hello = { relay, region, boot: "boot", version: "0", ...about };
-    return { ...hello, epoch, revision: 0, settleMs: 0 };
+    return { ...hello, epoch, store: this.store, revision: 0, settleMs: 0 };
   }
 
   #obey(command: Command): void {
@@ -123,6 +125,7 @@ export class TestRelay {
       case "heartbeat": {
         const { epoch, ttlMs } = command.heartbeat;
         this.epoch = Math.max(this.epoch, epoch);
+        this.store = command.heartbeat.store || this.store;
         for (const desk of this.#desks.values()) {
           this.#step(desk, { kind: "led", epoch, until: now + ttlMs });
         }

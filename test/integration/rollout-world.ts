@@ -8,6 +8,7 @@ import { releaseOperations } from "../../controlplane/builds/release-index.ts";
 import { createFleet } from "../../controlplane/fleet/fleet.ts";
 import { Archive } from "../../controlplane/history/archive.ts";
 import { Past } from "../../controlplane/history/past.ts";
+import { nameStore } from "../../controlplane/leadership/store-name.ts";
 import { createRollouts } from "../../controlplane/rollouts/rollouts.ts";
 import { ShipRollout } from "../../controlplane/rollouts/ship-rollout.ts";
 import {
@@ -170,7 +171,8 @@ async function startPlane(world: RolloutWorld) {
     world.broken = error;
   };
   const now = monotonicNow;
-  const fleet = await createFleet({ store, fence, log, now, onBehind });
+  const storeName = await nameStore(store, fence);
+  const fleet = await createFleet({ store, fence, storeName, log, now, onBehind });
   const origin = await openBlobStore(`file:${join(world.root, "origin")}`);
   const past = new Past(new Archive(origin));
   const rollouts = await createRollouts({ store, past, fence, fleet, log, now, onBroken });

@@ -93,7 +93,7 @@ export class ScriptedControlPlane {
   }
 
   heartbeat(): Command {
-    return { $case: "heartbeat", heartbeat: { epoch: this.epoch, ttlMs: 3_000 } };
+    return { $case: "heartbeat", heartbeat: { epoch: this.epoch, ttlMs: 3_000, store: "" } };
   }
 
   /** The relay's next stream, of those that come from `from` on. */

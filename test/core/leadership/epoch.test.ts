@@ -6,7 +6,9 @@ import {
   epochOf,
   incarnationOf,
   isBehind,
+  isOlder,
   type TermPoint,
+  withdrawalRevision,
 } from "../../../core/leadership/epoch.ts";
 
 test("a raised incarnation is above every epoch of the one before", () => {
@@ -40,6 +42,21 @@ test("fault 32: a leader knows by what relays have seen that its store is not th
   for (const [what, seen] of CASES) {
     assert.equal(isBehind(raised, seen, false), false, `${what}, after it was raised`);
   }
+});
+
+test("a machine obeys what takes a service away, and the next that a leader says of it, whatever store that has", () => {
+  const point = fc.record({ epoch: fc.nat({ max: 20 }), revision: fc.nat({ max: 1_000 }) });
+  const later = fc.nat({ max: 3 });
+  fc.assert(
+    fc.property(point, later, fc.integer({ min: 1, max: 1_000 }), (kept, terms, written) => {
+      const epoch = kept.epoch + terms;
+      const taken = { epoch, revision: withdrawalRevision(kept, epoch) };
+      // In the same term the store is the same, and what it writes next is later.
+      const next = { epoch, revision: terms === 0 ? kept.revision + written : written };
+      assert.ok(isOlder(kept, taken), "it is obeyed");
+      assert.ok(!isOlder(next, taken), "and so is the next");
+    }),
+  );
 });
 
 /** What happens to a store and one relay, in any order. */

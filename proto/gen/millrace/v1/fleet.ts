@@ -641,6 +641,8 @@ export interface RelayHello {
    * of a later epoch who was elected before it has a store that went back.
    */
   revision: number;
+  /** Name of the store whose leader it followed last, as heartbeats tell it; empty: none yet. */
+  store: string;
 }
 
 /** A rule that a relay keeps, or one that machines say they follow and no relay was told of. */
@@ -804,6 +806,8 @@ export interface LeaderHeartbeat {
   epoch: number;
   /** How long it holds from receipt, milliseconds. */
   ttlMs: number;
+  /** Name of the leader's store: a relay says it at its next hello, so that another store's leader knows it for a stranger. */
+  store: string;
 }
 
 /** Relays of the same region. */
@@ -5397,6 +5401,7 @@ function createBaseRelayHello(): RelayHello {
     epoch: 0,
     settleMs: 0,
     revision: 0,
+    store: "",
   };
 }
 
@@ -5431,6 +5436,9 @@ export const RelayHello: MessageFns<RelayHello> = {
     }
     if (message.revision !== 0) {
       writer.uint32(80).uint64(message.revision);
+    }
+    if (message.store !== "") {
+      writer.uint32(90).string(message.store);
     }
     return writer;
   },
@@ -5528,6 +5536,14 @@ export const RelayHello: MessageFns<RelayHello> = {
             message.revision = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.store = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5560,6 +5576,7 @@ export const RelayHello: MessageFns<RelayHello> = {
         ? globalThis.Number(object.settle_ms)
         : 0,
       revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
+      store: isSet(object.store) ? globalThis.String(object.store) : "",
     };
   },
 
@@ -5595,6 +5612,9 @@ export const RelayHello: MessageFns<RelayHello> = {
     if (message.revision !== 0) {
       obj.revision = Math.round(message.revision);
     }
+    if (message.store !== "") {
+      obj.store = message.store;
+    }
     return obj;
   },
 
@@ -5613,6 +5633,7 @@ export const RelayHello: MessageFns<RelayHello> = {
     message.epoch = object.epoch ?? 0;
     message.settleMs = object.settleMs ?? 0;
     message.revision = object.revision ?? 0;
+    message.store = object.store ?? "";
     return message;
   },
 };
@@ -7024,7 +7045,7 @@ export const ConnectRelayRequest: MessageFns<ConnectRelayRequest> = {
 };
 
 function createBaseLeaderHeartbeat(): LeaderHeartbeat {
-  return { epoch: 0, ttlMs: 0 };
+  return { epoch: 0, ttlMs: 0, store: "" };
 }
 
 export const LeaderHeartbeat: MessageFns<LeaderHeartbeat> = {
@@ -7034,6 +7055,9 @@ export const LeaderHeartbeat: MessageFns<LeaderHeartbeat> = {
     }
     if (message.ttlMs !== 0) {
       writer.uint32(16).uint32(message.ttlMs);
+    }
+    if (message.store !== "") {
+      writer.uint32(26).string(message.store);
     }
     return writer;
   },
@@ -7067,6 +7091,14 @@ export const LeaderHeartbeat: MessageFns<LeaderHeartbeat> = {
             message.ttlMs = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.store = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7087,6 +7119,7 @@ export const LeaderHeartbeat: MessageFns<LeaderHeartbeat> = {
         : isSet(object.ttl_ms)
         ? globalThis.Number(object.ttl_ms)
         : 0,
+      store: isSet(object.store) ? globalThis.String(object.store) : "",
     };
   },
 
@@ -7098,6 +7131,9 @@ export const LeaderHeartbeat: MessageFns<LeaderHeartbeat> = {
     if (message.ttlMs !== 0) {
       obj.ttlMs = Math.round(message.ttlMs);
     }
+    if (message.store !== "") {
+      obj.store = message.store;
+    }
     return obj;
   },
 
@@ -7108,6 +7144,7 @@ export const LeaderHeartbeat: MessageFns<LeaderHeartbeat> = {
     const message = createBaseLeaderHeartbeat();
     message.epoch = object.epoch ?? 0;
     message.ttlMs = object.ttlMs ?? 0;
+    message.store = object.store ?? "";
     return message;
   },
 };
