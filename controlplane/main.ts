@@ -36,6 +36,7 @@ import { Archive } from "./history/archive.ts";
 import { HistoryReader } from "./history/history-reader.ts";
 import { historyService } from "./history/history-service.ts";
 import { Past } from "./history/past.ts";
+import { startBackups } from "./history/store-backup.ts";
 import { Candidate } from "./leadership/candidate.ts";
 import { measureLeadership } from "./leadership/leadership-metrics.ts";
 import { leadershipService } from "./leadership/leadership-service.ts";
@@ -62,6 +63,8 @@ interface Flags {
   readonly buildDetect: number;
   readonly historyHot: number;
   readonly storeHistory: number;
+  readonly storeBackup?: string;
+  readonly storeBackupEvery: number;
   readonly rolloutWrites: number;
   readonly keepReleases: number;
   readonly gcEvery: number;
@@ -75,6 +78,10 @@ interface Flags {
 const HOT_DAYS_MAX = 366;
 /** A day: 50 writes a second of 1 KiB are 4 GB by then. */
 const STORE_HISTORY_MINUTES_MAX = 24 * 60;
+/** What is decided since the last copy is lost with the store. */
+const STORE_BACKUP_MINUTES_DEFAULT = 60;
+/** A second. */
+const STORE_BACKUP_MINUTES_MIN = 1 / 60;
 /** What a store makes at best. */
 const ROLLOUT_WRITES_MAX = 10_000;
 const MINUTE_MS = 60_000;
@@ -118,6 +125,16 @@ const flags = drainTimeout(new Command("millrace controlplane"), DRAIN_MS_DEFAUL
     "what rows were before is left so long for who follows changes, then compacted away; 0: never",
     between(0, STORE_HISTORY_MINUTES_MAX),
     5,
+  )
+  .option(
+    "--store-backup <file>",
+    "keep a copy of a SQLite store here, made anew from time to time",
+  )
+  .option(
+    "--store-backup-every <minutes>",
+    "how often that is made",
+    between(STORE_BACKUP_MINUTES_MIN, STORE_HISTORY_MINUTES_MAX),
+    STORE_BACKUP_MINUTES_DEFAULT,
   )
   .option(
     "--rollout-writes <n>",
@@ -181,6 +198,12 @@ const store = countedStore(
 );
 // Before a row is read that this program may not understand.
 await holdToSchema(store, (error) => end(error.message)).catch(refuse);
+const backups = startBackups({
+  store,
+  path: flags.storeBackup,
+  everyMs: flags.storeBackupEvery * MINUTE_MS,
+  log,
+});
 const origin = await openBlobStore(flags.origin);
 const replica = `c-${randomBytes(8).toString("hex")}`;
 const closing = new AbortController();
@@ -293,6 +316,7 @@ stopOnSignal(log, flags.drainTimeout, async (drain) => {
   await server.close(drain.leftMs);
   builds.stop();
   toLeader.close();
+  await backups.stop();
   await store.close();
   await origin.close();
   await telemetry.stop();

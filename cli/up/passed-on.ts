@@ -8,6 +8,8 @@ const PASSED_ON = [
   ["--build-detect", "ms", "controlplane"],
   ["--history-hot", "days", "controlplane"],
   ["--store-history", "minutes", "controlplane"],
+  ["--store-backup", "file", "controlplane"],
+  ["--store-backup-every", "minutes", "controlplane"],
   ["--rollout-writes", "n", "controlplane"],
   ["--keep-releases", "n", "controlplane"],
   ["--gc-every", "ms", "controlplane"],

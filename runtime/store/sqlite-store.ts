@@ -6,6 +6,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { GroupCommit } from "./group-commit.ts";
 import { type LeaseClock, PROCESS_CLOCK } from "./lease-clock.ts";
 import { LeaseTable } from "./lease-table.ts";
+import { copyDatabase } from "./sqlite-backup.ts";
 import { openSqliteFile, type SqliteFile } from "./sqlite-file.ts";
 import { HISTORY_VERSIONS_MAX, SqliteHistory } from "./sqlite-history.ts";
 import { SqliteVersions } from "./sqlite-versions.ts";
@@ -129,6 +130,11 @@ export class SqliteStore implements Store {
     this.#checkOpen();
     this.#history.checkRevision(revision);
     await this.#commits.submit(() => this.#history.compact(revision));
+  }
+
+  async backup(path: string): Promise<void> {
+    this.#checkOpen();
+    await copyDatabase(this.#file.database, path);
   }
 
   async close(): Promise<void> {

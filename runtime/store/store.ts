@@ -124,6 +124,11 @@ export interface Store {
   ): Promise<Watch>;
   /** Forgets the history before `revision`, but perhaps the last of it; reads and watches can start there. */
   compact(revision: number): Promise<void>;
+  /**
+   * Puts a copy of the store, whole and of one moment, in the place of a file; absent where the store has a way of its
+   * own. StoreUnavailableError where it cannot be written; then the file is as it was.
+   */
+  backup?(path: string): Promise<void>;
   /** How its members stand, each asked by itself; absent where it has none. Never rejects. */
   condition?(): Promise<StoreCondition>;
   /** Finishes what was asked, ends all watches and frees the store; later calls are refused. */

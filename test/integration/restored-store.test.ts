@@ -1,7 +1,7 @@
 // A store that is put back to a backup: the leader notices by what relays have seen, decides nothing, and says
 // what is lost; once an operator says so, it is obeyed, also by machines that have seen higher epochs.
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Lab } from "../lab/lab.ts";
@@ -26,8 +26,11 @@ interface Answer {
 
 const sample = (version: string) => httpSample({ service: SERVICE, version, rollout: ALL_AT_ONCE });
 const answers = () => Promise.all(lab.machines().map((machine) => machine.ask(SERVICE)));
+const repository = lab.repository(SERVICE);
 const store = lab.path("up", "controlplane");
-const backup = lab.path("backup");
+/** What the control plane makes, and what is kept of it as an operator does. */
+const made = lab.path("made.db");
+const backup = lab.path("backup.db");
 
 /** Epochs that machines hold to be the highest. */
 const machineEpochs = () =>
@@ -36,39 +39,49 @@ const machineEpochs = () =>
     return (JSON.parse(text) as { journal: { epoch: number } }).journal.epoch;
   });
 
-/** Puts the backup in the place of the store, while only the control plane is down. */
-async function putBack(): Promise<void> {
+/** Puts a backup, or nothing, in the place of the store, while only the control plane is down. */
+async function lose(from?: string): Promise<void> {
   const [{ pid } = { pid: 0 }] = lab.system.children("controlplane");
   lab.system.supervise(false);
   process.kill(pid, "SIGKILL");
   await until("its end", () => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z "));
   rmSync(store, { recursive: true });
-  cpSync(backup, store, { recursive: true });
+  mkdirSync(store);
+  if (from !== undefined) copyFileSync(from, join(store, "millrace.db"));
   lab.system.supervise(true);
 }
 
+/** Whether a backup was made of a moment after this one: the second that is seen to be whole since. */
+function madeSince(): () => boolean {
+  const modified = () => statSync(made, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const seen = new Set([modified()]);
+  return () => seen.add(modified()).size > 2;
+}
+
+/** What a leader that decides nothing says, once the relay has told it everything. */
+const missing = () =>
+  until("what is missing", async () => {
+    // Between two terms nobody leads for a moment.
+    const { code, stdout } = await lab.system.millrace("leader", "--json");
+    const answer = code === 0 ? (JSON.parse(stdout) as Answer) : undefined;
+    return answer?.heard?.length === 1 && answer;
+  });
+
 test("fault 32: a SQLite store restored from a backup says what it lost, and is obeyed when told to go on", async () => {
-  const repository = lab.repository(SERVICE);
-  await lab.start({ regions: 1, agents: 2 });
+  await lab.start({ regions: 1, agents: 2, storeBackup: made });
   const first = await lab.ship(repository, sample("1"));
   assert.equal(first.rollout?.state, "succeeded", JSON.stringify(first));
-  lab.system.signal("controlplane", "SIGSTOP");
-  cpSync(store, backup, { recursive: true });
-  lab.system.signal("controlplane", "SIGCONT");
+  await until("a backup of now", madeSince());
+  copyFileSync(made, backup);
 
   const second = await lab.ship(repository, sample("2"));
   assert.equal(second.rollout?.state, "succeeded", JSON.stringify(second));
   for (let terms = 0; terms < 2; terms += 1) await lab.system.read("leader", "--resign");
   await until("the machines to follow", () => machineEpochs().every((epoch) => epoch === 3));
   const before = await answers();
-  await putBack();
+  await lose(backup);
 
-  const held = await until("what is missing", async () => {
-    // Between two terms nobody leads for a moment.
-    const { code, stdout } = await lab.system.millrace("leader", "--json");
-    const answer = code === 0 ? (JSON.parse(stdout) as Answer) : undefined;
-    return answer?.heard?.length === 1 && answer;
-  });
+  const held = await missing();
   assert.equal(held.behind?.epoch, 3);
   assert.deepEqual(held.missing, [
     {
@@ -95,4 +108,27 @@ test("fault 32: a SQLite store restored from a backup says what it lost, and is 
   const third = await lab.ship(repository, sample("3"));
   assert.equal(third.rollout?.state, "succeeded", JSON.stringify(third));
   for (const answer of await answers()) assert.equal(answer?.version, "3");
+});
+
+test("an empty store in its place: the relay is told that it is another, until an operator says that it takes over", async () => {
+  const log = lab.path("up", "logs", "relay-eu-west-1.log");
+  const saidBefore = readFileSync(log, "utf8").length;
+  const before = await answers();
+  await lose();
+  await until("the relay to be told", () =>
+    /has followed the store s-[0-9a-f]{16}, and this is another one/.test(
+      readFileSync(log, "utf8").slice(saidBefore),
+    ),
+  );
+  const { behind } = await lab.system.read<Answer>("leader");
+  assert.equal(behind, undefined, "it leads on, for relays of its own");
+
+  await lab.system.read("leader", "--restored");
+  assert.equal((await missing()).missing?.[0]?.service, SERVICE);
+  const raised = await lab.system.read<Answer>("leader", "--raise-incarnation");
+  assert.ok(raised.leader.epoch > 2 * RAISED, "above all that the relay had seen");
+  await until("the machines to follow", () => machineEpochs().every((epoch) => epoch > 2 * RAISED));
+  assert.deepEqual(await answers(), before, "nothing was switched, nothing started anew");
+  const fourth = await lab.ship(repository, sample("4"));
+  assert.equal(fourth.rollout?.state, "succeeded", JSON.stringify(fourth));
 });

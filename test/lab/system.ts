@@ -41,6 +41,8 @@ export interface SystemFlags {
   readonly metrics?: boolean;
   /** Silence after which a worker counts as lost, milliseconds. */
   readonly buildDetectMs?: number;
+  /** File that the store is backed up to each second. */
+  readonly storeBackup?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -150,6 +152,9 @@ export async function startSystem(flags: SystemFlags): Promise<System> {
   args.push("--relays", String(flags.relays ?? 1));
   if (flags.blobs !== undefined) args.push("--blobs", flags.blobs);
   if (flags.metrics === true) args.push("--metrics");
+  if (flags.storeBackup !== undefined) {
+    args.push("--store-backup", flags.storeBackup, "--store-backup-every", `${1 / 60}`);
+  }
   if (flags.buildDetectMs !== undefined) args.push("--build-detect", String(flags.buildDetectMs));
   const up = spawn(process.execPath, [MILLRACE, ...args], {
     env: environment(flags.root, flags.env),
