@@ -7,10 +7,13 @@ import { join } from "node:path";
 import { freePorts } from "../lab/free-ports.ts";
 import { endServices, type Machine, machinesOf } from "../lab/machines.ts";
 import { Repository } from "../lab/repository.ts";
-import { type StartedProgram, startProgram } from "../lab/start-program.ts";
+import {
+  mainOf,
+  type ProgramName,
+  type StartedProgram,
+  startProgram,
+} from "../lab/start-program.ts";
 import { until } from "../lab/until.ts";
-
-type Kind = "agent" | "controlplane" | "relay" | "worker";
 
 interface Ready {
   readonly id: string;
@@ -18,13 +21,16 @@ interface Ready {
   readonly metrics: number;
 }
 
+/** Main module of a program. */
+export type MainOf = (name: ProgramName) => string;
+
 /** A daemon; `stop` and `start` it as its supervisor would. */
 export class Daemon {
-  readonly #kind: Kind;
+  readonly #kind: ProgramName;
   readonly #flags: readonly string[];
   #program: StartedProgram<Ready> | undefined;
 
-  constructor(kind: Kind, flags: readonly string[]) {
+  constructor(kind: ProgramName, flags: readonly string[]) {
     this.#kind = kind;
     this.#flags = [...flags, "--metrics-port", "0"];
   }
@@ -33,8 +39,9 @@ export class Daemon {
     return this.#running.ready.id;
   }
 
-  async start(): Promise<void> {
-    this.#program = await startProgram<Ready>(this.#kind, this.#flags, {});
+  /** `main` says which program it is, where it is not this checkout's. */
+  async start(main: MainOf = mainOf): Promise<void> {
+    this.#program = await startProgram<Ready>(this.#kind, this.#flags, {}, main(this.#kind));
   }
 
   /** SIGTERM; the end must be a good one. */
@@ -107,11 +114,11 @@ export class DrainWorld {
     );
   }
 
-  static async open(): Promise<DrainWorld> {
+  static async open(main?: MainOf): Promise<DrainWorld> {
     const world = new DrainWorld(await freePorts(3));
-    await world.controlplane.start();
+    await world.controlplane.start(main);
     const others = world.all.filter((daemon) => daemon !== world.controlplane);
-    await Promise.all(others.map((daemon) => daemon.start()));
+    await Promise.all(others.map((daemon) => daemon.start(main)));
     await Promise.all(world.all.map((daemon) => daemon.isReady()));
     return world;
   }

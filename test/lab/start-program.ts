@@ -19,13 +19,20 @@ export interface StartedProgram<Ready> {
   end(signal: NodeJS.Signals): Promise<ProgramEnd>;
 }
 
-/** Starts `node NAME/main.ts`, resolves once it is ready, and rejects where it ends before. */
+export type ProgramName = "agent" | "controlplane" | "relay" | "worker";
+
+/** Main module of a program of this checkout. */
+export function mainOf(name: ProgramName): string {
+  return fileURLToPath(new URL(`${name}/main.ts`, packageRoot()));
+}
+
+/** Starts `node NAME/main.ts`, or another `main`, resolves once it is ready, and rejects where it ends before. */
 export async function startProgram<Ready>(
-  name: "agent" | "controlplane" | "relay" | "worker",
+  name: ProgramName,
   flags: readonly string[],
   env: Readonly<Record<string, string>>,
+  main = mainOf(name),
 ): Promise<StartedProgram<Ready>> {
-  const main = fileURLToPath(new URL(`${name}/main.ts`, packageRoot()));
   const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...flags], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", process.env["MILLRACE_TEST_LOG"] ? "inherit" : "ignore"],

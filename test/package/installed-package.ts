@@ -37,11 +37,19 @@ export class InstalledPackage {
     this.path = join(this.#app, "node_modules", "millrace");
   }
 
-  /** Packs the checkout and installs it. */
-  static make(): InstalledPackage {
+  /** Packs the checkout, or another one whose dependencies are there, and installs it. */
+  static make(checkout = ROOT): InstalledPackage {
     // Real, because /proc names folders so.
     const scratch = realpathSync(mkdtempSync(join(tmpdir(), "millrace-package-")));
-    const packed = execute(ROOT, scratch, "npm", "pack", "--json", "--pack-destination", scratch);
+    const packed = execute(
+      checkout,
+      scratch,
+      "npm",
+      "pack",
+      "--json",
+      "--pack-destination",
+      scratch,
+    );
     const [tarball] = Object.values(JSON.parse(packed)) as {
       filename: string;
       files: { path: string }[];
