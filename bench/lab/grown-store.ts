@@ -101,6 +101,9 @@ async function shipAll(plane: ControlPlane, count: number, say: Ground["say"]): 
   await Promise.all(shipping);
 }
 
+/** What a build or a rollout may take: on a machine that does much else beside, when all services ship at once. */
+const ENDED_MS_MAX = 15 * 60_000;
+
 /** One build of a service and the rollout that follows it; rejects where either does not succeed. */
 async function shipOne(plane: ControlPlane, service: string): Promise<void> {
   const { builds, rollouts } = plane;
@@ -109,19 +112,21 @@ async function shipOne(plane: ControlPlane, service: string): Promise<void> {
   const request = { repository, service, requester, ref: randomBytes(20).toString("hex") };
   const { build } = await whileAway(() => submit(plane, { ...request, ship: SHIP }));
   const id = build?.id ?? "";
-  const rollout = await until(`build ${id}`, async () => {
+  const ended = async (): Promise<string | false | undefined> => {
     await sleep(LOOK_MS);
     const { build: now } = await whileAway(() => call(builds, builds.getBuild, { id }));
     if (now?.message) throw new Error(now.message);
     return now?.endedAtMs !== 0 && now?.rollout;
-  });
-  await until(`rollout ${rollout}`, async () => {
+  };
+  const rollout = await until(`build ${id}`, ended, ENDED_MS_MAX);
+  const rolledOut = async (): Promise<boolean> => {
     await sleep(LOOK_MS);
     const ask = () => call(rollouts, rollouts.getRollout, { id: rollout });
     const { rollout: now } = await whileAway(ask);
     if (now?.reason) throw new Error(now.message);
     return now?.endedAtMs !== 0;
-  });
+  };
+  await until(`rollout ${rollout}`, rolledOut, ENDED_MS_MAX);
 }
 
 /** Resolves when as much is archived as is to be. */
