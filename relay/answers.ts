@@ -24,10 +24,14 @@ const USES_MAX = 5_000;
 const SERVICES_OF_LARGE_MAX = 50;
 
 /** Counts the machines that the control plane asks for. */
-export function censusOf(agents: Iterable<Candidate>, request: CensusRequest): CensusAnswer {
+export function censusOf(
+  agents: Iterable<Candidate>,
+  request: CensusRequest,
+  isAway: (agentId: string) => boolean,
+): CensusAnswer {
   const { query, rollout } = request;
-  const { counts, lowest, total } = countMachines(agents, request);
-  return { query, rollout, counts: [...counts], lowest: [...lowest], total };
+  const { counts, lowest, total, away = 0 } = countMachines(agents, request, isAway);
+  return { query, rollout, counts: [...counts], lowest: [...lowest], total, away };
 }
 
 /** A page of machines by id, in messages that stay within the limit; the last one says so. */

@@ -71,6 +71,11 @@ export class PermitDesks {
     return this.#machine.machines();
   }
 
+  /** Whether a machine broke off a moment ago. */
+  isAway(agentId: string): boolean {
+    return this.#machine.isAway(agentId);
+  }
+
   /** A service's assignments have changed; undefined: there are none any more. */
   assigned(service: string, assignments: ServiceAssignments | undefined): void {
     const all = assignments?.assignments ?? [];

@@ -312,7 +312,8 @@ export class Relay {
         this.#desks.granted(command.quota);
         break;
       case "census": {
-        const census = censusOf(this.#desks.machines(), command.census);
+        const isAway = (agentId: string): boolean => this.#desks.isAway(agentId);
+        const census = censusOf(this.#desks.machines(), command.census, isAway);
         this.#control?.send({ $case: "census", census });
         return;
       }

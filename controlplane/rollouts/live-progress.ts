@@ -69,10 +69,20 @@ export class LiveProgress {
 
 /** A relay's sums as the machine takes them. */
 export function tallyOf(tally: RolloutTally): Tally {
-  const { epoch, revision, matching, fetching, staged, activating, active } = tally;
+  const { epoch, revision, matching, away, fetching, staged, activating, active } = tally;
   const { failed, reverted, toRevert, waves, closed: isClosed } = tally;
   const isRollback = tally.phase === AssignmentPhase.ASSIGNMENT_PHASE_ROLLBACK;
-  const counts = { matching, fetching, staged, activating, active, failed, reverted, toRevert };
+  const counts = {
+    matching,
+    away,
+    fetching,
+    staged,
+    activating,
+    active,
+    failed,
+    reverted,
+    toRevert,
+  };
   return { epoch, revision, isRollback, isClosed, ...counts, waves };
 }
 

@@ -139,8 +139,8 @@ export class RolloutEngine implements RelayListener {
   }
 
   censusAnswered({ relay }: RelaySession, answer: CensusAnswer): void {
-    const { rollout, query, counts, lowest, total } = answer;
-    const count = { counts, lowest, total };
+    const { rollout, query, counts, lowest, total, away } = answer;
+    const count = { counts, lowest, total, away };
     this.#open.get(rollout)?.input({ kind: "census-answered", relay, query, count });
   }
 

@@ -31,6 +31,7 @@ import { Restarts } from "./agent-restarts.ts";
 import { Staging } from "./agent-staging.ts";
 import { type Step, sharePort, stepsOf } from "./agent-switch.ts";
 import type { Findings, ReleaseId } from "./runnable.ts";
+import { ServiceHealth } from "./service-health.ts";
 
 type Effects = Effect[];
 
@@ -48,8 +49,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
   #steps: readonly Step[] = [];
   #stepIndex = 0;
   #stepNumber = 0;
-  #healthy = false;
-  #downError = "";
+  readonly #health = new ServiceHealth();
   #reported: ServiceReport | undefined;
 
   constructor(options: ServiceMachineOptions) {
@@ -99,8 +99,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
         this.#exited(now, input.release, input.detail, effects);
         break;
       case "probed":
-        if (this.#journal.current?.release === input.release) this.#healthy = input.healthy;
-        if (input.healthy) this.#downError = "";
+        if (this.#journal.current?.release === input.release) this.#health.probed(input.healthy);
         return;
       case "evicted":
         if (this.#journal.switching === undefined) this.#collect(effects, input.releases);
@@ -275,7 +274,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
     const step = this.#steps[this.#stepIndex] as Step;
     const isForward = switching.direction === "forward";
     if (step.do === "check" && !(isForward && error !== undefined)) {
-      this.#healthy = error === undefined;
+      this.#health.checked(error === undefined);
     }
     if (error !== undefined && isForward) {
       this.#undo(now, switching, error, effects);
@@ -319,9 +318,8 @@ export class ServiceMachine implements Machine<Input, Effect> {
       this.#runInstead(now, switching.from?.release, known.running, effects);
       if (switching.error !== "") this.#switches.failed(now);
     }
-    this.#downError = "";
     const { current } = this.#journal;
-    if (current === undefined) this.#healthy = false;
+    this.#health.switched(current !== undefined);
     effects.push({ kind: "watch", release: current?.release });
     this.#collect(effects);
     this.#pursue(now, effects);
@@ -337,8 +335,7 @@ export class ServiceMachine implements Machine<Input, Effect> {
     if (!this.#restarts.has(release)) return;
     this.#restarts.died(now, release);
     if (current?.release !== release) return;
-    this.#healthy = false;
-    this.#downError = detail;
+    this.#health.died(detail);
   }
 
   #restart(now: Instant, release: ReleaseId, effects: Effects): void {
@@ -389,8 +386,8 @@ export class ServiceMachine implements Machine<Input, Effect> {
       staging: this.#staging.phase,
       isStaged: wanted === undefined ? goal.kind === "run" : this.#onDisk.has(wanted),
       stagingError: this.#staging.error,
-      healthy: this.#healthy,
-      downError: this.#downError,
+      healthy: this.#health.isHealthy,
+      downError: this.#health.trouble,
     });
     if (this.#reported !== undefined && sameReport(status, this.#reported)) return;
     this.#reported = status;

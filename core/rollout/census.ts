@@ -18,6 +18,8 @@ export interface CensusCount {
   readonly counts: readonly number[];
   readonly lowest: readonly number[];
   readonly total: number;
+  /** Of these: broke off a moment ago, and may be counted by another relay too; left out: none. */
+  readonly away?: number;
 }
 
 /** Which machines a relay is to count: those of the rollout's targets that pass the wave's filter. */
@@ -28,22 +30,28 @@ export interface CountQuestion extends CensusWindow {
 }
 
 /** Counts a relay's machines of the window [low, high) by 256 equal parts of it. */
-export function countMachines(machines: Iterable<Candidate>, asked: CountQuestion): CensusCount {
+export function countMachines(
+  machines: Iterable<Candidate>,
+  asked: CountQuestion,
+  isAway: (agentId: string) => boolean,
+): CensusCount {
   const { rollout, low, high, targets, rule } = asked;
   const partWidth = Math.max(1, Math.ceil((high - low) / CENSUS_PARTS));
   const counts = new Array<number>(CENSUS_PARTS).fill(0);
   const hashes: number[] = [];
+  let away = 0;
   for (const candidate of machines) {
     if (!isTarget(candidate, { labels: targets, excludedRegions: [] })) continue;
     if (rule !== undefined && !passesFilter(candidate, rule)) continue;
     const hash = waveHash(candidate.agentId, rollout);
     if (hash < low || hash >= high) continue;
     hashes.push(hash);
+    if (isAway(candidate.agentId)) away += 1;
     const part = Math.floor((hash - low) / partWidth);
     counts[part] = (counts[part] as number) + 1;
   }
   const lowest = hashes.sort((a, b) => a - b).slice(0, CENSUS_LOWEST_MAX);
-  return { counts, lowest, total: hashes.length };
+  return { counts, lowest, total: hashes.length, away };
 }
 
 export type CensusResult =

@@ -16,6 +16,7 @@ export interface Member {
   readonly standing: Standing | undefined;
   /** First wave it is in; undefined: none yet. */
   readonly wave: number | undefined;
+  readonly away: boolean;
 }
 
 /**
@@ -91,7 +92,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
         this.#isDue = true;
         break;
       case "stood":
-        this.#stand(now, input.candidate, input.standing, input.connected, effects);
+        this.#stand(now, input, effects);
         break;
       case "gone":
         this.#members.delete(input.agentId);
@@ -135,14 +136,12 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
 
   #stand(
     now: Instant,
-    candidate: Candidate,
-    standing: Standing | undefined,
-    connected: boolean,
+    { candidate, standing, connected, away = false }: Extract<DeskInput, { kind: "stood" }>,
     effects: DeskEffect[],
   ): void {
     const hash = waveHash(candidate.agentId, this.rollout);
     const wave = waveOf(candidate, hash, this.#assignment?.waves ?? []);
-    this.#members.set(candidate.agentId, { candidate, hash, standing, wave });
+    this.#members.set(candidate.agentId, { candidate, hash, standing, wave, away });
     this.#isDue = true;
     const permit = this.ledger.of(candidate.agentId);
     if (permit === undefined) return;
@@ -243,7 +242,8 @@ function heard(
     case "fetching":
     case "staging":
     case "staged":
-      return state;
+      // It has lost what it had, as where it was replaced by an empty one: it needs another permit.
+      return state === "succeeded" ? "returned" : state;
     case "activating":
     case "checking":
       return state === "succeeded" ? state : "begun";

@@ -55,6 +55,8 @@ export type DeskInput =
       readonly standing: Standing | undefined;
       /** It is a new connection: what was sent on an older one may not have come. */
       readonly connected: boolean;
+      /** It broke off a moment ago, and may have come to another relay. */
+      readonly away?: boolean;
     }
   /** A machine is offline, or matches no longer. */
   | { readonly kind: "gone"; readonly agentId: string }

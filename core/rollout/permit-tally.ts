@@ -24,6 +24,8 @@ export interface DeskTally {
   /** The desk hands out no more permits. */
   readonly isClosed: boolean;
   readonly matching: number;
+  /** Of these: broke off a moment ago. */
+  readonly away: number;
   readonly fetching: number;
   readonly staged: number;
   readonly activating: number;
@@ -49,10 +51,12 @@ export function tallyOf(desk: PermitDesk, failingMax: number): DeskTally {
   const membersOf: number[] = [];
   const healthyOf: number[] = [];
   let toRevert = 0;
+  let away = 0;
   let missingBytes = 0;
   for (const member of desk.members.values()) {
     const { standing, wave, candidate } = member;
     const place = placeOf(desk, member);
+    if (member.away) away += 1;
     places[place] += 1;
     if (wave !== undefined) {
       membersOf[wave] = (membersOf[wave] ?? 0) + 1;
@@ -71,7 +75,7 @@ export function tallyOf(desk: PermitDesk, failingMax: number): DeskTally {
   }
   const waves = wavesOf(desk, membersOf, healthyOf);
   const { isClosed } = desk;
-  const sums = { matching: desk.members.size, ...places, toRevert, bytes, missingBytes };
+  const sums = { matching: desk.members.size, away, ...places, toRevert, bytes, missingBytes };
   return { isClosed, ...sums, waves, failing };
 }
 
@@ -113,7 +117,8 @@ function placeOf(desk: PermitDesk, { candidate, standing }: Member): Place {
     case "checking":
       return "activating";
     case "active":
-      if (standing.running === assignment?.release) return "active";
+      // One that was healthy and is not any more says why.
+      if (standing.running === assignment?.release) return standing.error ? "failed" : "active";
       return assignment?.phase === "rollback" ? "reverted" : "fetching";
     case "failed":
       return "failed";

@@ -104,6 +104,11 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
     for (const { candidate } of this.#agents.values()) yield candidate;
   }
 
+  /** Whether a machine broke off a moment ago. */
+  isAway(agentId: string): boolean {
+    return this.#agents.get(agentId)?.awayUntil !== undefined;
+  }
+
   step(now: Instant, input: DesksInput, effects: DesksEffect[]): void {
     switch (input.kind) {
       case "assigned":
@@ -226,7 +231,8 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
       const entry = this.#desks.get(rollout);
       if (entry === undefined) continue;
       if (rollout === own) {
-        this.#step(now, entry, { kind: "stood", candidate, standing, connected }, effects);
+        const away = awayUntil !== undefined;
+        this.#step(now, entry, { kind: "stood", candidate, standing, connected, away }, effects);
       } else this.#let(now, entry, candidate.agentId, effects);
     }
   }

@@ -27,6 +27,8 @@ export interface Tally {
   /** The relay is ending and hands out no more permits. */
   readonly isClosed: boolean;
   readonly matching: number;
+  /** Of these: broke off a moment ago, and may be counted by another relay too; left out: none. */
+  readonly away?: number;
   readonly fetching: number;
   /** Staged, without a permit. */
   readonly staged: number;
@@ -55,6 +57,7 @@ export interface RelayView {
 
 export interface Totals {
   readonly matching: number;
+  readonly away: number;
   readonly active: number;
   /** Machines in the wave or an earlier one, and of these the healthy ones. */
   readonly members: number;
@@ -67,13 +70,14 @@ export interface Totals {
 
 /** Sums over relays for one wave. */
 export function totalsOf(relays: Iterable<RelayView>, wave: number): Totals {
-  const sum = { matching: 0, active: 0, members: 0, healthy: 0, unserved: 0 };
+  const sum = { matching: 0, away: 0, active: 0, members: 0, healthy: 0, unserved: 0 };
   let switched = 0;
   let activating = 0;
   for (const { tally } of relays) {
     if (tally === undefined) continue;
     const counts = waveTallyOf(tally, wave) ?? { members: 0, healthy: 0 };
     sum.matching += tally.matching;
+    sum.away += tally.away ?? 0;
     sum.active += tally.active;
     sum.members += counts.members;
     sum.healthy += counts.healthy;

@@ -2,8 +2,9 @@
 // answer makes it begin anew: counts of different moments cannot be added up.
 import type { Instant } from "../machine.ts";
 import { Census, type CensusCount } from "./census.ts";
+import { isSettled } from "./settling.ts";
 
-/** A relay counts its machines at once; a lost answer is asked for again. */
+/** A relay counts its machines at once; a lost answer is asked for again, and so is one in unsettled times. */
 const ANSWER_MS_MAX = 2_000;
 
 export interface CensusQuestion {
@@ -25,6 +26,7 @@ export class WaveDraw {
   #relays: readonly string[] = [];
   readonly #answers = new Map<string, CensusCount>();
   #askAgainAt: Instant = Number.NEGATIVE_INFINITY;
+  #firstAskedAt: Instant = Number.POSITIVE_INFINITY;
 
   /** `query` numbers questions apart from those of other waves. */
   constructor(percent: number, query: number) {
@@ -60,6 +62,10 @@ export class WaveDraw {
     if (query !== this.#query || !this.#relays.includes(relay)) return {};
     this.#answers.set(relay, count);
     if (this.#answers.size < this.#relays.length) return {};
+    if (!this.#isSettled(at)) {
+      this.#query += 1;
+      return {};
+    }
     const result = this.#census.take([...this.#answers.values()]);
     switch (result.kind) {
       case "settled":
@@ -74,8 +80,16 @@ export class WaveDraw {
     }
   }
 
+  #isSettled(at: Instant): boolean {
+    const all = [...this.#answers.values()];
+    const total = all.reduce((sum, answer) => sum + answer.total, 0);
+    const away = all.reduce((sum, answer) => sum + (answer.away ?? 0), 0);
+    return isSettled({ away, total }, at, this.#firstAskedAt);
+  }
+
   #question(at: Instant, relays: readonly string[]): CensusQuestion {
     this.#query += 1;
+    this.#firstAskedAt = Math.min(this.#firstAskedAt, at);
     this.#relays = relays;
     this.#answers.clear();
     this.#askAgainAt = at + ANSWER_MS_MAX;

@@ -5,7 +5,8 @@ import { type Gate, judge } from "./gate.ts";
 import { type Grant, PermitBook, type Room, type Want } from "./permits.ts";
 import type { RelayBoard } from "./relay-board.ts";
 import type { RolloutPlan, RolloutRow, WaveRow } from "./rollout-row.ts";
-import { type RelayView, totalsOf, waveTallyOf } from "./tally.ts";
+import { isSettled } from "./settling.ts";
+import { type RelayView, type Totals, totalsOf, waveTallyOf } from "./tally.ts";
 import { WaveDraw } from "./wave-draw.ts";
 
 /** A relay that says nothing for so long after a wave was announced does not hold up the others. */
@@ -78,6 +79,7 @@ export class WaveRun {
     const isReady = this.#board.online.every((view) => known.includes(view) || isLate(view));
     if (!isReady || known.length === 0 || this.#board.isMissingAny(at)) return undefined;
     const totals = totalsOf(known, this.#index);
+    if (!this.#isSettled(at, totals)) return undefined;
     const planned = Math.max(0, wave.size - totals.healthy - failedBefore);
     return { ...wave, planned, matching: totals.matching, activeBefore: totals.active };
   }
@@ -86,7 +88,8 @@ export class WaveRun {
   judge(at: Instant, known: WaveRow, failedBefore: number): { gate: Gate; wave: WaveRow } {
     const totals = totalsOf(this.#board.online, this.#index);
     const percent = this.#percent;
-    const late = percent >= 100 ? Math.max(0, totals.members - known.size) : 0;
+    const isCounted = percent >= 100 && this.#isSettled(at, totals);
+    const late = isCounted ? Math.max(0, totals.members - known.size) : 0;
     const planned = (known.planned ?? 0) + late;
     const wave = { ...known, size: known.size + late, planned };
     const permits = this.#permits.count(at, Math.max(0, totals.active - wave.activeBefore));
@@ -105,6 +108,10 @@ export class WaveRun {
       return machines > 0 ? [{ relay, boot, machines }] : [];
     });
     return this.#permits.allot(at, wants, room);
+  }
+
+  #isSettled(at: Instant, { away, matching: total }: Totals): boolean {
+    return isSettled({ away, total }, at, this.#announcedAt);
   }
 
   #known(at: Instant): readonly RelayView[] {

@@ -216,7 +216,7 @@ export class Agent {
         this.#steps.start(effect.release, () => {});
         return;
       case "reap":
-        disk.running.delete(effect.release);
+        this.#steps.end(effect.release);
         return;
       case "repoint":
         disk.pointed = effect.release;

@@ -8,6 +8,8 @@ import type { Agent } from "./agent.ts";
 import type { FleetWatch, FleetWorld } from "./fleet-world.ts";
 import { epochOf } from "./leader-link.ts";
 import type { RelayCommand } from "./messages.ts";
+import { SEGMENTS } from "./region-packs.ts";
+import { sealKey, segmentKey } from "./relay-mirror.ts";
 import { RolloutChecks } from "./rollout-checks.ts";
 import type { RolloutRecord } from "./rollout-record.ts";
 import type { Write } from "./store-model.ts";
@@ -102,6 +104,7 @@ export class FleetChecks implements FleetWatch {
         return `${agent.name} keeps ${[...agent.disk.releases.keys()].join(" ")}`;
       });
     }
+    this.#lookAtReplicas(world);
     for (const { name, desks, heldCount, sessionCount } of relays) {
       hold(
         heldCount < HELD_COMMANDS_MAX && sessionCount <= agents.length,
@@ -114,6 +117,22 @@ export class FleetChecks implements FleetWatch {
         hold(desk.members.size <= agents.length, "memory is bounded", () => {
           return `${name} counts ${desk.members.size} machines`;
         });
+      }
+    }
+  }
+
+  /** What a leader takes for whole in a region is there, and is what the origin was given. */
+  #lookAtReplicas(world: FleetWorld): void {
+    for (const { term } of world.controlPlanes) {
+      for (const region of term?.replicas.regions ?? []) {
+        const store = world.regionStores.get(region);
+        for (const { pack } of term?.replicas.whole(region) ?? []) {
+          const keys = Array.from({ length: SEGMENTS }, (_, segment) => segmentKey(pack, segment));
+          const missing = [...keys, sealKey(pack)].filter((key) => store?.peek(key) === undefined);
+          hold(missing.length === 0, "a region that is whole has all", () => {
+            return `${region} lacks ${missing.join(" ")}`;
+          });
+        }
       }
     }
   }

@@ -215,7 +215,9 @@ export class Relay {
         return;
       }
       case "count": {
-        const count = countMachines(this.#desks?.machines() ?? [], command.asked);
+        const { desks } = this;
+        const isAway = (agentId: string): boolean => desks?.isAway(agentId) === true;
+        const count = countMachines(desks?.machines() ?? [], command.asked, isAway);
         const { query, asked } = command;
         this.#link?.send({ kind: "counted", rollout: asked.rollout, query, count });
         return;

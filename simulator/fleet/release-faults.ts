@@ -3,6 +3,9 @@ import type { Fault } from "./fault.ts";
 import type { Fate } from "./machine-disk.ts";
 import type { Scene } from "./scene.ts";
 
+/** Longer than two checks take that are missed. */
+const WATCHED_MS = 45_000;
+
 const FATES: readonly Fate[] = [
   { kind: "crashes" },
   { kind: "hangs" },
@@ -73,6 +76,8 @@ export const RELEASE_FAULTS: readonly Fault[] = [
     what: "two operators start from one plan",
     strike: (scene) => {
       const plannedAt = scene.planRevision;
+      // A service that was never rolled out has no revision to plan with.
+      if (plannedAt === 0) return;
       const key = scene.newKey("two");
       for (const side of ["left", "right"]) {
         const release = scene.release(`${key}-${side}`);
@@ -106,5 +111,8 @@ function deployBad(scene: Scene, share: number, fate: Fate): void {
   const release = scene.release(key);
   scene.makeBad(key, new Set(bad), fate);
   const supersede = scene.random() < 0.5;
-  scene.deploy({ key, release, policy: scene.drawPolicy(), supersede });
+  const policy = scene.drawPolicy();
+  // It is watched for long enough that what is bad soon after is seen.
+  const waves = policy.waves.map((wave) => ({ ...wave, bakeMs: WATCHED_MS }));
+  scene.deploy({ key, release, policy: { ...policy, waves }, supersede });
 }

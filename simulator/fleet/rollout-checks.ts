@@ -1,8 +1,8 @@
 // What must hold of rollouts at every instant, from what machines truly did and what is truly written: waves of exact
 // size, bounded harm, no second try, one end. The bounds are those that the plan names.
 import type { Journal } from "../../core/fleet/agent-journal.ts";
-import { outMax } from "../../core/rollout/bounds.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
+import type { RolloutPlan } from "../../core/rollout/rollout-row.ts";
 import type { Agent } from "./agent.ts";
 import type { FleetWorld } from "./fleet-world.ts";
 import { planOf, type RolloutRecord } from "./rollout-record.ts";
@@ -20,13 +20,13 @@ interface Watched {
   record: RolloutRecord;
   wave: number;
   begunBefore: number;
-  ends: number;
   readonly deeds: Map<string, Deed>;
 }
 
 export class RolloutChecks {
   readonly #world: FleetWorld;
   readonly #rollouts = new Map<string, Watched>();
+  readonly #ended: RolloutRecord[] = [];
   /** Machines whose disk was taken away: what they did before is forgotten. */
   readonly wiped = new Set<string>();
 
@@ -39,13 +39,21 @@ export class RolloutChecks {
     return [...this.#rollouts.values()].map(({ record }) => record);
   }
 
+  /** What machines should run by how rollouts ended; undefined: that is left to operators, or nothing. */
+  get settled(): string | undefined {
+    if (this.#ended.some(({ row }) => row.state === "aborted" || row.state === "failed")) {
+      return undefined;
+    }
+    return this.#ended.findLast(({ row }) => row.state === "succeeded")?.release.release;
+  }
+
   /** A rollout's row is written. */
   written(record: RolloutRecord): void {
     const { id, row } = record;
     const known = this.#rollouts.get(id);
     if (known === undefined) {
       const wave = -1;
-      this.#rollouts.set(id, { record, wave, begunBefore: 0, ends: 0, deeds: new Map() });
+      this.#rollouts.set(id, { record, wave, begunBefore: 0, deeds: new Map() });
       return;
     }
     const before = known.record.row;
@@ -56,6 +64,7 @@ export class RolloutChecks {
       return `${id} was in wave ${before.wave} and is in ${row.wave}`;
     });
     known.record = record;
+    if (isFinal(row.state) && !isFinal(before.state)) this.#ended.push(record);
   }
 
   /** The store was put back: rollouts that it does not know have never been. */
@@ -119,7 +128,7 @@ export class RolloutChecks {
     const { agents } = this.#world;
     // Shares are of the machines that there are, whatever the leader has counted.
     const planned = Math.min(Math.max(wave.planned ?? 0, touched), agents.length);
-    const most = outMax(plan, planned, agents.length);
+    const most = allowedOut(plan, planned, agents.length);
     hold(known <= most, "never more machines are out than allowed", () => {
       return `${id}: ${known} of wave ${row.wave} out, at most ${most}`;
     });
@@ -133,6 +142,14 @@ export class RolloutChecks {
     }
     return false;
   }
+}
+
+/** Machines that may be out or have failed together, as the policy promises it; told here apart from what decides. */
+function allowedOut(plan: RolloutPlan, planned: number, machines: number): number {
+  const { maxUnavailablePercent, failuresPercent } = plan;
+  const unavailable = Math.floor(((maxUnavailablePercent || 10) * machines) / 100);
+  const failures = Math.ceil((failuresPercent * planned) / 100);
+  return Math.max(1, Math.min(Math.max(1, unavailable), failures));
 }
 
 /** Whether a machine is not in service under the rollout, or has failed in it. */

@@ -22,6 +22,9 @@ const ASK_AGAIN_MS = 1_000;
 /** How often it is looked at what only grows. */
 const MEASURE_MS = 10_000;
 
+/** The release that is brought to the fleet once all is well. */
+const LAST_KEY = "last";
+
 interface Revivable {
   readonly process: Process;
   start(): void;
@@ -36,13 +39,14 @@ export class Scene {
   readonly conflicts = new Set<string>();
   /** Requests of which one at most may be granted. */
   readonly rivals: (readonly [string, string])[] = [];
-  /** Releases that are bad on every machine as soon as they are started. */
+  /** Releases that are bad on every machine, and are watched for long enough to see it. */
   readonly #hopeless = new Set<string>();
   /** What the service's releases listen on; 0: a free port. */
   readonly port: number;
   /** Told of each fault at the moment it strikes. */
   onStrike: (fault: { readonly row: number; readonly what: string }) => void = () => {};
   #keys = 0;
+  #isHealed = false;
   /** The store forgot what it had said: what was acknowledged before is lost, as an operator was told. */
   hasForgotten = false;
   #open = 0;
@@ -99,8 +103,7 @@ export class Scene {
   /** A release has this fate on these machines. */
   makeBad(release: string, machines: ReadonlySet<string>, fate: Fate): void {
     this.world.fates.set(release, (agent) => (machines.has(agent) ? fate : GOOD));
-    const isAtOnce = fate.kind === "crashes" || fate.kind === "hangs";
-    if (isAtOnce && machines.size === this.world.agents.length) this.#hopeless.add(release);
+    if (machines.size === this.world.agents.length) this.#hopeless.add(release);
   }
 
   /** A release whose pack is at the origin. */
@@ -166,6 +169,7 @@ export class Scene {
 
   /** All is well from now on, whatever was not. */
   heal(): void {
+    this.#isHealed = true;
     const { world, checks } = this;
     world.network.heal();
     Object.assign(world.storeWeather, FAIR_WEATHER);
@@ -181,11 +185,13 @@ export class Scene {
     for (const { disk } of world.agents) Object.assign(disk, { isFull: false, syncMs: 2 });
     revive([...world.controlPlanes, ...world.relays, ...world.agents]);
     this.#resumeAll();
+    const release = this.release(LAST_KEY);
+    this.deploy({ key: LAST_KEY, release, policy: this.drawPolicy(), supersede: true });
   }
 
   /** Somebody tells some open rollout something by hand. */
   tellAny(kind: "paused" | "resumed" | "aborted" | "rolled-back-by-hand"): void {
-    const open = this.world.leader?.term?.openRollouts ?? [];
+    const open = this.#isHealed ? [] : (this.world.leader?.term?.openRollouts ?? []);
     if (open.length > 0) this.pick(open).input({ kind });
   }
 
@@ -227,6 +233,10 @@ export class Scene {
       readonly release: Release;
     }[];
     const [own] = rule;
+    const settled = this.checks.rollouts.settled;
+    if (settled !== undefined && own?.release.release !== settled) {
+      return `${own?.release.release} is assigned, ${settled} is what succeeded last`;
+    }
     for (const agent of world.agents) {
       if (!agent.isWelcome) return `${agent.name} has no relay`;
       const { switching, current } = agent.disk.journal;
@@ -254,6 +264,10 @@ export class Scene {
       hold(!isBoth, "of two from one plan one wins", () => `${one} and ${other} both began`);
     }
     for (const record of rollouts.records) this.#concludeRollout(record);
+    const last = known.get(this.acknowledged.get(LAST_KEY) ?? "");
+    hold(last?.row.state === "succeeded", "once all is well a good release succeeds", () => {
+      return `it is ${last?.row.state}: ${last?.row.message}`;
+    });
     for (const agent of this.world.agents) {
       const { running, pointed, journal } = agent.disk;
       const current = journal.current?.release;

@@ -21,6 +21,8 @@ type Done = (error?: string) => void;
 
 export class ServiceSteps {
   readonly #options: ServiceStepsOptions;
+  /** Processes on their way up; one that is to be ended meanwhile does not come up. */
+  readonly #starting = new Map<ReleaseId, object>();
   /** Steps begun; a check is given up when another begins. */
   #count = 0;
 
@@ -38,7 +40,7 @@ export class ServiceSteps {
         return;
       case "hand-over":
         process.after(200 * random(), () => {
-          disk.running.delete(step.from);
+          this.end(step.from);
           this.start(step.to, done);
         });
         return;
@@ -56,7 +58,7 @@ export class ServiceSteps {
         return;
       case "stop":
         process.after(300 * random(), () => {
-          disk.running.delete(step.release);
+          this.end(step.release);
           done();
         });
         return;
@@ -65,10 +67,23 @@ export class ServiceSteps {
     }
   }
 
+  /** Ends a process. */
+  end(release: ReleaseId): void {
+    this.#starting.delete(release);
+    this.#options.disk.running.delete(release);
+  }
+
   /** Has a process up; `done` says where it cannot be. */
   start(release: ReleaseId, done: Done): void {
     const { disk, process, onStart, onExit } = this.#options;
+    const starting = {};
+    this.#starting.set(release, starting);
     process.after(50 + 200 * process.ground.random(), () => {
+      if (this.#starting.get(release) !== starting) {
+        done("it was ended");
+        return;
+      }
+      this.#starting.delete(release);
       if (disk.running.has(release)) {
         done();
         return;

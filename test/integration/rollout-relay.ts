@@ -150,7 +150,7 @@ export class TestRelay {
       }
       case "census": {
         const agents = this.machines.map(({ id }) => this.#candidate(id));
-        const census = censusOf(agents, command.census);
+        const census = censusOf(agents, command.census, () => false);
         this.#way.send({ $case: "census", census });
         return;
       }

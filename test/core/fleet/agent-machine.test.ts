@@ -229,6 +229,22 @@ probe a healthy
 );
 
 check(
+  "fault 26: one missed check is no illness, two in a row are",
+  `${FIRST}
+probe a missed
+  report active a runs=a
+probe a healthy
+  report active a runs=a healthy
+probe a missed
+  report active a runs=a
+probe a missed
+  report active a runs=a: it answers its checks no more
+probe a healthy
+  report active a runs=a healthy
+`,
+);
+
+check(
   "no release: the service is stopped; for good once that is final",
   `${FIRST}
 assign r2 nothing open

@@ -261,3 +261,23 @@ test("a roll-back counts whom it waits for, and holds nothing against those it t
   });
   assert.ok(z !== undefined);
 });
+
+test("fault 26: a machine whose release was healthy and is not any more counts as failed", () => {
+  const desk = new Desk().stood("a").granted(1);
+  desk.stood("a", { phase: "active", running: "new", permit: "relay-1.1.0.0" });
+  assert.equal(tallyOf(desk.desk, 10).active, 1);
+  desk.stood("a", { phase: "active", running: "new", permit: "relay-1.1.0.0", error: "it ended" });
+  const { active, failed, toRevert, failing } = tallyOf(desk.desk, 10);
+  assert.deepEqual({ active, failed, toRevert }, { active: 0, failed: 1, toRevert: 1 });
+  assert.equal(failing[0]?.error, "it ended");
+});
+
+test("fault 32: a machine that was replaced by an empty one gets another permit", () => {
+  const desk = new Desk().stood("a").granted(1);
+  desk.stood("a", { phase: "active", running: "new", permit: "relay-1.1.0.0" });
+  assert.deepEqual(desk.sent, ["a"]);
+  desk.stood("a", { phase: "fetching", running: "" }).stood("a", { running: "" });
+  assert.equal(desk.desk.ledger.counts(1, 0).returned, 1);
+  desk.granted(2);
+  assert.deepEqual(desk.sent, ["a", "a"]);
+});

@@ -142,7 +142,8 @@ export class VirtualRelay {
     const machines = this.agents
       .filter(({ online, connected }) => online && connected)
       .map(({ candidate }) => candidate);
-    return countMachines(machines, { rollout: ROLLOUT, low, high, targets: {}, rule });
+    const asked = { rollout: ROLLOUT, low, high, targets: {}, rule };
+    return countMachines(machines, asked, () => false);
   }
 
   #newDesk(): PermitDesk {

@@ -574,6 +574,8 @@ export interface CensusAnswer {
   lowest: number[];
   /** Machines in the window. */
   total: number;
+  /** Of these: broke off a moment ago, and may be counted by another relay too. */
+  away: number;
 }
 
 /** Asks a relay for its machines. */
@@ -727,6 +729,8 @@ export interface RolloutTally {
   revision: number;
   /** The relay is ending and hands out no more permits: what it has not handed out of its quota is free. */
   closed: boolean;
+  /** Of the matching: broke off a moment ago, and may be counted by another relay too. */
+  away: number;
 }
 
 /** Counts of one wave at one relay. */
@@ -4821,7 +4825,7 @@ export const CensusRequest_TargetsEntry: MessageFns<CensusRequest_TargetsEntry> 
 };
 
 function createBaseCensusAnswer(): CensusAnswer {
-  return { query: 0, rollout: "", counts: [], lowest: [], total: 0 };
+  return { query: 0, rollout: "", counts: [], lowest: [], total: 0, away: 0 };
 }
 
 export const CensusAnswer: MessageFns<CensusAnswer> = {
@@ -4848,6 +4852,9 @@ export const CensusAnswer: MessageFns<CensusAnswer> = {
     }
     if (message.total !== 0) {
       writer.uint32(40).uint32(message.total);
+    }
+    if (message.away !== 0) {
+      writer.uint32(48).uint32(message.away);
     }
     return writer;
   },
@@ -4925,6 +4932,14 @@ export const CensusAnswer: MessageFns<CensusAnswer> = {
             message.total = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.away = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4944,6 +4959,7 @@ export const CensusAnswer: MessageFns<CensusAnswer> = {
       counts: globalThis.Array.isArray(object?.counts) ? object.counts.map((e: any) => globalThis.Number(e)) : [],
       lowest: globalThis.Array.isArray(object?.lowest) ? object.lowest.map((e: any) => globalThis.Number(e)) : [],
       total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+      away: isSet(object.away) ? globalThis.Number(object.away) : 0,
     };
   },
 
@@ -4964,6 +4980,9 @@ export const CensusAnswer: MessageFns<CensusAnswer> = {
     if (message.total !== 0) {
       obj.total = Math.round(message.total);
     }
+    if (message.away !== 0) {
+      obj.away = Math.round(message.away);
+    }
     return obj;
   },
 
@@ -4977,6 +4996,7 @@ export const CensusAnswer: MessageFns<CensusAnswer> = {
     message.counts = object.counts?.map((e) => e) || [];
     message.lowest = object.lowest?.map((e) => e) || [];
     message.total = object.total ?? 0;
+    message.away = object.away ?? 0;
     return message;
   },
 };
@@ -6074,6 +6094,7 @@ function createBaseRolloutTally(): RolloutTally {
     phase: 0,
     revision: 0,
     closed: false,
+    away: 0,
   };
 }
 
@@ -6129,6 +6150,9 @@ export const RolloutTally: MessageFns<RolloutTally> = {
     }
     if (message.closed !== false) {
       writer.uint32(136).bool(message.closed);
+    }
+    if (message.away !== 0) {
+      writer.uint32(144).uint32(message.away);
     }
     return writer;
   },
@@ -6282,6 +6306,14 @@ export const RolloutTally: MessageFns<RolloutTally> = {
             message.closed = reader.bool();
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.away = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6323,6 +6355,7 @@ export const RolloutTally: MessageFns<RolloutTally> = {
       phase: isSet(object.phase) ? assignmentPhaseFromJSON(object.phase) : 0,
       revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
       closed: isSet(object.closed) ? globalThis.Boolean(object.closed) : false,
+      away: isSet(object.away) ? globalThis.Number(object.away) : 0,
     };
   },
 
@@ -6379,6 +6412,9 @@ export const RolloutTally: MessageFns<RolloutTally> = {
     if (message.closed !== false) {
       obj.closed = message.closed;
     }
+    if (message.away !== 0) {
+      obj.away = Math.round(message.away);
+    }
     return obj;
   },
 
@@ -6406,6 +6442,7 @@ export const RolloutTally: MessageFns<RolloutTally> = {
     message.phase = object.phase ?? 0;
     message.revision = object.revision ?? 0;
     message.closed = object.closed ?? false;
+    message.away = object.away ?? 0;
     return message;
   },
 };
