@@ -73,7 +73,8 @@ export const CLUSTER_FAULTS: readonly Fault[] = [
     row: 6,
     what: "a control plane is cut off from the store, or gets no answers",
     strike: (scene) => {
-      const { way } = scene.pick(scene.world.controlPlanes).store;
+      const isLeader = scene.random() < 0.7;
+      const { way } = (isLeader ? leaderOf(scene) : scene.pick(scene.world.controlPlanes)).store;
       const kind = scene.pick(["isCut", "isMute"] as const);
       way[kind] = true;
       scene.at(scene.now + scene.between(1_000, 30_000), () => {

@@ -1,10 +1,14 @@
 // What must hold of a fleet at every instant: who leads, what is obeyed, what is stored and run, how much memory it
 // takes. It looks at what truly is, not at what programs believe, and changes nothing.
+
+import type { BuildRow } from "../../core/builds/build-row.ts";
 import type { Journal } from "../../core/fleet/agent-journal.ts";
 import { EPOCH_KEY } from "../../core/leadership/election.ts";
 import { type EpochParts, epochOf as epochOfParts, isOlder } from "../../core/leadership/epoch.ts";
 import { HELD_COMMANDS_MAX } from "../../core/leadership/leader-gate.ts";
 import type { Agent } from "./agent.ts";
+import { BuildChecks } from "./build-checks.ts";
+import { BUILDS_PREFIX } from "./build-rows.ts";
 import type { FleetWatch, FleetWorld } from "./fleet-world.ts";
 import { epochOf } from "./leader-link.ts";
 import type { RelayCommand } from "./messages.ts";
@@ -23,6 +27,7 @@ const LINES_A_PROGRAM_MAX = 4;
 export class FleetChecks implements FleetWatch {
   #world: FleetWorld | undefined;
   #rollouts: RolloutChecks | undefined;
+  readonly builds = new BuildChecks();
   readonly #epochs = new Map<number, string>();
   /** Highest epoch that each relay has obeyed, in all its lives. */
   readonly #obeyed = new Map<string, number>();
@@ -142,6 +147,9 @@ export class FleetChecks implements FleetWatch {
       return `epoch ${by} wrote, ${this.epoch} is current`;
     });
     for (const operation of operations) {
+      if ("put" in operation && operation.put.startsWith(BUILDS_PREFIX)) {
+        this.builds.written(operation.value as BuildRow);
+      }
       if ("put" in operation && operation.put.startsWith("rollouts/")) {
         this.rollouts.written(operation.value as RolloutRecord);
       }

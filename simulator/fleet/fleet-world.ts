@@ -18,6 +18,7 @@ import { contentOf, sealKey, segmentKey } from "./relay-mirror.ts";
 import { FAIR_WEATHER, type StoreWeather } from "./store-client.ts";
 import { StoreModel } from "./store-model.ts";
 import type { FailPoint } from "./term-host.ts";
+import type { Worker } from "./worker.ts";
 
 export const SERVICE = "web";
 const CONTROL_PLANES = 3;
@@ -29,6 +30,8 @@ const GOSSIP_MS = 1_000;
 
 /** Who looks at what happens. */
 export interface FleetWatch extends AgentWatch {
+  /** Looks whether all that must hold does. */
+  look(): void;
   term(replica: string, epoch: number, isBegun: boolean): void;
   obeyed(relay: string, command: RelayCommand): void;
 }
@@ -46,6 +49,7 @@ export class FleetWorld {
   readonly controlPlanes: ControlPlane[] = [];
   readonly relays: Relay[] = [];
   readonly agents: Agent[] = [];
+  readonly workers: Worker[] = [];
   /** By release: what becomes of it on each machine. */
   readonly fates = new Map<string, (agent: string) => Fate>();
   /** Places at which the leader dies when it comes there the next time, after so many times. */
@@ -62,7 +66,8 @@ export class FleetWorld {
   constructor(seed: number, watch: FleetWatch) {
     this.random = seededRandom(Math.imul(seed + 1, 0x9e3779b1));
     this.packs = new RegionPacks(seed, this.random);
-    this.ground = { time: this.packs, trace: this.trace, random: this.random };
+    const look = (): void => watch.look();
+    this.ground = { time: this.packs, trace: this.trace, random: this.random, look };
     this.network = new Network(this.ground);
     this.store = new StoreModel(this.packs);
     this.origin = new BlobModel(this.ground);
@@ -79,6 +84,7 @@ export class FleetWorld {
   start(): void {
     for (const one of this.controlPlanes) one.start();
     for (const one of this.relays) one.start();
+    for (const one of this.workers) one.start();
     for (const one of this.agents) this.packs.at(this.random() * 1_000, () => one.start());
   }
 

@@ -5,6 +5,7 @@ import { BEHIND_KEY, epochCompare } from "../../core/leadership/election.ts";
 import { isBehind } from "../../core/leadership/epoch.ts";
 import { ACTIVE_PREFIX, WAITING_PREFIX } from "../../core/rollout/service-turns.ts";
 import { ROLLOUT_WRITES_PER_S, WritePace } from "../../core/rollout/write-pace.ts";
+import { BuildSweeper } from "./build-sweeper.ts";
 import type { Assignments, LeaderSays, RelayCommand, RelaySays, Release } from "./messages.ts";
 import { OpenRollouts } from "./open-rollouts.ts";
 import type { Process } from "./process.ts";
@@ -54,6 +55,7 @@ export class LedTerm implements TermHost {
   readonly #met = new Set<string>();
   readonly #assignments = new Map<string, Assignments>();
   readonly #rollouts: OpenRollouts;
+  #builds: BuildSweeper | undefined;
   #isReady = false;
   #isStopped = false;
 
@@ -86,6 +88,16 @@ export class LedTerm implements TermHost {
 
   isFenced(found: StoredEntry | undefined): boolean {
     return "modRevision" in this.fence && found?.modRevision !== this.fence.modRevision;
+  }
+
+  /** What is left of a live build's overall limit; undefined: not known. */
+  overallLeftMs(build: string): number | undefined {
+    return this.#builds?.overallLeftMs(build);
+  }
+
+  /** Builds whose deadlines it keeps. */
+  get liveBuilds(): number {
+    return this.#builds?.liveCount ?? 0;
   }
 
   /** A relay says hello; `refuse` ends its connection. */
@@ -163,6 +175,7 @@ export class LedTerm implements TermHost {
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#rollouts.stop();
+    this.#builds?.stop();
     for (const { line } of this.#seats.values()) {
       line.send({ kind: "reconnect", to: undefined });
       line.close();
@@ -197,6 +210,7 @@ export class LedTerm implements TermHost {
           this.#assignments.set(service, { service, epoch, revision: entry.modRevision, rules });
         }
         this.#rollouts.begin(open.map(({ value }) => value as string));
+        this.#builds = new BuildSweeper(this);
         this.#isReady = true;
         this.#beat();
       },

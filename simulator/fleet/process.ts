@@ -19,6 +19,8 @@ export interface Ground {
   readonly trace: Trace;
   /** Numbers in [0, 1); the same in the same order for the same seed. */
   readonly random: () => number;
+  /** Looks whether all that must hold does; called where one event does many things. */
+  readonly look: () => void;
 }
 
 export class Process {
@@ -27,7 +29,9 @@ export class Process {
   #life = 0;
   #isUp = false;
   #frozenUntil: Instant = Number.NEGATIVE_INFINITY;
+  /** What came and what was due while it stood still. */
   #missed: (() => void)[] = [];
+  #overdue: (() => void)[] = [];
   readonly #atEnd = new Set<() => void>();
 
   constructor(name: string, ground: Ground) {
@@ -63,6 +67,7 @@ export class Process {
     this.#life += 1;
     this.#isUp = false;
     this.#missed = [];
+    this.#overdue = [];
     this.#frozenUntil = Number.NEGATIVE_INFINITY;
     for (const call of [...this.#atEnd]) call();
     this.#atEnd.clear();
@@ -87,20 +92,27 @@ export class Process {
   /** Does something in this life, so many milliseconds from now. */
   after(ms: number, call: () => void): void {
     const life = this.#life;
-    this.ground.time.at(this.now + ms, () => this.deliver(life, call));
+    this.ground.time.at(this.now + ms, () => this.deliver(life, call, true));
   }
 
   /** Does something now, or when it goes on; never in another life. */
-  deliver(life: number, call: () => void): void {
+  deliver(life: number, call: () => void, isTimer = false): void {
     if (life !== this.#life || !this.#isUp) return;
-    if (this.isFrozen) this.#missed.push(call);
-    else call();
+    if (!this.isFrozen) call();
+    else if (isTimer) this.#overdue.push(call);
+    else this.#missed.push(call);
   }
 
+  /** What came may be heard before it is noticed how late it is, or after that. */
   #thaw(): void {
     const life = this.#life;
-    while (this.#missed.length > 0 && !this.isFrozen && life === this.#life) {
-      this.#missed.shift()?.();
+    const queues = [this.#overdue, this.#missed];
+    if (this.ground.random() < 0.5) queues.reverse();
+    for (const queue of queues) {
+      while (queue.length > 0 && !this.isFrozen && life === this.#life) {
+        this.ground.look();
+        queue.shift()?.();
+      }
     }
   }
 }
@@ -162,11 +174,12 @@ export class Stepper<Input extends { readonly kind: string }, Effect> {
     this.#armedFor = due;
     time.at(Math.max(due, time.now), () => {
       if (this.#armedFor !== due) return;
-      this.#process.deliver(this.#life, () => {
+      const wake = (): void => {
         this.#armedFor = Number.POSITIVE_INFINITY;
         if (this.#machine.deadline <= time.now) this.#take({ kind: "wake" });
         else this.#arm();
-      });
+      };
+      this.#process.deliver(this.#life, wake, true);
     });
   }
 }

@@ -6,7 +6,7 @@ import { Scene } from "./scene.ts";
 import { FleetViolation } from "./violation.ts";
 
 /** Kinds of faults in one run, and how often each strikes. */
-const KINDS_MAX = 5;
+const KINDS_MAX = 6;
 const STRIKES_MAX = 3;
 /** The last fault strikes before that. */
 const LAST_MS = 120_000;
@@ -61,6 +61,8 @@ function play(seed: number, scene: Scene, struck: string[]): void {
       scene.deploy({ key, release, policy: scene.drawPolicy(), supersede: false });
     });
   }
+  scene.at(10_000 + scene.between(0, 30_000), () => scene.submit("commit", "ci", true));
+  scene.at(20_000, () => scene.submit("other commit", "ci", scene.random() < 0.3));
   for (const { fault, at } of drawFaults(seed)) {
     scene.at(at, () => {
       struck.push(fault.what);

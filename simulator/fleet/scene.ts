@@ -1,9 +1,12 @@
 // What happens in one run of a small fleet: releases that are brought to it, by operators who ask until they are
 // answered, and the promises that its end is held to.
+
+import type { BuildRow } from "../../core/builds/build-row.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import type { Random } from "../../core/swarm/random.ts";
 import type { Agent } from "./agent.ts";
 import { FAIR_BLOBS } from "./blobs.ts";
+import { BUILDS_PREFIX, submitBuild } from "./build-rows.ts";
 import { FleetChecks } from "./fleet-checks.ts";
 import { FleetWorld, SERVICE } from "./fleet-world.ts";
 import { type Fate, GOOD } from "./machine-disk.ts";
@@ -14,11 +17,13 @@ import { type StartRequest, serviceRevision, startRollout } from "./rollout-desk
 import type { RolloutRecord } from "./rollout-record.ts";
 import { FAIR_WEATHER } from "./store-client.ts";
 import { hold } from "./violation.ts";
+import { Worker } from "./worker.ts";
 
 /** Longest time from the beginning of a switch to its answer: the check's, and what goes before it. */
 const ANSWER_MS = 20_000;
 /** Operators ask again after so long. */
 const ASK_AGAIN_MS = 1_000;
+const WORKERS = 4;
 /** How often it is looked at what only grows. */
 const MEASURE_MS = 10_000;
 
@@ -37,6 +42,10 @@ export class Scene {
   /** Rollouts that an operator was told of, by the key of the request. */
   readonly acknowledged = new Map<string, string>();
   readonly conflicts = new Set<string>();
+  /** Builds that a build system was told of, by what it asked for. */
+  readonly builds = new Map<string, string>();
+  /** What they ask for that kills whoever builds it. */
+  readonly poison = new Set<string>();
   /** Requests of which one at most may be granted. */
   readonly rivals: (readonly [string, string])[] = [];
   /** Releases that are bad on every machine, and are watched for long enough to see it. */
@@ -56,6 +65,7 @@ export class Scene {
     this.checks.watch(this.world);
     this.random = this.world.random;
     this.port = this.random() < 0.5 ? 0 : 8080;
+    this.#makeWorkers();
   }
 
   get now(): number {
@@ -74,6 +84,26 @@ export class Scene {
   /** One of them. */
   pick<Item>(items: readonly Item[]): Item {
     return items[Math.floor(this.random() * items.length)] as Item;
+  }
+
+  #makeWorkers(): void {
+    const { world } = this;
+    const { ground, network, controlPlanes, workers } = world;
+    for (let index = 0; index < WORKERS; index += 1) {
+      workers.push(
+        new Worker({
+          ...{ ground, network, controlPlanes, name: `w${index}` },
+          wallMs: (replica) => world.wallMs(replica),
+          publish: (name) => this.release(name),
+          policy: () => this.drawPolicy(),
+          tookMs: (build) => {
+            const row = world.store.get(`${BUILDS_PREFIX}${build}`)?.value as BuildRow | undefined;
+            if (row !== undefined && this.poison.has(row.dedupKey)) return undefined;
+            return this.between(5_000, 40_000);
+          },
+        }),
+      );
+    }
   }
 
   /** A name that no other request has. */
@@ -118,6 +148,31 @@ export class Scene {
     };
     this.world.publish(release);
     return release;
+  }
+
+  /** A build system asks for a build, and asks again with the same key until it is answered. */
+  submit(key: string, requester: string, ship: boolean): void {
+    this.#open += 1;
+    const ask = (): void => {
+      const again = (): void => this.at(this.now + ASK_AGAIN_MS, ask);
+      const replica = this.pick(this.world.controlPlanes);
+      if (!replica.process.isUp || replica.process.isFrozen) {
+        again();
+        return;
+      }
+      const { life } = replica.process;
+      let isAnswered = false;
+      submitBuild(replica.store, { key, requester, ship }, this.newKey("b"), (id) => {
+        isAnswered = true;
+        if (id === undefined) return again();
+        this.#open -= 1;
+        this.builds.set(key, id);
+      });
+      this.at(this.now + 20_000, () => {
+        if (!isAnswered && life !== replica.process.life) again();
+      });
+    };
+    ask();
   }
 
   /** An operator asks the leader to bring a release to the fleet, until it is answered. */
@@ -183,7 +238,8 @@ export class Scene {
     }
     for (const { disk } of world.relays) disk.isFull = false;
     for (const { disk } of world.agents) Object.assign(disk, { isFull: false, syncMs: 2 });
-    revive([...world.controlPlanes, ...world.relays, ...world.agents]);
+    revive([...world.controlPlanes, ...world.relays, ...world.agents, ...world.workers]);
+    this.#reviveWorkers();
     this.#resumeAll();
     const release = this.release(LAST_KEY);
     this.deploy({ key: LAST_KEY, release, policy: this.drawPolicy(), supersede: true });
@@ -193,6 +249,12 @@ export class Scene {
   tellAny(kind: "paused" | "resumed" | "aborted" | "rolled-back-by-hand"): void {
     const open = this.#isHealed ? [] : (this.world.leader?.term?.openRollouts ?? []);
     if (open.length > 0) this.pick(open).input({ kind });
+  }
+
+  /** A worker that a build has killed is started again, as a supervisor does. */
+  #reviveWorkers(): void {
+    revive(this.world.workers);
+    this.at(this.now + 10_000, () => this.#reviveWorkers());
   }
 
   /** Nobody has it stand still for ever. */
@@ -221,6 +283,7 @@ export class Scene {
   get isCalm(): boolean {
     if (this.#open > 0) return false;
     const { rollouts } = this.checks;
+    if (!this.checks.builds.areAllOver) return false;
     if (!rollouts.records.every(({ row }) => isFinal(row.state))) return false;
     return this.unsettled() === undefined;
   }
@@ -268,6 +331,7 @@ export class Scene {
     hold(last?.row.state === "succeeded", "once all is well a good release succeeds", () => {
       return `it is ${last?.row.state}: ${last?.row.message}`;
     });
+    this.checks.builds.conclude(this.builds, new Set(known.keys()), this.hasForgotten);
     for (const agent of this.world.agents) {
       const { running, pointed, journal } = agent.disk;
       const current = journal.current?.release;

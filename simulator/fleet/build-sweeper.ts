@@ -1,0 +1,102 @@
+// The leader's part in builds: keeps their deadlines with the real keeper, as controlplane/builds/deadline-sweeper.ts does.
+import { BUILD_LIMITS } from "../../core/builds/build-limits.ts";
+import type { BuildRow } from "../../core/builds/build-row.ts";
+import { checkpoint, expire, lose } from "../../core/builds/build-transitions.ts";
+import {
+  DeadlineKeeper,
+  type KeeperEffect,
+  type KeeperInput,
+} from "../../core/builds/deadline-keeper.ts";
+import { BUILDS_PREFIX, changeBuild, type PlannedChange } from "./build-rows.ts";
+import { Stepper } from "./process.ts";
+import { READ_RETRY_MS, type TermHost } from "./term-host.ts";
+
+export class BuildSweeper {
+  readonly #host: TermHost;
+  readonly #keeper = new DeadlineKeeper(BUILD_LIMITS);
+  readonly #stepper: Stepper<KeeperInput, KeeperEffect>;
+  readonly #running = new Set<string>();
+  #isStoreAway = false;
+
+  /** Every lease has its full window from now on. */
+  constructor(host: TermHost) {
+    this.#host = host;
+    this.#stepper = new Stepper(host.process, "builds", this.#keeper, (effect) =>
+      this.#perform(effect),
+    );
+    const end = host.store.watch(
+      BUILDS_PREFIX,
+      (events) => {
+        if (host.isStopped) return end();
+        for (const { type, entry } of events)
+          if (type === "put") this.#see(entry.value as BuildRow);
+      },
+      () => this.#readAll(),
+    );
+    this.#readAll();
+  }
+
+  /** Live builds. */
+  get liveCount(): number {
+    return this.#keeper.liveCount;
+  }
+
+  overallLeftMs(build: string): number | undefined {
+    return this.#keeper.overallLeftMs(build, this.#host.process.now);
+  }
+
+  stop(): void {
+    this.#stepper.stop();
+  }
+
+  #see(row: BuildRow): void {
+    if (!this.#host.isStopped) this.#stepper.input({ kind: "changed", row });
+  }
+
+  #readAll(): void {
+    const { store, process } = this.#host;
+    if (this.#host.isStopped) return;
+    store.read(
+      (model) => model.range(BUILDS_PREFIX),
+      (read) => {
+        if (read.kind !== "answered") process.after(READ_RETRY_MS, () => this.#readAll());
+        else for (const { value } of read.value) this.#see(value as BuildRow);
+      },
+    );
+  }
+
+  #perform(effect: KeeperEffect): void {
+    const { build } = effect;
+    if (this.#running.has(build) || this.#host.isStopped) return;
+    this.#running.add(build);
+    const { store, fence, epoch } = this.#host;
+    const plan = (row: BuildRow): PlannedChange => this.#plan(row, effect);
+    const done = (outcome: { readonly ok: boolean; readonly refusal?: string }): void => {
+      this.#running.delete(build);
+      if (outcome.refusal === "lost") {
+        this.#isStoreAway = true;
+        return;
+      }
+      if (!this.#isStoreAway || this.#host.isStopped) return;
+      this.#isStoreAway = false;
+      this.#stepper.input({ kind: "outage-ended" });
+    };
+    changeBuild(store, build, plan, done, { compare: fence, by: epoch });
+  }
+
+  #plan(row: BuildRow, effect: KeeperEffect): PlannedChange {
+    const { attempt, build } = effect;
+    switch (effect.kind) {
+      case "expire":
+        return expire(row, attempt, effect.limit, 0);
+      case "lose": {
+        const overallLeftMs = this.overallLeftMs(build) ?? 0;
+        return lose(row, attempt, { overallLeftMs, ranMs: effect.ranMs, nowMs: 0 });
+      }
+      case "checkpoint":
+        return checkpoint(row, attempt, effect.spent);
+      default:
+        throw effect satisfies never;
+    }
+  }
+}
