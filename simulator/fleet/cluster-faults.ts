@@ -35,10 +35,17 @@ export const CLUSTER_FAULTS: readonly Fault[] = [
     what: "a lease has ended, and is confirmed all the same",
     strike: (scene) => {
       scene.checks.isLeaseLie = true;
-      scene.world.storeWeather.confirmsAll = true;
-      for (const lease of scene.world.store.leases) scene.world.store.revoke(lease);
-      scene.at(scene.now + scene.between(3_000, 10_000), () => {
-        scene.world.storeWeather.confirmsAll = false;
+      const { storeWeather, store, relays } = scene.world;
+      // The watch, too, says nothing of it for a while.
+      Object.assign(storeWeather, { confirmsAll: true, lateEventMs: 10_000 });
+      for (const lease of store.leases) store.revoke(lease);
+      for (const ms of [1_500, 3_000, 4_500, 6_000]) {
+        scene.at(scene.now + ms, () => {
+          for (const relay of relays) if (scene.random() < 0.5) relay.loseLeader();
+        });
+      }
+      scene.at(scene.now + scene.between(6_000, 12_000), () => {
+        Object.assign(storeWeather, { confirmsAll: false, lateEventMs: 0 });
       });
     },
   },

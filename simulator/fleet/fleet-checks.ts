@@ -4,7 +4,11 @@
 import type { BuildRow } from "../../core/builds/build-row.ts";
 import type { Journal } from "../../core/fleet/agent-journal.ts";
 import { EPOCH_KEY } from "../../core/leadership/election.ts";
-import { type EpochParts, epochOf as epochOfParts, isOlder } from "../../core/leadership/epoch.ts";
+import {
+  type EpochParts,
+  epochOf as epochOfParts,
+  type TermPoint,
+} from "../../core/leadership/epoch.ts";
 import { HELD_COMMANDS_MAX } from "../../core/leadership/leader-gate.ts";
 import type { Agent } from "./agent.ts";
 import { BuildChecks } from "./build-checks.ts";
@@ -33,6 +37,7 @@ export class FleetChecks implements FleetWatch {
   readonly #obeyed = new Map<string, number>();
   /** Told of each journal that is on a machine's disk. */
   readonly onPersisted: ((agent: Agent) => void)[] = [];
+  readonly #kept = new Map<string, TermPoint>();
   /** The store lies about leases: two may believe, and the fence alone holds. */
   isLeaseLie = false;
 
@@ -69,7 +74,7 @@ export class FleetChecks implements FleetWatch {
 
   persisted(agent: Agent, before: Journal, after: Journal): void {
     const isReset = this.rollouts.wiped.has(agent.name) && before.epoch === 0;
-    hold(isReset || !isOlder(after, before), "a machine follows no leader of old", () => {
+    hold(isReset || !isBefore(after, before), "a machine follows no leader of old", () => {
       return `${agent.name} went from ${before.epoch}/${before.revision} to ${after.epoch}/${after.revision}`;
     });
     this.rollouts.persisted(agent, before, after);
@@ -90,7 +95,20 @@ export class FleetChecks implements FleetWatch {
     hold(believers.length <= 1 || this.isLeaseLie, "one leader at a time", () => {
       return believers.map(({ name }) => name).join(" and ");
     });
+    for (const { name, disk } of world.relays) {
+      for (const [service, kept] of disk.services) this.#lookAtKept(`${name}/${service}`, kept);
+    }
     this.rollouts.look();
+  }
+
+  /** What a relay keeps of a service never goes back. */
+  #lookAtKept(name: string, kept: TermPoint): void {
+    const before = this.#kept.get(name);
+    if (before === kept) return;
+    hold(before === undefined || !isBefore(kept, before), "a relay keeps the newest", () => {
+      return `${name} went from ${before?.epoch}/${before?.revision} to ${kept.epoch}/${kept.revision}`;
+    });
+    this.#kept.set(name, kept);
   }
 
   /** Now and then: what grows must have a bound. */
@@ -161,4 +179,9 @@ export class FleetChecks implements FleetWatch {
     const parts = this.#world?.store.get(EPOCH_KEY)?.value as EpochParts | undefined;
     return parts === undefined ? 0 : epochOfParts(parts);
   }
+}
+
+/** Told here apart from what decides. */
+function isBefore(one: TermPoint, other: TermPoint): boolean {
+  return one.epoch < other.epoch || (one.epoch === other.epoch && one.revision < other.revision);
 }

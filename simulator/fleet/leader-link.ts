@@ -57,6 +57,11 @@ export class LeaderLink {
     this.#line?.send(message);
   }
 
+  /** The connection breaks. */
+  lose(): void {
+    this.#leave(undefined);
+  }
+
   #connect(to: string | undefined): void {
     const { network, controlPlanes, process } = this.#options;
     const all = controlPlanes();

@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads";
 import { moduleUrl } from "../../runtime/module-url.ts";
 import { FAULTS } from "./fault-table.ts";
 import { runSeed, type SeedReport } from "./run-seed.ts";
+import type { Scene } from "./scene.ts";
 
 const { values } = parseArgs({
   options: {
@@ -33,7 +34,7 @@ function number(flag: string, text: string): number {
 
 /** Runs one seed, and prints each rollout's row as it is written and each fault as it strikes. */
 function replay(seed: number): void {
-  const report = runSeed(seed, (scene) => {
+  const look = (scene: Scene): void => {
     const say = (what: string) => console.log(`${(scene.now / 1_000).toFixed(3)} ${what}`);
     scene.onStrike = ({ row, what }) => say(`fault ${row}: ${what}`);
     const { onCommit } = scene.world.store;
@@ -45,7 +46,8 @@ function replay(seed: number): void {
       }
       onCommit(operations, by);
     };
-  });
+  };
+  const report = runSeed(seed, { look });
   console.log(JSON.stringify(report));
   if (report.violation !== undefined) process.exitCode = 1;
 }

@@ -154,6 +154,11 @@ export class Relay {
     this.process.end();
   }
 
+  /** Its connection to the leader breaks. */
+  loseLeader(): void {
+    if (this.process.isUp) this.#link?.lose();
+  }
+
   /** All its agents' connections break at once. */
   dropAgents(): void {
     for (const { line } of [...this.#sessions.all()]) line.break();
@@ -162,6 +167,8 @@ export class Relay {
   /** It sends its agents on to others and ends, as at SIGTERM. */
   drain(): void {
     if (!this.process.isUp) return;
+    this.#driver?.input({ kind: "closed" });
+    this.#report();
     for (const { line } of this.#sessions.all()) {
       line.send({ kind: "reconnect", afterMs: this.#options.ground.random() * 1_000 });
     }

@@ -27,8 +27,16 @@ export interface SeedReport {
   readonly violation: { readonly promise: string; readonly what: string } | undefined;
 }
 
+export interface RunOptions {
+  /** Sees the scene before it begins. */
+  readonly look?: (scene: Scene) => void;
+  /** Only faults of these rows are drawn; left out: all. */
+  readonly rows?: readonly number[];
+}
+
 /** Runs a seed to its end, or to the first promise that does not hold. */
-export function runSeed(seed: number, look: (scene: Scene) => void = () => {}): SeedReport {
+export function runSeed(seed: number, options: RunOptions = {}): SeedReport {
+  const { look = () => {}, rows } = options;
   const scene = new Scene(seed);
   const struck: string[] = [];
   look(scene);
@@ -41,7 +49,7 @@ export function runSeed(seed: number, look: (scene: Scene) => void = () => {}): 
     violation,
   });
   try {
-    play(seed, scene, struck);
+    play(scene, drawFaults(seed, rows), struck);
     return report(undefined);
   } catch (error) {
     if (error instanceof FleetViolation) {
@@ -52,7 +60,7 @@ export function runSeed(seed: number, look: (scene: Scene) => void = () => {}): 
   }
 }
 
-function play(seed: number, scene: Scene, struck: string[]): void {
+function play(scene: Scene, strokes: readonly Stroke[], struck: string[]): void {
   scene.world.start();
   for (let turn = 0; turn < 2; turn += 1) {
     scene.at(5_000 + turn * scene.between(20_000, 60_000), () => {
@@ -63,7 +71,7 @@ function play(seed: number, scene: Scene, struck: string[]): void {
   }
   scene.at(10_000 + scene.between(0, 30_000), () => scene.submit("commit", "ci", true));
   scene.at(20_000, () => scene.submit("other commit", "ci", scene.random() < 0.3));
-  for (const { fault, at } of drawFaults(seed)) {
+  for (const { fault, at } of strokes) {
     scene.at(at, () => {
       struck.push(fault.what);
       scene.onStrike(fault);
@@ -84,10 +92,11 @@ export interface Stroke {
 }
 
 /** What a seed draws: some kinds of faults, each once or a few times, at moments by chance. */
-export function drawFaults(seed: number): readonly Stroke[] {
+export function drawFaults(seed: number, rows?: readonly number[]): readonly Stroke[] {
+  const faults = FAULTS.filter(({ row }) => rows === undefined || rows.includes(row));
   const random = seededRandom(Math.imul(seed + 1, 0x85ebca6b));
   const upTo = (count: number): number => Math.floor(random() * count);
-  const kinds = Array.from({ length: 1 + upTo(KINDS_MAX) }, () => FAULTS[upTo(FAULTS.length)]);
+  const kinds = Array.from({ length: 1 + upTo(KINDS_MAX) }, () => faults[upTo(faults.length)]);
   return kinds.flatMap((fault) => {
     if (fault === undefined) return [];
     const times = 1 + upTo(STRIKES_MAX);

@@ -60,12 +60,6 @@ export const MUTANTS: readonly Mutant[] = [
       "return one.epoch === other.epoch ? one.revision < other.revision : one.epoch < other.epoch;",
     replace: "return one.epoch > other.epoch + other.revision * 1e9;",
   },
-  {
-    name: "a machine follows leaders of old",
-    file: "core/fleet/agent-machine.ts",
-    search: "if (order < 0) return void effects",
-    replace: "if (order < -1e15) return void effects",
-  },
   // What rollouts decide.
   {
     name: "failures over the budget are borne",
