@@ -2,22 +2,11 @@
 // network's, and what a peer makes of it the world's.
 import type { Instant } from "../core/machine.ts";
 import type { SwarmInput } from "../core/swarm/facts.ts";
-import type { Message } from "../core/swarm/message.ts";
 import type { Network, Pipe } from "./network.ts";
 import type { Link, SimulatedPeer } from "./simulated-peer.ts";
 
 /** Round trips until a connection has carried both hellos. */
 const SET_UP_ROUND_TRIPS = 2;
-
-/** A direction of a connection: who speaks to whom, and what either has of it. */
-export interface Ends {
-  readonly from: SimulatedPeer;
-  readonly to: SimulatedPeer;
-  readonly there: Link;
-  readonly back: Link;
-  /** What arrived while nothing was to arrive. */
-  heldBack: Message[] | undefined;
-}
 
 export interface ConnectionsOptions {
   readonly network: Network;
@@ -74,10 +63,10 @@ export class Connections {
       return;
     }
     const [out, home] = network.connect(peer.host, target.host);
-    const there: Link = { other: target, out, unsent: 0 };
-    const back: Link = { other: peer, out: home, unsent: 0 };
-    own(out, { from: peer, to: target, there, back, heldBack: undefined });
-    own(home, { from: target, to: peer, there: back, back: there, heldBack: undefined });
+    const there = newLink(peer, target, out);
+    const back = newLink(target, peer, home);
+    there.back = back;
+    back.back = there;
     peer.links.set(target.plan.id, there);
     target.links.set(peer.plan.id, back);
     input(target, { kind: "connected", peer: peer.plan.id, role: peer.plan.role });
@@ -101,11 +90,13 @@ export class Connections {
   }
 }
 
-function own(pipe: Pipe, ends: Ends): void {
-  pipe.owner = ends;
+function newLink(from: SimulatedPeer, other: SimulatedPeer, out: Pipe): Link {
+  const link: Link = { from, other, out, unsent: 0, back: undefined, heldBack: undefined };
+  out.owner = link;
+  return link;
 }
 
-/** The two ends of a direction that `connect` made. */
-export function endsOf(pipe: Pipe): Ends {
-  return pipe.owner as Ends;
+/** The link that a direction is of. */
+export function linkOf(pipe: Pipe): Link {
+  return pipe.owner as Link;
 }

@@ -46,6 +46,14 @@ export function newHost(upRate: number, downRate: number, roundTripMs: number): 
   };
 }
 
+/** Something that waits to leave. */
+interface Parcel {
+  readonly content: unknown;
+  /** A small message has none and takes no time. */
+  readonly bytes: number;
+  next: Parcel | undefined;
+}
+
 /** One direction of a connection. */
 export interface Pipe {
   readonly source: Host;
@@ -54,9 +62,9 @@ export interface Pipe {
   owner: unknown;
   readonly delayMs: number;
   isOpen: boolean;
-  /** What waits to leave, and the bytes of each; small messages have none and take no time. */
-  readonly contents: unknown[];
-  readonly sizes: number[];
+  /** What waits to leave. A list of links: most pipes have nothing most of the time, and there are many. */
+  first: Parcel | undefined;
+  last: Parcel | undefined;
   /** Bytes of the first parcel that have left. */
   leftBytes: number;
   /** Bytes handed over that have not left. */
@@ -111,12 +119,11 @@ export class Network {
 
   /** Sends something of so many bytes; a small message, of none, takes no time of a NIC. */
   send(now: Instant, pipe: Pipe, bytes: number, content: unknown): void {
-    if (bytes === 0 && pipe.sizes.length === 0) {
+    if (bytes === 0 && pipe.first === undefined) {
       this.#arrive(this.#options.isFifo ? afterQueues(now, pipe) : now, pipe, content);
       return;
     }
-    pipe.contents.push(content);
-    pipe.sizes.push(bytes);
+    append(pipe, { content, bytes, next: undefined });
     pipe.waiting += bytes;
     pipe.source.waiting += bytes;
     if (pipe.isReady) return;
@@ -133,8 +140,7 @@ export class Network {
   /** Nothing more arrives from it. */
   close(pipe: Pipe): void {
     pipe.isOpen = false;
-    pipe.contents.length = 0;
-    pipe.sizes.length = 0;
+    pipe.first = undefined;
     pipe.leftBytes = 0;
     pipe.source.waiting -= pipe.waiting;
     pipe.waiting = 0;
@@ -153,7 +159,7 @@ export class Network {
     let earliest = Number.POSITIVE_INFINITY;
     for (let turns = ready.length; turns > 0; turns -= 1) {
       const pipe = ready.shift() as Pipe;
-      if (pipe.sizes.length === 0) {
+      if (pipe.first === undefined) {
         pipe.isReady = false;
         continue;
       }
@@ -173,9 +179,8 @@ export class Network {
 
   #run(now: Instant, host: Host, pipe: Pipe): void {
     const { queue, runBytes, kinds } = this.#options;
-    const { contents, sizes } = pipe;
-    const size = sizes[0] as number;
-    const bytes = Math.min(runBytes, size - pipe.leftBytes);
+    const parcel = pipe.first as Parcel;
+    const bytes = Math.min(runBytes, parcel.bytes - pipe.leftBytes);
     const tookMs = (bytes * WIRE_RATIO) / host.upRate;
     const { target } = pipe;
     target.downFreeAt = Math.max(target.downFreeAt, now) + (bytes * WIRE_RATIO) / target.downRate;
@@ -186,17 +191,18 @@ export class Network {
     pipe.waiting -= bytes;
     host.waiting -= bytes;
     pipe.flying += bytes;
-    if (pipe.leftBytes >= size) {
+    if (pipe.leftBytes >= parcel.bytes) {
       pipe.leftBytes = 0;
-      sizes.shift();
-      this.#arrive(Math.max(now + tookMs, target.downFreeAt), pipe, contents.shift());
-      while (sizes[0] === 0) {
-        sizes.shift();
-        this.#arrive(now + tookMs, pipe, contents.shift());
+      pipe.first = parcel.next;
+      this.#arrive(Math.max(now + tookMs, target.downFreeAt), pipe, parcel.content);
+      for (; pipe.first?.bytes === 0; pipe.first = pipe.first.next) {
+        this.#arrive(now + tookMs, pipe, pipe.first.content);
       }
     }
-    if (sizes.length > 0) host.ready.push(pipe);
-    else pipe.isReady = false;
+    if (pipe.first === undefined) {
+      pipe.isReady = false;
+      pipe.last = undefined;
+    } else host.ready.push(pipe);
     host.isServing = true;
     host.turn += 1;
     queue.add(now + tookMs, kinds.served, host, host.turn);
@@ -208,6 +214,12 @@ export class Network {
     pipe.lastArrival = at;
     this.#options.queue.add(at, this.#options.kinds.arrived, pipe, content);
   }
+}
+
+function append(pipe: Pipe, parcel: Parcel): void {
+  if (pipe.first === undefined || pipe.last === undefined) pipe.first = parcel;
+  else pipe.last.next = parcel;
+  pipe.last = parcel;
 }
 
 /** When a small message is through what waits before it at both NICs. */
@@ -223,8 +235,8 @@ function newPipe(source: Host, target: Host, delayMs: number): Pipe {
     owner: undefined,
     delayMs,
     isOpen: true,
-    contents: [],
-    sizes: [],
+    first: undefined,
+    last: undefined,
     leftBytes: 0,
     waiting: 0,
     flying: 0,

@@ -3,7 +3,7 @@
 import type { Instant } from "../core/machine.ts";
 import { Bitfield } from "../core/swarm/bitfield.ts";
 import { Lane, type Share } from "../core/swarm/lane.ts";
-import type { PeerId, PeerRole } from "../core/swarm/message.ts";
+import type { Message, PeerId, PeerRole } from "../core/swarm/message.ts";
 import { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import type { Conduct } from "./conduct.ts";
 import { type Host, newHost, type Pipe } from "./network.ts";
@@ -23,12 +23,17 @@ export interface PeerPlan {
   readonly seeds?: boolean;
 }
 
-/** One connection as one of its ends sees it. */
+/** A direction of a connection: who speaks to whom. */
 export interface Link {
+  readonly from: SimulatedPeer;
   readonly other: SimulatedPeer;
   readonly out: Pipe;
   /** Blocks handed over that found no room in the send buffer. */
   unsent: number;
+  /** The other direction; told when both are made. */
+  back: Link | undefined;
+  /** What arrived while nothing was to arrive. */
+  heldBack: Message[] | undefined;
 }
 
 export interface SimulatedPeer {

@@ -6,7 +6,7 @@ import type { SwarmEffect, SwarmInput } from "../core/swarm/facts.ts";
 import type { Block, Message, PeerId } from "../core/swarm/message.ts";
 import type { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import { claimsAll, isTelling } from "./conduct.ts";
-import { Connections, endsOf } from "./connections.ts";
+import { Connections, linkOf } from "./connections.ts";
 import { EventQueue } from "./event-queue.ts";
 import { type Host, Network, type Pipe } from "./network.ts";
 import { Disks } from "./simulated-disk.ts";
@@ -64,6 +64,8 @@ export class SwarmWorld {
   /** Facts that follow from a step that goes on, and whose they are. */
   readonly #todo: SwarmInput[] = [];
   readonly #todoOf: SimulatedPeer[] = [];
+  /** What the step that goes on commands. */
+  readonly #effects: SwarmEffect[] = [];
   #isStepping = false;
   #unfinished = 0;
 
@@ -220,9 +222,9 @@ export class SwarmWorld {
       const next = this.#todoOf[at] as SimulatedPeer;
       if (next.isUp) this.#step(next, this.#todo[at] as SwarmInput);
     }
-    if (this.#todo.length > 0) {
-      this.#todo.length = 0;
-      this.#todoOf.length = 0;
+    while (this.#todo.length > 0) {
+      this.#todo.pop();
+      this.#todoOf.pop();
     }
     this.#isStepping = false;
   }
@@ -244,14 +246,17 @@ export class SwarmWorld {
   }
 
   #step(peer: SimulatedPeer, input: SwarmInput): void {
-    const effects: SwarmEffect[] = [];
+    const { machine } = peer;
+    const effects = this.#effects;
     this.trace.note(peer.index, input, this.now);
-    peer.machine.step(this.now, input, effects);
+    machine.step(this.now, input, effects);
     for (const effect of effects) this.#perform(peer, effect);
-    const due = peer.machine.deadline;
+    // Popped one by one the array keeps its room; a new length of 0 would give it away.
+    while (effects.length > 0) effects.pop();
+    const due = machine.deadline;
     if (due >= peer.wakeAt) return;
     peer.wakeAt = due;
-    this.#queue.add(due, KINDS.wake, peer, peer.machine);
+    this.#queue.add(due, KINDS.wake, peer, machine);
   }
 
   #wake(peer: SimulatedPeer, machine: SwarmPeer): void {
@@ -331,20 +336,20 @@ export class SwarmWorld {
   }
 
   #drained(pipe: Pipe): void {
-    const { from, to, there } = endsOf(pipe);
-    for (; pipe.isOpen && there.unsent > 0; there.unsent -= 1) {
+    const link = linkOf(pipe);
+    const { from, other: to } = link;
+    for (; pipe.isOpen && link.unsent > 0; link.unsent -= 1) {
       this.input(from, { kind: "block-sent", to: to.id });
     }
   }
 
   #arrived(pipe: Pipe, message: Message): void {
     if (!pipe.isOpen) return;
-    const ends = endsOf(pipe);
-    if (ends.heldBack !== undefined) {
-      ends.heldBack.push(message);
+    const { from, other: to, back, heldBack } = linkOf(pipe);
+    if (heldBack !== undefined) {
+      heldBack.push(message);
       return;
     }
-    const { from, to, back } = ends;
     to.lastLink = back;
     if (message.kind === "block") {
       to.isArrivingBad = from.plan.conduct === "corrupt" || this.#options.isFlipped?.() === true;
@@ -356,15 +361,14 @@ export class SwarmWorld {
   }
 
   #holdBack(peer: SimulatedPeer, from: PeerId): Call {
-    const pipe = this.#peer(from).links.get(peer.id)?.out;
-    if (pipe === undefined) return () => {};
-    const ends = endsOf(pipe);
-    ends.heldBack = [];
+    const link = this.#peer(from).links.get(peer.id);
+    if (link === undefined) return () => {};
+    link.heldBack = [];
     return () => {
-      const waiting = ends.heldBack ?? [];
-      ends.heldBack = undefined;
+      const waiting = link.heldBack ?? [];
+      link.heldBack = undefined;
       // One of them may hold back those behind it.
-      for (const message of waiting) this.#arrived(pipe, message);
+      for (const message of waiting) this.#arrived(link.out, message);
     };
   }
 

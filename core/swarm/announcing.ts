@@ -1,7 +1,8 @@
 // Tells neighbours of pieces that became whole. A message of its own costs a packet, a write here and a
 // read there, far more than the numbers in it: so what is new waits a while for something else that goes
 // to the same neighbour, and goes on its own when nothing does, or much is new. The neighbours' turns are
-// spread, so that whatever is new is told to somebody at once.
+// spread, so that whatever is new is told to somebody at once. All of them are looked at for each piece, so
+// what is known of them lies in rows of numbers, by the neighbour's place.
 import type { Instant } from "../machine.ts";
 import type { Alarm } from "./alarm.ts";
 import type { SwarmEffect } from "./facts.ts";
@@ -9,70 +10,73 @@ import { HAVE_ALONE_MS, HAVE_MS, HAVE_PIECES } from "./limits.ts";
 import type { PeerId } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
 
-/** A neighbour, how much of the log it was told of, and when. */
-interface Listener {
-  readonly peer: PeerId;
-  told: number;
-  toldAt: Instant;
-  /** It is its turn when the log is so much longer than a multiple of HAVE_PIECES. */
-  readonly phase: number;
-}
-
 export class Announcing {
   readonly #alarm: Alarm;
   /** Pieces in the order in which they became whole. */
   readonly #log: number[] = [];
-  /** By the neighbour's place. */
-  readonly #listeners: (Listener | undefined)[] = [];
+  /** Undefined where nobody is told. */
+  readonly #peers: (PeerId | undefined)[] = [];
+  /** How much of the log it was told of, and when; Infinity where nobody is told. */
+  readonly #told: Uint32Array;
+  readonly #toldAt: Float64Array;
+  /** It is its turn when the log is so much longer than a multiple of HAVE_PIECES. */
+  readonly #phase: Uint8Array;
   #joined = 0;
 
-  constructor(alarm: Alarm) {
+  constructor(alarm: Alarm, neighboursMax: number) {
     this.#alarm = alarm;
+    this.#told = new Uint32Array(neighboursMax);
+    this.#toldAt = new Float64Array(neighboursMax).fill(Number.POSITIVE_INFINITY);
+    this.#phase = new Uint8Array(neighboursMax);
   }
 
   /** A neighbour hears of what becomes whole from now on. */
   add({ place, peer }: Neighbour): void {
-    const phase = this.#joined++ % HAVE_PIECES;
-    const toldAt = Number.NEGATIVE_INFINITY;
-    this.#listeners[place] = { peer, told: this.#log.length, toldAt, phase };
+    this.#peers[place] = peer;
+    this.#told[place] = this.#log.length;
+    this.#toldAt[place] = Number.NEGATIVE_INFINITY;
+    this.#phase[place] = this.#joined++ % HAVE_PIECES;
   }
 
   remove({ place }: Neighbour): void {
-    this.#listeners[place] = undefined;
+    this.#peers[place] = undefined;
+    this.#toldAt[place] = Number.POSITIVE_INFINITY;
   }
 
   /** A piece became whole: tells those whose turn it is, or who have not heard for long. */
   complete(now: Instant, piece: number, effects: SwarmEffect[]): void {
     this.#log.push(piece);
     const turn = this.#log.length % HAVE_PIECES;
-    for (const listener of this.#listeners) {
-      if (listener === undefined) continue;
-      const isOverdue = listener.toldAt + HAVE_ALONE_MS <= now;
-      if (listener.phase === turn || isOverdue) this.#tell(now, listener, effects);
+    const phase = this.#phase;
+    const toldAt = this.#toldAt;
+    for (let place = 0; place < this.#peers.length; place += 1) {
+      const isOverdue = (toldAt[place] as number) + HAVE_ALONE_MS <= now;
+      if (phase[place] === turn || isOverdue) this.#tell(now, place, effects);
     }
     this.#alarm.set(now + HAVE_ALONE_MS);
   }
 
   /** Something goes to a neighbour now: tells it as well, when it has not heard for a while. */
   ride(now: Instant, { place }: Neighbour, effects: SwarmEffect[]): void {
-    const listener = this.#listeners[place];
-    if (listener === undefined || listener.told === this.#log.length) return;
-    if (listener.toldAt + HAVE_MS <= now) this.#tell(now, listener, effects);
+    if ((this.#toldAt[place] as number) + HAVE_MS > now) return;
+    if (this.#told[place] !== this.#log.length) this.#tell(now, place, effects);
   }
 
   /** Tells those who have not heard for long. */
   expire(now: Instant, effects: SwarmEffect[]): void {
-    for (const listener of this.#listeners) {
-      if (listener === undefined || listener.told === this.#log.length) continue;
-      if (listener.toldAt + HAVE_ALONE_MS <= now) this.#tell(now, listener, effects);
+    for (const [place, peer] of this.#peers.entries()) {
+      if (peer === undefined || this.#told[place] === this.#log.length) continue;
+      if ((this.#toldAt[place] as number) + HAVE_ALONE_MS <= now) this.#tell(now, place, effects);
       else this.#alarm.set(now + HAVE_ALONE_MS);
     }
   }
 
-  #tell(now: Instant, listener: Listener, effects: SwarmEffect[]): void {
-    const pieces = this.#log.slice(listener.told);
-    listener.told = this.#log.length;
-    listener.toldAt = now;
-    effects.push({ kind: "send", to: listener.peer, message: { kind: "have", pieces } });
+  #tell(now: Instant, place: number, effects: SwarmEffect[]): void {
+    const to = this.#peers[place];
+    if (to === undefined) return;
+    const pieces = this.#log.slice(this.#told[place]);
+    this.#told[place] = this.#log.length;
+    this.#toldAt[place] = now;
+    effects.push({ kind: "send", to, message: { kind: "have", pieces } });
   }
 }

@@ -17,9 +17,12 @@ import {
 } from "./limits.ts";
 import type { PeerId } from "./message.ts";
 import { isSlow, isUsable, type Neighbour, noteSlow, waitingFrom } from "./neighbour.ts";
+import type { OwnPieces } from "./own-pieces.ts";
 import type { Pace } from "./pace.ts";
 import { rarestPiece } from "./piece-choice.ts";
 import type { Random } from "./random.ts";
+import { take } from "./short-list.ts";
+import type { Spread } from "./spread.ts";
 
 /** Fewer sources at a time could all be slow ones. */
 const SOURCES_MIN = 3;
@@ -40,9 +43,8 @@ export interface AskingView {
   readonly table: FetchTable;
   readonly pace: Pace;
   /** Of a piece that is not here: twice the neighbours that have it. */
-  readonly spread: Readonly<Uint16Array>;
-  /** Rows of the piece table. */
-  readonly pieceCount: () => number;
+  readonly spread: Spread;
+  readonly pieces: OwnPieces;
 }
 
 /** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
@@ -75,7 +77,7 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
     owed += askBegun(view, source, window, now, effects);
   }
   while (owed === 0 && isOpen(view, now)) {
-    const source = soonest(neighbours.values(), now, false);
+    const source = soonest([...neighbours.values()], now, false);
     if (source === undefined) break;
     const piece = choose(view, source, now);
     if (piece === undefined) source.isDry = true;
@@ -114,7 +116,7 @@ function answer(view: AskingView, source: Neighbour, now: Instant, effects: Swar
   const { table, offering } = view;
   const pieces = source.offer ?? [];
   source.offer = undefined;
-  offering.splice(offering.indexOf(source), 1);
+  take(offering, source);
   let taken = 0;
   for (; taken < source.offerCount; taken += 1) {
     const piece = rarestOf(view, source, pieces, now);
@@ -135,7 +137,7 @@ function rarestOf(
   let rarest: number | undefined;
   let copiesLeast = Number.POSITIVE_INFINITY;
   for (const piece of pieces) {
-    const copies = spread[piece] ?? 0;
+    const copies = spread.of(piece);
     if (copies >= copiesLeast || !table.waiting.has(piece)) continue;
     if (!isUsable(source, piece, now)) continue;
     rarest = piece;
@@ -150,7 +152,7 @@ function mayAsk({ requests, pausedUntil }: Neighbour, now: Instant): boolean {
 
 /** The neighbour that may be asked, and by what it took lately would answer first. */
 function soonest(
-  neighbours: Iterable<Neighbour>,
+  neighbours: readonly Neighbour[],
   now: Instant,
   isOffering: boolean,
 ): Neighbour | undefined {
@@ -193,8 +195,8 @@ function askBegun(
 /** The piece to ask of a source without an offer. */
 function choose(view: AskingView, source: Neighbour, now: Instant): number | undefined {
   const { table, spread, random } = view;
-  return rarestPiece(table.waiting, source.has, spread, {
-    start: Math.floor(random() * view.pieceCount()),
+  return rarestPiece(table.waiting, source.has, spread.counts, {
+    start: Math.floor(random() * view.pieces.count),
     copiesMin: COPIES_MIN,
     isLeft: source.retryAt === undefined ? undefined : (one) => !isUsable(source, one, now),
   });

@@ -2,8 +2,8 @@
 // together, and finds them in a few long arrays sooner than in many short ones.
 import { Bitfield, WORDS_USUAL } from "./bitfield.ts";
 
-/** Pairs of one array: 16 of 256 bytes are 4 KiB, a page. */
-const PAIRS = 16;
+/** Pairs of one array: 8 of 256 bytes are 2 KiB; three hold what a usual peer has. */
+const PAIRS = 8;
 
 /** Two sets whose words take turns. */
 type BitPair = readonly [Bitfield, Bitfield];

@@ -26,8 +26,11 @@ import {
   takeRequest,
   waitingFrom,
 } from "./neighbour.ts";
+import type { OwnPieces } from "./own-pieces.ts";
 import { Pace } from "./pace.ts";
 import type { Random } from "./random.ts";
+import { take } from "./short-list.ts";
+import type { Spread } from "./spread.ts";
 
 type MessageOf<Kind extends Message["kind"]> = Extract<Message, { readonly kind: Kind }>;
 
@@ -39,15 +42,18 @@ export interface DownloadsOptions {
   readonly lane: LanePlace;
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
   /** Of a piece that is not here: twice the neighbours that have it. */
-  readonly spread: Readonly<Uint16Array>;
+  readonly spread: Spread;
   /** Hears of each change of what neighbours have. */
   readonly copied: (neighbour: Neighbour, pieces: readonly number[], change: 1 | -1) => void;
-  readonly pieceCount: () => number;
-  readonly bytesOf: (piece: number) => number;
+  readonly pieces: OwnPieces;
 }
 
 export class Downloads {
-  readonly #options: DownloadsOptions;
+  readonly #random: Random;
+  readonly #alarm: Alarm;
+  readonly #lane: LanePlace;
+  readonly #neighbours: ReadonlyMap<PeerId, Neighbour>;
+  readonly #copied: DownloadsOptions["copied"];
   readonly #table: FetchTable;
   readonly #pace = new Pace();
   readonly #offering: Neighbour[] = [];
@@ -58,7 +64,11 @@ export class Downloads {
   #isPaused = false;
 
   constructor(options: DownloadsOptions) {
-    this.#options = options;
+    this.#random = options.random;
+    this.#alarm = options.alarm;
+    this.#lane = options.lane;
+    this.#neighbours = options.neighbours;
+    this.#copied = options.copied;
     this.#table = new FetchTable(options);
     this.#view = {
       ...options,
@@ -80,7 +90,7 @@ export class Downloads {
     news.length = 0;
     for (const piece of pieces) if (neighbour.has.add(piece)) news.push(piece);
     if (news.length === 0) return false;
-    this.#options.copied(neighbour, news, 1);
+    this.#copied(neighbour, news, 1);
     neighbour.isDry = false;
     return true;
   }
@@ -95,19 +105,19 @@ export class Downloads {
    * is asked and has not come counts for nothing: it waits at senders, while the downlink may be idle.
    */
   note(): boolean {
-    return this.#options.lane.note(0);
+    return this.#lane.note(0);
   }
 
   /** The swarm is left. */
   leave(): void {
-    this.#options.lane.leave();
+    this.#lane.leave();
   }
 
   /** Asks for as much as may be asked now. */
   ask(now: Instant, effects: SwarmEffect[]): void {
     if (this.#isPaused) return;
     const table = this.#table;
-    const { alarm } = this.#options;
+    const alarm = this.#alarm;
     const { outstanding } = table;
     ask(this.#view, now, effects);
     if (table.outstanding > outstanding) alarm.set(now + BRISK_MS_MAX);
@@ -128,6 +138,7 @@ export class Downloads {
     this.#table.answered();
     noteBlock(from, request, now);
     this.#pace.note(now, block.bytes, from.delayMs);
+    from.isStoring = true;
     from.storingSince = now;
     this.#noteSpeed(now, from);
     fetch.arrived += block.bytes;
@@ -138,7 +149,7 @@ export class Downloads {
 
   /** Goes on after a block was written: with the comparison, or with another source. */
   stored(now: Instant, from: PeerId, block: Block, effects: SwarmEffect[]): void {
-    const giver = this.#options.neighbours.get(from);
+    const giver = this.#neighbours.get(from);
     if (giver !== undefined) noteStored(giver, now);
     const fetch = this.#table.get(block.piece);
     if (fetch === undefined || fetch.stored !== block.offset) return;
@@ -155,9 +166,9 @@ export class Downloads {
   /** Stops asking: the store could not take a block. What arrived and is not stored is forgotten. */
   pause(now: Instant, from: PeerId, piece: number, effects: SwarmEffect[]): void {
     this.#isPaused = true;
-    this.#options.lane.rest();
-    this.#options.lane.want(undefined);
-    const giver = this.#options.neighbours.get(from);
+    this.#lane.rest();
+    this.#lane.want(undefined);
+    const giver = this.#neighbours.get(from);
     if (giver !== undefined) noteStored(giver, now);
     const failed = this.#table.get(piece);
     if (failed !== undefined) failed.arrived = failed.stored;
@@ -192,26 +203,26 @@ export class Downloads {
     // A refusal holds until it is heard of: where nothing was left to give up, say so all the same.
     else effects.push({ kind: "send", to: from.peer, message: { kind: "cancel", piece } });
     if (reason === "busy") {
-      const busyMs = BUSY_MS * (0.5 + this.#options.random());
+      const busyMs = BUSY_MS * (0.5 + this.#random());
       from.pausedUntil = Math.max(from.pausedUntil, now + busyMs);
-      this.#options.alarm.set(from.pausedUntil);
+      this.#alarm.set(from.pausedUntil);
     }
-    if (reason === "absent" && from.has.remove(piece)) this.#options.copied(from, [piece], -1);
+    if (reason === "absent" && from.has.remove(piece)) this.#copied(from, [piece], -1);
     this.ask(now, effects);
   }
 
   /** A neighbour is gone: its pieces go to other sources. */
   lose(neighbour: Neighbour): void {
     this.#table.orphanAllOf(neighbour);
-    leave(this.#offering, neighbour);
-    leave(this.#slow, neighbour);
-    this.#options.copied(neighbour, neighbour.has.pieces(), -1);
+    take(this.#offering, neighbour);
+    take(this.#slow, neighbour);
+    this.#copied(neighbour, neighbour.has.pieces(), -1);
   }
 
   /** Takes the pieces from neighbours whose block is overdue; returns those neighbours. */
   expire(now: Instant, effects: SwarmEffect[]): Neighbour[] {
     const overdue: Neighbour[] = [];
-    for (const neighbour of this.#options.neighbours.values()) {
+    for (const neighbour of this.#neighbours.values()) {
       for (const [piece, at] of neighbour.retryAt ?? []) {
         if (at > now) continue;
         neighbour.retryAt?.delete(piece);
@@ -224,7 +235,7 @@ export class Downloads {
       neighbour.timeouts += 1;
       overdue.push(neighbour);
     }
-    for (const neighbour of this.#options.neighbours.values()) this.#noteSpeed(now, neighbour);
+    for (const neighbour of this.#neighbours.values()) this.#noteSpeed(now, neighbour);
     return overdue;
   }
 
@@ -240,18 +251,19 @@ export class Downloads {
     const givers = giversOf(fetch);
     this.#table.again(fetch);
     for (const giver of givers) {
-      const neighbour = this.#options.neighbours.get(giver);
+      const neighbour = this.#neighbours.get(giver);
       if (neighbour === undefined) continue;
       neighbour.retryAt ??= new Map();
       neighbour.retryAt.set(piece, now + PIECE_RETRY_MS);
     }
-    this.#options.alarm.set(now + PIECE_RETRY_MS);
+    this.#alarm.set(now + PIECE_RETRY_MS);
     return givers;
   }
 
   /** Sets the alarm for what no other fact would cause: whoever is overdue, or may be asked again. */
   setAlarm(now: Instant): void {
-    const { alarm, neighbours } = this.#options;
+    const alarm = this.#alarm;
+    const neighbours = this.#neighbours;
     const isHungry = this.#table.waiting.count > 0 && !this.#isPaused;
     for (const neighbour of neighbours.values()) {
       const since = waitingFrom(neighbour);
@@ -269,12 +281,7 @@ export class Downloads {
   #noteSpeed(now: Instant, neighbour: Neighbour): void {
     const isKnown = this.#slow.includes(neighbour);
     if (isSlow(neighbour, now) === isKnown) return;
-    if (isKnown) leave(this.#slow, neighbour);
+    if (isKnown) take(this.#slow, neighbour);
     else this.#slow.push(neighbour);
   }
-}
-
-function leave(list: Neighbour[], neighbour: Neighbour): void {
-  const at = list.indexOf(neighbour);
-  if (at >= 0) list.splice(at, 1);
 }

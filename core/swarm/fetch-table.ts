@@ -6,15 +6,18 @@ import type { SwarmEffect } from "./facts.ts";
 import { type Fetch, isAsked, isAtRest, newFetch, nextBlock, restart } from "./fetch.ts";
 import type { Block, PeerId } from "./message.ts";
 import { giveUp, type Neighbour } from "./neighbour.ts";
+import type { OwnPieces } from "./own-pieces.ts";
+import { take } from "./short-list.ts";
 
 export interface FetchTableOptions {
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
-  readonly bytesOf: (piece: number) => number;
+  readonly pieces: OwnPieces;
 }
 
 /** Every missing piece is waiting, or has a source, or rests until a write or comparison ends. */
 export class FetchTable {
-  readonly #options: FetchTableOptions;
+  readonly #neighbours: ReadonlyMap<PeerId, Neighbour>;
+  readonly #pieces: OwnPieces;
   readonly #fetches = new Map<number, Fetch>();
   readonly #waiting = new Bitfield();
   readonly #orphans = new Set<number>();
@@ -25,7 +28,8 @@ export class FetchTable {
   #unasked = 0;
 
   constructor(options: FetchTableOptions) {
-    this.#options = options;
+    this.#neighbours = options.neighbours;
+    this.#pieces = options.pieces;
   }
 
   /** Blocks asked and not answered, of all neighbours. */
@@ -86,7 +90,7 @@ export class FetchTable {
   /** Takes the next block to ask a source for; undefined when all that it gives is asked. */
   ask(source: Neighbour, bytesMax: number, now: Instant): Block | undefined {
     if (source.unasked === 0) return undefined;
-    const fetch = source.fetching.find((one) => !isAsked(one));
+    const fetch = firstUnasked(source);
     if (fetch === undefined) return undefined;
     const { piece, offset, bytes } = nextBlock(fetch, bytesMax);
     if (isAsked(fetch)) this.#countUnasked(source, -1);
@@ -145,11 +149,11 @@ export class FetchTable {
   /** Whoever had nothing to be asked for may have this. */
   #wait(piece: number): void {
     this.#waiting.add(piece);
-    for (const neighbour of this.#options.neighbours.values()) neighbour.isDry = false;
+    for (const neighbour of this.#neighbours.values()) neighbour.isDry = false;
   }
 
   #begin(piece: number): Fetch {
-    const fetch = newFetch(piece, this.#options.bytesOf(piece), this.#suspects.has(piece));
+    const fetch = newFetch(piece, this.#pieces.bytesOf(piece), this.#suspects.has(piece));
     this.#fetches.set(piece, fetch);
     return fetch;
   }
@@ -160,15 +164,14 @@ export class FetchTable {
   }
 
   #release(fetch: Fetch, effects?: SwarmEffect[]): void {
-    const source =
-      fetch.source === undefined ? undefined : this.#options.neighbours.get(fetch.source);
+    const source = fetch.source === undefined ? undefined : this.#neighbours.get(fetch.source);
     const isAllAsked = isAsked(fetch);
     fetch.source = undefined;
     fetch.asked = fetch.arrived;
     if (source === undefined) return;
-    source.fetching.splice(source.fetching.indexOf(fetch), 1);
+    take(source.fetching, fetch);
     if (!isAllAsked) this.#countUnasked(source, -1);
-    if (source.fetching.length === 0) this.#sources.splice(this.#sources.indexOf(source), 1);
+    if (source.fetching.length === 0) take(this.#sources, source);
     const givenUp = giveUp(source, fetch.piece);
     this.#outstanding -= givenUp;
     // A source waits for what it was not asked for yet of a piece.
@@ -176,4 +179,9 @@ export class FetchTable {
     const message = { kind: "cancel", piece: fetch.piece } as const;
     effects?.push({ kind: "send", to: source.peer, message });
   }
+}
+
+function firstUnasked({ fetching }: Neighbour): Fetch | undefined {
+  for (const fetch of fetching) if (!isAsked(fetch)) return fetch;
+  return undefined;
 }

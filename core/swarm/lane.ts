@@ -5,6 +5,7 @@
 import type { Instant } from "../machine.ts";
 import { BLOCK_BYTES_MAX, LEFT_ONE_IN } from "./limits.ts";
 import { RateLimit } from "./rate-limit.ts";
+import { take } from "./short-list.ts";
 
 /** Both ways of a process. */
 export interface Share {
@@ -33,36 +34,44 @@ export class Lane {
 
   /** A swarm's place in it. */
   enter(isUrgent: boolean): LanePlace {
-    const place = new LanePlace(this.#shared, isUrgent);
-    this.#shared.places.push(place);
-    return place;
+    return new LanePlace(this.#shared, isUrgent);
   }
 }
 
 /** What one swarm sees of a lane. */
 export class LanePlace {
   readonly #lane: Shared;
+  readonly #limit: RateLimit | undefined;
   readonly #isUrgent: boolean;
   /** Bytes under way as it last said; Infinity: it waits for the limit. */
   #bytes = 0;
   #waits = false;
+  /** Nobody else is in the lane: looked at with every step. */
+  #isAlone = false;
   /** The bound of which it would fill more than it may; undefined: it has what it wants. */
   #wanted: number | undefined;
 
   constructor(lane: Shared, isUrgent: boolean) {
     this.#lane = lane;
+    this.#limit = lane.limit;
     this.#isUrgent = isUrgent;
+    lane.places.push(this);
+    LanePlace.noteWhoIsAlone(lane.places);
+  }
+
+  /** Tells places whether there is another. */
+  static noteWhoIsAlone(places: readonly LanePlace[]): void {
+    for (const one of places) one.#isAlone = places.length === 1;
   }
 
   /** Bytes a millisecond; Infinity: no limit. */
   get rate(): number {
-    return this.#lane.limit?.rate ?? Number.POSITIVE_INFINITY;
+    return this.#limit?.rate ?? Number.POSITIVE_INFINITY;
   }
 
   /** Another swarm is urgent and it is not. */
   get yields(): boolean {
-    const { places } = this.#lane;
-    return !this.#isUrgent && places.length > 1 && places.some((one) => one.#isUrgent);
+    return !this.#isAlone && !this.#isUrgent && this.#lane.places.some((one) => one.#isUrgent);
   }
 
   /** Of the bytes that it might have under way, were it alone, those that it may. */
@@ -84,35 +93,35 @@ export class LanePlace {
 
   /** When to try again, as the limit says; undefined: a block may pass now. */
   waitsUntil(now: Instant): Instant | undefined {
-    const waitsUntil = this.#lane.limit?.waitsUntil(now, this);
+    const waitsUntil = this.#limit?.waitsUntil(now, this);
     this.#waits = waitsUntil !== undefined;
     return waitsUntil;
   }
 
   /** Nothing of it waits for the limit. */
   rest(): void {
-    if (this.#waits) this.#lane.limit?.leave(this);
+    if (this.#waits) this.#limit?.leave(this);
     this.#waits = false;
   }
 
   /** A block passes. */
   pass(now: Instant, bytes: number): void {
     const lane = this.#lane;
-    lane.limit?.take(now, bytes, this);
+    this.#limit?.take(now, bytes, this);
     if (lane.places.length === 1) return;
     const { leftBytes } = lane;
     const change = this.#isUrgent ? bytes / LEFT_ONE_IN : -bytes;
     lane.leftBytes = Math.max(-BLOCK_BYTES_MAX, Math.min(BLOCK_BYTES_MAX, leftBytes + change));
     if (leftBytes <= 0 && lane.leftBytes > 0) lane.isLeft = true;
     if (this.#isUrgent) return;
-    this.leave();
+    take(lane.places, this);
     lane.places.push(this);
   }
 
   /** Says how many bytes it has under way now; true when another swarm may have more than before, and wants it. */
   note(bytes: number): boolean {
+    if (this.#isAlone) return false;
     const lane = this.#lane;
-    if (lane.places.length === 1) return false;
     const before = this.#bytes;
     this.#bytes = this.#waits ? Number.POSITIVE_INFINITY : bytes;
     if (this.#bytes >= before && !lane.isLeft) return false;
@@ -122,9 +131,8 @@ export class LanePlace {
 
   /** The swarm is left. */
   leave(): void {
-    const { places } = this.#lane;
-    const at = places.indexOf(this);
-    if (at >= 0) places.splice(at, 1);
+    take(this.#lane.places, this);
+    LanePlace.noteWhoIsAlone(this.#lane.places);
   }
 
   get #hasRoom(): boolean {

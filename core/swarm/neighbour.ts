@@ -6,6 +6,7 @@ import type { Bitfield } from "./bitfield.ts";
 import type { Fetch } from "./fetch.ts";
 import { BLOCK_BYTES_SHORT, BRISK_BYTES, BRISK_MS_MAX, CANCELLED_MAX } from "./limits.ts";
 import type { Block, PeerId, PeerRole } from "./message.ts";
+import { newShortList, takeAt } from "./short-list.ts";
 
 /** Responses faster than a clock can tell count as so long. */
 const RESPONSE_MS_MIN = 0.01;
@@ -50,8 +51,9 @@ export interface Neighbour {
   /** Milliseconds that BRISK_BYTES of it took lately. */
   briskMs: number;
   lastBlockAt: Instant;
-  /** Since when one of its blocks is being written; meanwhile it waits for us, not we for it. */
-  storingSince: Instant | undefined;
+  /** One of its blocks is being written, and since when; meanwhile it waits for us, not we for it. */
+  isStoring: boolean;
+  storingSince: Instant;
   /** Last time it gave or asked anything. */
   usefulAt: Instant;
   noise: number;
@@ -68,9 +70,9 @@ export function newNeighbour(
     peer,
     role,
     has,
-    requests: [],
+    requests: newShortList(),
     cancelled: [],
-    fetching: [],
+    fetching: newShortList(),
     unasked: 0,
     retryAt: undefined,
     pausedUntil: now,
@@ -83,7 +85,8 @@ export function newNeighbour(
     timeouts: 0,
     briskMs: 0,
     lastBlockAt: now,
-    storingSince: undefined,
+    isStoring: false,
+    storingSince: now,
     usefulAt: now,
     noise: 0,
   };
@@ -106,27 +109,24 @@ export function isSlow(neighbour: Neighbour, now: Instant): boolean {
 /** Since when we wait for its next block; undefined when it owes none, or we still write its last. */
 export function waitingFrom(neighbour: Neighbour): Instant | undefined {
   const oldest = neighbour.requests[0];
-  if (oldest === undefined || neighbour.storingSince !== undefined) return undefined;
+  if (oldest === undefined || neighbour.isStoring) return undefined;
   return Math.max(oldest.sentAt, neighbour.lastBlockAt);
 }
 
 /** Takes the request that a block answers out of the list; undefined when there is none. */
 export function takeRequest(neighbour: Neighbour, block: Block): Request | undefined {
-  const index = neighbour.requests.findIndex((request) => isSame(request, block));
-  return index < 0 ? undefined : neighbour.requests.splice(index, 1)[0];
+  return takeSame(neighbour.requests, block);
 }
 
 /** Takes a block that we gave up out of the list; false when it never was asked. */
 export function takeCancelled(neighbour: Neighbour, block: Block): boolean {
-  const index = neighbour.cancelled.findIndex((cancelled) => isSame(cancelled, block));
-  if (index >= 0) neighbour.cancelled.splice(index, 1);
-  return index >= 0;
+  return takeSame(neighbour.cancelled, block) !== undefined;
 }
 
 /** Gives up what was asked of a piece; returns how many requests that were. */
 export function giveUp(neighbour: Neighbour, piece: number): number {
+  if (!isAskedOf(neighbour, piece)) return 0;
   const gone = neighbour.requests.filter((request) => request.piece === piece);
-  if (gone.length === 0) return 0;
   const kept = neighbour.requests.filter((request) => request.piece !== piece);
   neighbour.requests.splice(0, neighbour.requests.length, ...kept);
   neighbour.cancelled.push(...gone);
@@ -155,13 +155,25 @@ export function noteSlow(neighbour: Neighbour): void {
 
 /** Forgives it the time that we took to write its block. */
 export function noteStored(neighbour: Neighbour, now: Instant): void {
-  if (neighbour.storingSince === undefined) return;
+  if (!neighbour.isStoring) return;
   const tookMs = now - neighbour.storingSince;
-  neighbour.storingSince = undefined;
+  neighbour.isStoring = false;
   neighbour.lastBlockAt = Math.max(neighbour.lastBlockAt, now);
-  for (const request of neighbour.requests) request.sentAt += tookMs;
+  if (tookMs > 0) for (const request of neighbour.requests) request.sentAt += tookMs;
 }
 
-function isSame(a: Block, b: Block): boolean {
-  return a.piece === b.piece && a.offset === b.offset && a.bytes === b.bytes;
+function isAskedOf({ requests }: Neighbour, piece: number): boolean {
+  for (const request of requests) if (request.piece === piece) return true;
+  return false;
+}
+
+/** Takes the first block that is the same out of a list; undefined when there is none. */
+function takeSame<B extends Block>(blocks: B[], { piece, offset, bytes }: Block): B | undefined {
+  for (let at = 0; at < blocks.length; at += 1) {
+    const one = blocks[at] as B;
+    if (one.piece !== piece || one.offset !== offset || one.bytes !== bytes) continue;
+    takeAt(blocks, at);
+    return one;
+  }
+  return undefined;
 }

@@ -19,9 +19,11 @@ import {
 import { type Listener, newListener } from "./listener.ts";
 import type { Block, PeerRole } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
+import type { OwnPieces } from "./own-pieces.ts";
 import { rarestPieces } from "./piece-choice.ts";
 import type { Random } from "./random.ts";
 import { RestingPieces } from "./resting-pieces.ts";
+import type { Spread } from "./spread.ts";
 import { Turns } from "./turns.ts";
 import type { Uploads } from "./uploads.ts";
 
@@ -35,21 +37,23 @@ export interface OffersOptions {
   readonly neighboursMax: number;
   readonly random: Random;
   readonly alarm: Alarm;
-  readonly have: Bitfield;
+  readonly pieces: OwnPieces;
   /**
    * Kept here: twice the neighbours with whom a piece is settled, and one where another relay goes first. Of
    * pieces that are not here that is twice the neighbours that have them.
    */
-  readonly spread: Uint16Array;
-  readonly bytesOf: (piece: number) => number;
-  /** Rows of the piece table. */
-  readonly pieceCount: () => number;
+  readonly spread: Spread;
   /** True when of all relays known here this one is to offer the piece first. */
   readonly isOurs: (piece: number) => boolean;
 }
 
 export class Offers {
-  readonly #options: OffersOptions;
+  readonly #isRelay: boolean;
+  readonly #alarm: Alarm;
+  readonly #random: Random;
+  readonly #isOurs: OffersOptions["isOurs"];
+  readonly #pieces: OwnPieces;
+  readonly #spread: Spread;
   readonly #turns: Turns;
   /** By the neighbour's place. */
   readonly #listeners: (Listener | undefined)[] = [];
@@ -64,9 +68,14 @@ export class Offers {
   #taken = 1;
 
   constructor(options: OffersOptions) {
-    this.#options = options;
+    this.#isRelay = options.role === "relay";
+    this.#alarm = options.alarm;
+    this.#random = options.random;
+    this.#isOurs = options.isOurs;
+    this.#pieces = options.pieces;
+    this.#spread = options.spread;
     this.#turns = new Turns(options.neighboursMax);
-    this.#resting = options.role === "relay" ? new RestingPieces() : undefined;
+    this.#resting = this.#isRelay ? new RestingPieces() : undefined;
   }
 
   /** A neighbour connected; `settled` is empty, and kept here from now on. */
@@ -92,7 +101,7 @@ export class Offers {
 
   /** A piece is here now. */
   complete(piece: number): void {
-    if (!this.#options.isOurs(piece)) this.#count(piece, 1);
+    if (!this.#isOurs(piece)) this.#count(piece, 1);
     this.#lookAgain();
   }
 
@@ -100,9 +109,10 @@ export class Offers {
   copied({ place }: Neighbour, pieces: readonly number[], change: 1 | -1): void {
     const listener = this.#listeners[place];
     if (listener === undefined) return;
+    const { given, doubted } = listener;
     for (const piece of pieces) {
-      listener.given?.delete(piece);
-      if (listener.doubted?.remove(piece)) this.#count(piece, 2);
+      given?.delete(piece);
+      if (doubted?.remove(piece)) this.#count(piece, 2);
       if (change > 0) this.#settle(listener, piece);
       else this.#unsettle(listener, piece);
       if (listener.unaskedPiece === piece) this.#expect(listener, -1, 0);
@@ -138,16 +148,16 @@ export class Offers {
       this.#close(listener);
     }
     this.#settle(listener, piece);
-    if (this.#options.role === "relay") {
+    if (this.#isRelay) {
       listener.given ??= new Map();
       listener.given.set(piece, now);
-      this.#options.alarm.set(now + OFFER_MS);
+      this.#alarm.set(now + OFFER_MS);
     }
     const all =
-      listener.unaskedPiece === piece ? listener.unaskedBytes : this.#options.bytesOf(piece);
+      listener.unaskedPiece === piece ? listener.unaskedBytes : this.#pieces.bytesOf(piece);
     this.#expect(listener, piece, all - bytes);
     listener.askedAt = now;
-    if (listener.unaskedBytes > 0) this.#options.alarm.set(now + OFFER_MS);
+    if (listener.unaskedBytes > 0) this.#alarm.set(now + OFFER_MS);
     this.#turn(listener);
   }
 
@@ -164,12 +174,12 @@ export class Offers {
     const { waitingBytes, roomBytes, pipeBytes, blockBytes } = uploads;
     const ahead = Math.min(OUTSTANDING_MAX * blockBytes, (PIPE_GAIN * pipeBytes) / this.#taken);
     // Who takes a large piece asks for the rest of it little by little: one more is offered beside it.
-    const large = Math.max(0, this.#options.bytesOf(0) - OFFERED_BYTES);
+    const large = Math.max(0, this.#pieces.bytesOf(0) - OFFERED_BYTES);
     const wanted = ahead + large + Math.min(uploads.offeredBytes - waitingBytes, roomBytes);
     const openMax = uploads.isHeld ? 0 : wanted;
     uploads.want(false);
     while (this.#openBytes + this.#unaskedBytes < openMax) {
-      const place = this.#turns.next(this.#options.have.count);
+      const place = this.#turns.next(this.#pieces.have.count);
       if (place === undefined) return;
       const listener = this.#listeners[place] as Listener;
       const count = this.#countOf(ahead / this.#turns.count);
@@ -184,8 +194,8 @@ export class Offers {
       listener.offeredAt = now;
       listener.offeredCount = count;
       this.#openBytes += this.#bytesOffered(listener);
-      if (this.#options.role === "relay") this.#give(now, listener);
-      this.#options.alarm.set(now + OFFER_MS);
+      if (this.#isRelay) this.#give(now, listener);
+      this.#alarm.set(now + OFFER_MS);
       const message = { kind: "offer", count: listener.offeredCount, pieces } as const;
       effects.push({ kind: "send", to: listener.neighbour.peer, message });
     }
@@ -195,7 +205,7 @@ export class Offers {
   /** Ends offers that were not answered, so that others get them. */
   expire(now: Instant): void {
     // Who got nothing for a while may have what rests.
-    if (this.#options.role === "relay") this.#lookAgain();
+    if (this.#isRelay) this.#lookAgain();
     for (const listener of this.#listeners) {
       if (listener === undefined) continue;
       this.#doubt(now, listener);
@@ -232,7 +242,7 @@ export class Offers {
 
   /** Sets the alarm for when `expire` has something to do, or somebody may be offered something again. */
   setAlarm(now: Instant): void {
-    const { alarm } = this.#options;
+    const alarm = this.#alarm;
     for (const listener of this.#listeners) {
       if (listener === undefined) continue;
       const { offered, offeredAt, pausedUntil, given, unaskedBytes, askedAt } = listener;
@@ -252,24 +262,25 @@ export class Offers {
     }
     const load = neighbour.owed + (unaskedBytes > 0 ? 1 : 0) + (doubted?.count ?? 0);
     // To a relay, the only source of what it gives, all are alike but for those that pass nothing on.
-    this.#turns.open(neighbour.place, load, this.#options.role === "relay" ? 0 : settled.count);
+    this.#turns.open(neighbour.place, load, this.#isRelay ? 0 : settled.count);
   }
 
   #choose(now: Instant, { settled, givenAt }: Listener, count: number): number[] {
-    const { have, spread, random, pieceCount, alarm } = this.#options;
+    const { have } = this.#pieces;
+    const { counts } = this.#spread;
     const resting = this.#resting;
     if (resting !== undefined) {
-      const pieces = rarestPieces(have, settled, spread, 0, count);
+      const pieces = rarestPieces(have, settled, counts, 0, count);
       // Who got nothing for a while has nobody that passes anything on.
       if (givenAt + PASS_ON_MS <= now) return pieces;
       const fresh = pieces.filter((piece) => !resting.has(piece));
       if (fresh.length < pieces.length) {
-        alarm.set(Math.min(resting.restedAt, givenAt + PASS_ON_MS));
+        this.#alarm.set(Math.min(resting.restedAt, givenAt + PASS_ON_MS));
       }
       return fresh;
     }
-    const start = Math.floor(random() * pieceCount());
-    return rarestPieces(have, settled, spread, start, count * OFFERED_PIECES);
+    const start = Math.floor(this.#random() * this.#pieces.count);
+    return rarestPieces(have, settled, counts, start, count * OFFERED_PIECES);
   }
 
   /** Pieces of a relay rest once they are given. */
@@ -330,17 +341,16 @@ export class Offers {
   }
 
   #count(piece: number, change: number): void {
-    const { spread } = this.#options;
-    spread[piece] = (spread[piece] ?? 0) + change;
+    this.#spread.count(piece, change);
   }
 
   /** Pieces that one offer gives, so that its bytes are about as many; those of a pack are alike. */
   #countOf(bytes: number): number {
-    const count = Math.ceil(bytes / Math.max(1, this.#options.bytesOf(0)));
+    const count = Math.ceil(bytes / Math.max(1, this.#pieces.bytesOf(0)));
     return Math.min(OFFERED_COUNT_MAX, Math.max(1, count));
   }
 
   #bytesOffered({ offered, offeredCount }: Listener): number {
-    return offeredCount * this.#options.bytesOf(offered[0] ?? 0);
+    return offeredCount * this.#pieces.bytesOf(offered[0] ?? 0);
   }
 }

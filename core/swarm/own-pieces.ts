@@ -3,7 +3,9 @@ import { Bitfield } from "./bitfield.ts";
 
 /** The piece table's sizes, and the sets of wanted and held pieces. */
 export class OwnPieces {
-  readonly #bytes: number[] = [];
+  /** The first rows as they came, in a list that others may have too; once more come, a list of our own. */
+  #bytes: readonly number[] = [];
+  #grown: number[] | undefined;
   readonly #have = new Bitfield();
   readonly #named = new Bitfield();
   #wantsAll = false;
@@ -49,8 +51,14 @@ export class OwnPieces {
   /** Appends rows; returns the pieces that are missing by it. */
   extend(bytes: readonly number[]): number[] {
     const missing: number[] = [];
-    for (const size of bytes) {
-      const piece = this.#bytes.push(size) - 1;
+    const first = this.#bytes.length;
+    if (first === 0) this.#bytes = bytes;
+    else {
+      this.#grown ??= [...this.#bytes];
+      for (const size of bytes) this.#grown.push(size);
+      this.#bytes = this.#grown;
+    }
+    for (let piece = first; piece < this.#bytes.length; piece += 1) {
       if (!this.#isWanted(piece)) continue;
       this.#countWanted(piece);
       if (this.isMissing(piece)) missing.push(piece);
@@ -60,7 +68,7 @@ export class OwnPieces {
 
   /** Adds to the wanted pieces; returns those that are missing by it. */
   want(pieces: "all" | readonly number[]): number[] {
-    const added = pieces === "all" ? this.#bytes.map((_, piece) => piece) : pieces;
+    const added = pieces === "all" ? Array(this.count).keys() : pieces;
     const missing: number[] = [];
     for (const piece of added) {
       const isNew = !this.#isWanted(piece);

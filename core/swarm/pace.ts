@@ -8,11 +8,12 @@ import { BLOCK_BYTES_LONG, BLOCK_BYTES_SHORT, LONG_BLOCKS_RATE } from "./limits.
 const BLOCKS = 16;
 
 export class Pace {
-  #lastAt: Instant | undefined;
+  #lastAt: Instant = Number.NEGATIVE_INFINITY;
   /** Means of late: milliseconds between blocks, bytes of one, bytes on the wire. */
   #blockMs = 0;
   #blockBytes = 0;
   #pipeBytes = 0;
+  #isFast = false;
 
   /** Bytes on the wire. */
   get pipeBytes(): number {
@@ -21,22 +22,23 @@ export class Pace {
 
   /** Bytes of a block: long ones cost less to handle, short ones keep a slow wire in order. */
   get blockBytes(): number {
-    return this.isFast ? BLOCK_BYTES_LONG : BLOCK_BYTES_SHORT;
+    return this.#isFast ? BLOCK_BYTES_LONG : BLOCK_BYTES_SHORT;
   }
 
   /** Blocks come or go fast enough for long ones. */
   get isFast(): boolean {
-    return this.#blockBytes > LONG_BLOCKS_RATE * this.#blockMs;
+    return this.#isFast;
   }
 
   /** A block of so many bytes came or went, with a least delay of `delayMs`. */
   note(now: Instant, bytes: number, delayMs: number): void {
-    const tookMs = now - (this.#lastAt ?? now - delayMs);
+    const tookMs = now - this.#lastAt;
     this.#lastAt = now;
-    // A pause of ours says nothing about the wire.
+    // A pause of ours, or the time before the first, says nothing about the wire.
     const blockMs = Math.min(tookMs, delayMs + BLOCKS * this.#blockMs);
     this.#blockMs = this.#blockMs === 0 ? blockMs : mean(this.#blockMs, blockMs);
     this.#blockBytes = this.#blockBytes === 0 ? bytes : mean(this.#blockBytes, bytes);
+    this.#isFast = this.#blockBytes > LONG_BLOCKS_RATE * this.#blockMs;
     if (this.#blockMs <= 0) return;
     // One block is not on the wire but leaves or arrives just now.
     const blocks = Math.max(0, delayMs / this.#blockMs - 1);

@@ -2,7 +2,6 @@
 // is a neighbour, and hands each fact to whom it concerns: pieces coming (`downloads.ts`), pieces going
 // (`uploads.ts`), peers to dial or to ban (`roster.ts`). Bytes, sockets and hashes are outside.
 import type { Instant, Machine } from "../machine.ts";
-import { PIECES_MAX } from "../release/limits.ts";
 import { Alarm } from "./alarm.ts";
 import { Announcing } from "./announcing.ts";
 import { BitRows } from "./bit-rows.ts";
@@ -19,6 +18,7 @@ import { OwnPieces } from "./own-pieces.ts";
 import { seededRandom } from "./random.ts";
 import { isShareOf } from "./relay-share.ts";
 import { Roster } from "./roster.ts";
+import { Spread } from "./spread.ts";
 import { Uploads } from "./uploads.ts";
 
 export interface SwarmPeerOptions {
@@ -39,20 +39,20 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   readonly #rows = new BitRows();
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
-  readonly #announcing = new Announcing(this.#alarm);
+  readonly #announcing: Announcing;
   readonly #offers: Offers;
   readonly #roster: Roster;
 
   constructor(options: SwarmPeerOptions) {
     const random = seededRandom(options.seed);
-    const spread = new Uint16Array(PIECES_MAX);
+    const spread = new Spread();
     const alarm = this.#alarm;
-    const bytesOf = (piece: number) => this.#pieces.bytesOf(piece);
-    const pieceCount = () => this.#pieces.count;
+    const pieces = this.#pieces;
     const { peer, role, isUrgent = false } = options;
     const { up = new Lane(), down = new Lane() } = options.share ?? {};
     this.#role = role;
     this.#neighboursMax = role === "relay" ? RELAY_NEIGHBOURS_MAX : NEIGHBOURS_MAX;
+    this.#announcing = new Announcing(alarm, this.#neighboursMax);
     this.#roster = new Roster({ self: peer, role, random, alarm });
     this.#uploads = new Uploads(alarm, up.enter(isUrgent));
     this.#offers = new Offers({
@@ -60,10 +60,8 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       neighboursMax: this.#neighboursMax,
       random,
       alarm,
-      have: this.#pieces.have,
+      pieces,
       spread,
-      bytesOf,
-      pieceCount,
       isOurs: (piece) => role === "agent" || isShareOf(peer, this.#neighbours.values(), piece),
     });
     this.#downloads = new Downloads({
@@ -72,9 +70,8 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       lane: down.enter(isUrgent),
       neighbours: this.#neighbours,
       spread,
-      copied: (neighbour, pieces, change) => this.#offers.copied(neighbour, pieces, change),
-      pieceCount,
-      bytesOf,
+      pieces,
+      copied: (neighbour, copied, change) => this.#offers.copied(neighbour, copied, change),
     });
   }
 

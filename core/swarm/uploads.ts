@@ -20,6 +20,7 @@ import {
 } from "./limits.ts";
 import type { Block } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
+import { newShortList, take } from "./short-list.ts";
 
 interface QueuedBlock extends Block {
   /** Place in the order of requests. */
@@ -117,10 +118,10 @@ export class Uploads {
     this.#neighbours += 1;
     this.#queues[neighbour.place] = {
       neighbour,
-      blocks: [],
+      blocks: newShortList(),
       refused: undefined,
       sending: 0,
-      flying: [],
+      flying: newShortList(),
       isStalled: false,
       sendingSince: 0,
     };
@@ -302,8 +303,7 @@ export class Uploads {
 
   /** Nothing is queued for it any more. */
   #unlist(queue: Queue): void {
-    const at = this.#pending.indexOf(queue);
-    if (at >= 0) this.#pending.splice(at, 1);
+    take(this.#pending, queue);
   }
 
   #send(now: Instant, queue: Queue, bytes: number): void {
