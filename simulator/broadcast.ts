@@ -30,6 +30,8 @@ export interface BroadcastPlan {
   readonly roundTripMs: number;
   /** 1: small messages wait at NICs behind what others sent, as where a token bucket shapes; 0: queues are fair. */
   readonly fifo: number;
+  /** 1: events are taken host by host, which takes less time where hosts are many (`swarm-world.ts`). */
+  readonly byHost: number;
   /** Share of the peers that dies in a minute, and is replaced by fresh ones. */
   readonly churn: number;
   /** Share of the peers that is killed at the middle of the bound and replaced. */
@@ -58,6 +60,7 @@ export const SHAPED: BroadcastPlan = {
   degree: 16,
   roundTripMs: 0.2,
   fifo: 1,
+  byHost: 0,
   churn: 0,
   killed: 0,
   hostile: 0,
@@ -75,6 +78,7 @@ export const REGION: BroadcastPlan = {
   seedMbit: 1000,
   roundTripMs: 1,
   fifo: 0,
+  byHost: 1,
   runBytes: 256 * 1024,
 };
 
@@ -140,6 +144,7 @@ export class Broadcast {
       windowBytes: 4 * 1024 * 1024,
       isFifo: plan.fifo === 1,
       bucketMs: pieceBytes / (mbit * MBIT) / peers / 4,
+      isByHost: plan.byHost === 1,
     });
     this.seed = this.world.join({
       id: "r0",

@@ -91,7 +91,18 @@ export class Connections {
 }
 
 function newLink(from: SimulatedPeer, other: SimulatedPeer, out: Pipe): Link {
-  const link: Link = { from, other, out, unsent: 0, back: undefined, heldBack: undefined };
+  const { id, role, conduct } = from.plan;
+  const link: Link = {
+    from,
+    other,
+    out,
+    fromId: id,
+    isFromRelay: role === "relay",
+    isCorrupting: conduct === "corrupt",
+    unsent: 0,
+    back: undefined,
+    heldBack: undefined,
+  };
   out.owner = link;
   return link;
 }

@@ -1,6 +1,10 @@
 // Events in virtual time, the earliest first and those of one instant in the order they were made. A
 // calendar of buckets in typed arrays: making and taking one costs the same however many there are, as
 // long as buckets hold a few. What an event means is its owner's business.
+//
+// Events of one bucket are taken group by group, each in order of time, so that what a group needs is fetched
+// from memory once for all of them. Whoever uses groups has to see to it that what one does matters to others
+// in a later bucket only; with all in one group the order is that of time.
 import type { Instant } from "../core/machine.ts";
 
 /** Buckets of the calendar, so many times `bucketMs` ahead; what is later waits in a heap. */
@@ -13,6 +17,7 @@ export class EventQueue {
   readonly #heads = new Int32Array(BUCKETS).fill(-1);
   #at = new Float64Array(ROOM_MIN);
   #made = new Float64Array(ROOM_MIN);
+  #group = new Int32Array(ROOM_MIN);
   #next = new Int32Array(ROOM_MIN);
   #kind = new Uint8Array(ROOM_MIN);
   readonly #subject: unknown[] = [];
@@ -40,9 +45,15 @@ export class EventQueue {
     this.#bucketMs = bucketMs;
   }
 
+  /** The first instant from there on with which a bucket begins that nothing was taken of. */
+  bucketFrom(instant: Instant): Instant {
+    return Math.max(this.#bucket + 1, Math.ceil(instant / this.#bucketMs)) * this.#bucketMs;
+  }
+
   /** Makes an event; one in the past counts as now. */
-  add(at: Instant, kind: number, subject: unknown, object: unknown): void {
+  add(at: Instant, group: number, kind: number, subject: unknown, object: unknown): void {
     const event = this.#allot();
+    this.#group[event] = group;
     this.#at[event] = Math.max(at, this.at);
     this.#made[event] = this.#madeCount++;
     this.#kind[event] = kind;
@@ -89,22 +100,23 @@ export class EventQueue {
       this.#bucket -= 1;
       return false;
     }
-    while (this.#later.length > 0 && this.#dueLater() <= this.#bucket) this.#insert(this.#pull());
+    const current = this.#current;
+    while (this.#later.length > 0 && this.#dueLater() <= this.#bucket) current.push(this.#pull());
     const head = this.#bucket % BUCKETS;
-    let event = this.#heads[head] as number;
-    this.#heads[head] = -1;
-    while (event >= 0) {
-      const next = this.#next[event] as number;
-      this.#insert(event);
+    for (let event = this.#heads[head] as number; event >= 0; event = this.#next[event] as number) {
+      current.push(event);
       this.#filed -= 1;
-      event = next;
     }
+    this.#heads[head] = -1;
+    current.sort(this.#latestFirst);
     return true;
   }
 
   #dueLater(): number {
     return Math.floor((this.#at[this.#later[0] as number] as number) / this.#bucketMs);
   }
+
+  readonly #latestFirst = (a: number, b: number): number => (this.#isBefore(a, b) ? 1 : -1);
 
   /** Puts an event into its place among the current ones. */
   #insert(event: number): void {
@@ -122,7 +134,7 @@ export class EventQueue {
     let place = heap.push(event) - 1;
     while (place > 0) {
       const above = (place - 1) >> 1;
-      if (!this.#isBefore(event, heap[above] as number)) break;
+      if (!this.#isEarlier(event, heap[above] as number)) break;
       heap[place] = heap[above] as number;
       place = above;
     }
@@ -139,10 +151,10 @@ export class EventQueue {
       let below = 2 * place + 1;
       if (below >= heap.length) break;
       const right = below + 1;
-      if (right < heap.length && this.#isBefore(heap[right] as number, heap[below] as number)) {
+      if (right < heap.length && this.#isEarlier(heap[right] as number, heap[below] as number)) {
         below = right;
       }
-      if (!this.#isBefore(heap[below] as number, last)) break;
+      if (!this.#isEarlier(heap[below] as number, last)) break;
       heap[place] = heap[below] as number;
       place = below;
     }
@@ -150,7 +162,13 @@ export class EventQueue {
     return first;
   }
 
+  /** Of two of a bucket. */
   #isBefore(a: number, b: number): boolean {
+    const groups = (this.#group[a] as number) - (this.#group[b] as number);
+    return groups === 0 ? this.#isEarlier(a, b) : groups < 0;
+  }
+
+  #isEarlier(a: number, b: number): boolean {
     const first = this.#at[a] as number;
     const second = this.#at[b] as number;
     return (
@@ -171,6 +189,9 @@ export class EventQueue {
   #grow(): void {
     const room = 2 * this.#at.length;
     const [at, made, next, kind] = [this.#at, this.#made, this.#next, this.#kind];
+    const group = this.#group;
+    this.#group = new Int32Array(room);
+    this.#group.set(group);
     this.#at = new Float64Array(room);
     this.#at.set(at);
     this.#made = new Float64Array(room);

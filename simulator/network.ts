@@ -16,6 +16,8 @@ export interface Host {
   downRate: number;
   /** Milliseconds to another such host and back. */
   readonly roundTripMs: number;
+  /** Of its events in the queue. */
+  readonly group: number;
   isUp: boolean;
   downFreeAt: Instant;
   /** Bytes handed over by its connections that have not left. */
@@ -30,11 +32,17 @@ export interface Host {
   sentBytes: number;
 }
 
-export function newHost(upRate: number, downRate: number, roundTripMs: number): Host {
+export function newHost(
+  upRate: number,
+  downRate: number,
+  roundTripMs: number,
+  group: number,
+): Host {
   return {
     upRate,
     downRate,
     roundTripMs,
+    group,
     isUp: true,
     downFreeAt: 0,
     waiting: 0,
@@ -174,7 +182,7 @@ export class Network {
     }
     if (earliest === Number.POSITIVE_INFINITY) return;
     host.turn += 1;
-    this.#options.queue.add(earliest, this.#options.kinds.served, host, host.turn);
+    this.#options.queue.add(earliest, host.group, this.#options.kinds.served, host, host.turn);
   }
 
   #run(now: Instant, host: Host, pipe: Pipe): void {
@@ -205,14 +213,14 @@ export class Network {
     } else host.ready.push(pipe);
     host.isServing = true;
     host.turn += 1;
-    queue.add(now + tookMs, kinds.served, host, host.turn);
+    queue.add(now + tookMs, host.group, kinds.served, host, host.turn);
     if (!hadRoom && this.hasTaken(pipe)) this.#options.drained(pipe);
   }
 
   #arrive(leaves: Instant, pipe: Pipe, content: unknown): void {
     const at = Math.max(leaves + pipe.delayMs, pipe.lastArrival);
     pipe.lastArrival = at;
-    this.#options.queue.add(at, this.#options.kinds.arrived, pipe, content);
+    this.#options.queue.add(at, pipe.target.group, this.#options.kinds.arrived, pipe, content);
   }
 }
 

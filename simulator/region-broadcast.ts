@@ -136,6 +136,7 @@ export class RegionBroadcast {
       sendBufferBytes: 256 * 1024,
       windowBytes: 4 * 1024 * 1024,
       isFifo: false,
+      isByHost: true,
       bucketMs: pieceBytes / rateOf(mbit) / agents / 4,
     });
   }

@@ -27,6 +27,10 @@ export interface PeerPlan {
 export interface Link {
   readonly from: SimulatedPeer;
   readonly other: SimulatedPeer;
+  /** Of who speaks: all that a listener needs of it, so that it has not to be fetched from memory. */
+  readonly fromId: PeerId;
+  readonly isFromRelay: boolean;
+  readonly isCorrupting: boolean;
   readonly out: Pipe;
   /** Blocks handed over that found no room in the send buffer. */
   unsent: number;
@@ -79,6 +83,8 @@ export interface PeerMaking {
   /** Of the whole world. */
   readonly seed: number;
   readonly roundTripMs: number;
+  /** Of the events of its host. */
+  readonly group: number;
   /** A peer of the same process, in another swarm. */
   readonly beside?: SimulatedPeer | undefined;
 }
@@ -87,7 +93,7 @@ export interface PeerMaking {
 export function newSimulatedPeer(plan: PeerPlan, making: PeerMaking): SimulatedPeer {
   const { index, seed, roundTripMs, beside } = making;
   const {
-    host = newHost(plan.upRate, plan.downRate, roundTripMs),
+    host = newHost(plan.upRate, plan.downRate, roundTripMs, making.group),
     share = { up: new Lane(plan.upLimit), down: new Lane(plan.downLimit) },
     process = [],
   } = beside ?? {};

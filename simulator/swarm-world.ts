@@ -18,6 +18,7 @@ import {
   type PeerPlan,
   type SimulatedPeer,
 } from "./simulated-peer.ts";
+import type { SwarmWorldOptions } from "./swarm-world-options.ts";
 import { TraceHash } from "./trace-hash.ts";
 
 const KINDS = {
@@ -28,25 +29,8 @@ const KINDS = {
   called: 4,
 } as const;
 
-export interface SwarmWorldOptions {
-  /** Encoded bytes of each piece. */
-  readonly pieceBytes: readonly number[];
-  readonly seed: number;
-  /** From any host to any other and back. */
-  readonly roundTripMs: number;
-  /** Milliseconds that a process takes to answer a new connection. */
-  readonly setUpMs: number;
-  readonly runBytes: number;
-  readonly sendBufferBytes: number;
-  readonly windowBytes: number;
-  readonly isFifo: boolean;
-  /** About how long a few events take. */
-  readonly bucketMs: number;
-  /** How long a disk takes to write a block or to compare a piece; left out: no time. */
-  readonly diskMs?: number;
-  /** Whether the next block that arrives anywhere has been changed on its way; left out: none is. */
-  readonly isFlipped?: () => boolean;
-}
+/** Of calls: before those of all hosts. */
+const CALLED_GROUP = 0;
 
 type Call = () => void;
 
@@ -58,6 +42,7 @@ export class SwarmWorld {
   transfers = 0;
   readonly #options: SwarmWorldOptions;
   readonly #queue: EventQueue;
+  readonly #isByHost: boolean;
   readonly #network: Network;
   readonly #connections: Connections;
   readonly #disks: Disks;
@@ -71,7 +56,8 @@ export class SwarmWorld {
 
   constructor(options: SwarmWorldOptions) {
     this.#options = options;
-    this.#queue = new EventQueue(options.bucketMs);
+    this.#isByHost = options.isByHost === true;
+    this.#queue = new EventQueue(this.#isByHost ? options.roundTripMs / 2 : options.bucketMs);
     const { runBytes, sendBufferBytes, windowBytes, isFifo } = options;
     this.#network = new Network({
       queue: this.#queue,
@@ -89,7 +75,8 @@ export class SwarmWorld {
       network: this.#network,
       ...{ roundTripMs, setUpMs, after },
       input: tell,
-      tell: (peer, fact) => this.#queue.add(this.now, KINDS.told, peer, fact),
+      tell: (peer, fact) =>
+        this.#queue.add(this.#soon(this.now), peer.host.group, KINDS.told, peer, fact),
     });
     this.#disks = new Disks({
       ...{ pieceBytes, diskMs, after, tell },
@@ -114,7 +101,8 @@ export class SwarmWorld {
   join(plan: PeerPlan, beside?: SimulatedPeer): SimulatedPeer {
     const index = this.peers.size;
     const { seed, roundTripMs } = this.#options;
-    const peer = newSimulatedPeer(plan, { index, seed, roundTripMs, beside });
+    const group = this.#isByHost ? index + 1 : CALLED_GROUP;
+    const peer = newSimulatedPeer(plan, { index, seed, roundTripMs, group, beside });
     this.peers.set(plan.id, peer);
     const isSource = plan.seeds || claimsAll(plan.conduct ?? "honest");
     if (isSource) for (const piece of this.#options.pieceBytes.keys()) peer.held.add(piece);
@@ -159,7 +147,7 @@ export class SwarmWorld {
 
   /** Calls back at an instant. */
   at(instant: Instant, call: Call): void {
-    this.#queue.add(instant, KINDS.called, call, undefined);
+    this.#queue.add(this.#soon(instant), CALLED_GROUP, KINDS.called, call, undefined);
   }
 
   /** A peer that is alone on its host dies: its connections break. */
@@ -234,6 +222,11 @@ export class SwarmWorld {
     this.#todoOf.push(peer);
   }
 
+  /** When something that concerns several hosts happens: before any has begun with what comes then. */
+  #soon(instant: Instant): Instant {
+    return this.#isByHost ? this.#queue.bucketFrom(instant) : instant;
+  }
+
   #start(peer: SimulatedPeer): void {
     peer.startedAt = this.now;
     if (isWaited(peer)) {
@@ -256,7 +249,7 @@ export class SwarmWorld {
     const due = machine.deadline;
     if (due >= peer.wakeAt) return;
     peer.wakeAt = due;
-    this.#queue.add(due, KINDS.wake, peer, machine);
+    this.#queue.add(due, peer.host.group, KINDS.wake, peer, machine);
   }
 
   #wake(peer: SimulatedPeer, machine: SwarmPeer): void {
@@ -345,19 +338,19 @@ export class SwarmWorld {
 
   #arrived(pipe: Pipe, message: Message): void {
     if (!pipe.isOpen) return;
-    const { from, other: to, back, heldBack } = linkOf(pipe);
+    const { other: to, fromId, back, heldBack, isCorrupting, isFromRelay } = linkOf(pipe);
     if (heldBack !== undefined) {
       heldBack.push(message);
       return;
     }
     to.lastLink = back;
     if (message.kind === "block") {
-      to.isArrivingBad = from.plan.conduct === "corrupt" || this.#options.isFlipped?.() === true;
+      to.isArrivingBad = isCorrupting || this.#options.isFlipped?.() === true;
       this.#network.arrived(this.now, pipe, message.bytes);
       to.receivedBytes += message.bytes;
-      if (from.plan.role === "relay") to.relayBytes += message.bytes;
+      if (isFromRelay) to.relayBytes += message.bytes;
     }
-    this.input(to, { kind: "received", from: from.id, message });
+    this.input(to, { kind: "received", from: fromId, message });
   }
 
   #holdBack(peer: SimulatedPeer, from: PeerId): Call {

@@ -4,6 +4,7 @@
 // spread, so that whatever is new is told to somebody at once. All of them are looked at for each piece, so
 // what is known of them lies in rows of numbers, by the neighbour's place.
 import type { Instant } from "../machine.ts";
+import { PIECES_TARGET } from "../release/limits.ts";
 import type { Alarm } from "./alarm.ts";
 import type { SwarmEffect } from "./facts.ts";
 import { HAVE_ALONE_MS, HAVE_MS, HAVE_PIECES } from "./limits.ts";
@@ -12,8 +13,9 @@ import type { Neighbour } from "./neighbour.ts";
 
 export class Announcing {
   readonly #alarm: Alarm;
-  /** Pieces in the order in which they became whole. */
-  readonly #log: number[] = [];
+  /** Pieces in the order in which they became whole, and how many: some more than once, where they were lost. */
+  #log = new Uint16Array(PIECES_TARGET);
+  #logged = 0;
   /** Undefined where nobody is told. */
   readonly #peers: (PeerId | undefined)[] = [];
   /** How much of the log it was told of, and when; Infinity where nobody is told. */
@@ -33,7 +35,7 @@ export class Announcing {
   /** A neighbour hears of what becomes whole from now on. */
   add({ place, peer }: Neighbour): void {
     this.#peers[place] = peer;
-    this.#told[place] = this.#log.length;
+    this.#told[place] = this.#logged;
     this.#toldAt[place] = Number.NEGATIVE_INFINITY;
     this.#phase[place] = this.#joined++ % HAVE_PIECES;
   }
@@ -45,8 +47,8 @@ export class Announcing {
 
   /** A piece became whole: tells those whose turn it is, or who have not heard for long. */
   complete(now: Instant, piece: number, effects: SwarmEffect[]): void {
-    this.#log.push(piece);
-    const turn = this.#log.length % HAVE_PIECES;
+    this.#note(piece);
+    const turn = this.#logged % HAVE_PIECES;
     const phase = this.#phase;
     const toldAt = this.#toldAt;
     for (let place = 0; place < this.#peers.length; place += 1) {
@@ -59,13 +61,13 @@ export class Announcing {
   /** Something goes to a neighbour now: tells it as well, when it has not heard for a while. */
   ride(now: Instant, { place }: Neighbour, effects: SwarmEffect[]): void {
     if ((this.#toldAt[place] as number) + HAVE_MS > now) return;
-    if (this.#told[place] !== this.#log.length) this.#tell(now, place, effects);
+    if (this.#told[place] !== this.#logged) this.#tell(now, place, effects);
   }
 
   /** Tells those who have not heard for long. */
   expire(now: Instant, effects: SwarmEffect[]): void {
     for (const [place, peer] of this.#peers.entries()) {
-      if (peer === undefined || this.#told[place] === this.#log.length) continue;
+      if (peer === undefined || this.#told[place] === this.#logged) continue;
       if ((this.#toldAt[place] as number) + HAVE_ALONE_MS <= now) this.#tell(now, place, effects);
       else this.#alarm.set(now + HAVE_ALONE_MS);
     }
@@ -74,9 +76,19 @@ export class Announcing {
   #tell(now: Instant, place: number, effects: SwarmEffect[]): void {
     const to = this.#peers[place];
     if (to === undefined) return;
-    const pieces = this.#log.slice(this.#told[place]);
-    this.#told[place] = this.#log.length;
+    const pieces = Array.from(this.#log.subarray(this.#told[place], this.#logged));
+    this.#told[place] = this.#logged;
     this.#toldAt[place] = now;
     effects.push({ kind: "send", to, message: { kind: "have", pieces } });
+  }
+
+  #note(piece: number): void {
+    if (this.#logged === this.#log.length) {
+      const grown = new Uint16Array(2 * this.#logged);
+      grown.set(this.#log);
+      this.#log = grown;
+    }
+    this.#log[this.#logged] = piece;
+    this.#logged += 1;
   }
 }

@@ -34,16 +34,17 @@ export function newListener(now: Instant, neighbour: Neighbour, settled: Bitfiel
   return {
     neighbour,
     settled,
+    // First what is looked at most: together it is fetched from memory at once.
     offered: [],
-    offeredAt: now,
-    givenAt: now,
-    offeredCount: 0,
     unaskedPiece: -1,
     unaskedBytes: 0,
-    askedAt: now,
-    given: undefined,
-    doubted: undefined,
     isServed: false,
     pausedUntil: undefined,
+    given: undefined,
+    doubted: undefined,
+    offeredCount: 0,
+    offeredAt: now,
+    givenAt: now,
+    askedAt: now,
   };
 }

@@ -64,3 +64,12 @@ test("fault 34: the same seed gives the same trace, another seed another", () =>
   assert.equal(run(1), run(1));
   assert.notEqual(run(1), run(2));
 });
+
+test("host by host it takes about as long as event by event, and the same each time", () => {
+  const plan = { ...REGION, peers: 60, pieces: 200 };
+  const byEvent = new Broadcast({ ...plan, byHost: 0 }).run();
+  const byHost = new Broadcast(plan).run();
+  assert(byEvent.isWhole && byHost.isWhole);
+  assert(Math.abs(byHost.ratio - byEvent.ratio) < 0.03, `${byHost.ratio} for ${byEvent.ratio}`);
+  assert.equal(new Broadcast(plan).run().trace, byHost.trace);
+});
