@@ -31,20 +31,23 @@ export interface SwarmPlace {
   isSealed: boolean;
 }
 
+/** What swarms mean to one agent. */
+interface AgentSwarms {
+  readonly places: Map<string, SwarmPlace>;
+  readonly pace: AnswerPace;
+  readonly answersDue: Set<string>;
+}
+
 /** A connected agent. */
 export class AgentSession {
   readonly candidate: Candidate;
   readonly hello: AgentHello;
   /** How each of its services stands. */
   readonly services = new Map<string, ServiceStatus>();
-  /** Packs whose swarm it is in, with what it was told there. */
-  readonly swarms = new Map<string, SwarmPlace>();
-  readonly pace = new AnswerPace();
-  /** Packs that it asked about and is answered about as soon as it may be; each was answered a moment ago. */
-  readonly answersDue = new Set<string>();
   /** Services and orders it was told of. */
   readonly toldServices = new Set<string>();
   readonly toldOrders = new Set<string>();
+  #swarms: AgentSwarms | undefined;
   readonly #stream: AgentStream;
   readonly #connectedAtMs: number;
   #isEnded = false;
@@ -59,6 +62,26 @@ export class AgentSession {
 
   get id(): string {
     return this.hello.agent;
+  }
+
+  /** Packs whose swarm it is in, with what it was told there. */
+  get swarms(): Map<string, SwarmPlace> {
+    return this.#inSwarms.places;
+  }
+
+  get pace(): AnswerPace {
+    return this.#inSwarms.pace;
+  }
+
+  /** Packs that it asked about and is answered about as soon as it may be; each was answered a moment ago. */
+  get answersDue(): Set<string> {
+    return this.#inSwarms.answersDue;
+  }
+
+  /** Made at the first swarm: most of the time a machine is in none, and there are 20,000 of them. */
+  get #inSwarms(): AgentSwarms {
+    this.#swarms ??= { places: new Map(), pace: new AnswerPace(), answersDue: new Set() };
+    return this.#swarms;
   }
 
   /** Whether other peers can open connections to it. */

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { Command, InvalidArgumentError } from "commander";
 import { MIRROR_LIMITS, MIRROR_LIMITS_COSTLY } from "../core/fleet/mirror.ts";
-import { AgentServiceService, RosterServiceService } from "../proto/gen/millrace/v1/fleet.ts";
+import { RosterServiceService } from "../proto/gen/millrace/v1/fleet.ts";
 import { BlobProbe } from "../runtime/blobs/blob-probe.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
 import { startGrpcServer } from "../runtime/grpc/server.ts";
@@ -21,6 +21,7 @@ import { VERSION } from "../runtime/version.ts";
 import { iceServer } from "../runtime/webrtc/ice-server.ts";
 import { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
 import type { IceServer } from "../runtime/webrtc/wrtc.ts";
+import { RELAY_AGENT_SERVICE } from "./agent-service.ts";
 import { Relay } from "./relay.ts";
 
 /** Agents of one relay, by default: a region of 20,000 on one of two, should the other be gone. */
@@ -146,9 +147,10 @@ async function run(): Promise<void> {
   const server = await startGrpcServer({
     address,
     services: [
-      { definition: AgentServiceService, implementation: relay.agentService() },
+      { definition: RELAY_AGENT_SERVICE, implementation: relay.agentService() },
       { definition: RosterServiceService, implementation: relay.rosterService() },
     ],
+    isCounted: false,
     health,
     log,
   });

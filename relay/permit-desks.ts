@@ -21,6 +21,8 @@ import { deskAssignmentOf, standingOf, targetsOf } from "./wire.ts";
 export interface PermitDesksOptions {
   readonly relayId: string;
   readonly sessions: AgentSessions;
+  /** The agent is to know the service's assignments before it gets a permit under them. */
+  readonly settle: (session: AgentSession, service: string) => void;
   readonly journal: PermitJournal;
   readonly log: Log;
   /** A permit has ended without its machine having said something. */
@@ -193,7 +195,10 @@ export class PermitDesks {
 
   #send({ service, rollout, release }: Assignment, permit: KeptPermit, ttlMs: number): void {
     const { id, agentId, epoch, wave } = permit;
-    this.#options.sessions.get(agentId)?.send({
+    const session = this.#options.sessions.get(agentId);
+    if (session === undefined) return;
+    this.#options.settle(session, service);
+    session.send({
       $case: "permit",
       permit: {
         id,

@@ -24,11 +24,12 @@ import type { Drain } from "../runtime/program/lifecycle.ts";
 import { gauge, total } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
-import { tellAssignments, tellOrder, tellOrderEnded, tellSnapshot } from "./agent-commands.ts";
+import { tellOrder, tellOrderEnded, tellSnapshot } from "./agent-commands.ts";
 import type { AgentSession } from "./agent-session.ts";
 import { AgentSessions } from "./agent-sessions.ts";
 import { agentAnswers, censusOf, usesAnswers } from "./answers.ts";
 import { AssignmentBook } from "./assignment-book.ts";
+import { AssignmentRounds } from "./assignment-rounds.ts";
 import { CommandGate } from "./command-gate.ts";
 import { type Command, ControlLink } from "./control-link.ts";
 import { memoryOf } from "./memory.ts";
@@ -76,6 +77,7 @@ export class Relay {
   readonly #gate: CommandGate;
   readonly #book: AssignmentBook;
   readonly #sessions: AgentSessions;
+  readonly #rounds = new AssignmentRounds(() => this.#sessions.all());
   readonly #desks: PermitDesks;
   readonly #roster: Roster;
   readonly #links: RosterLinks;
@@ -132,6 +134,7 @@ export class Relay {
     this.#desks = new PermitDesks({
       relayId,
       sessions: this.#sessions,
+      settle: (session, service) => this.#rounds.settle(session, service),
       journal: new PermitJournal(root),
       log,
       onChange,
@@ -235,6 +238,7 @@ export class Relay {
     clearTimeout(this.#spaceTimer);
     this.#pace.stop();
     this.#links.stop();
+    this.#rounds.stop();
     await this.#control?.stop();
     await mirrored;
     this.#desks.stop();
@@ -295,7 +299,7 @@ export class Relay {
         this.#named?.services.add(command.assignments.service);
         if (!this.#book.assign(command.assignments)) break;
         this.#desks.assigned(command.assignments.service, command.assignments);
-        for (const session of this.#sessions.all()) tellAssignments(session, command.assignments);
+        this.#rounds.assigned(command.assignments);
         break;
       case "order":
         this.#named?.orders.add(command.order.id);
@@ -368,8 +372,7 @@ export class Relay {
       this.#book.remove(service);
       this.#desks.assigned(service, undefined);
       const revision = withdrawalRevision(kept, epoch);
-      const nothing = { service, assignments: [], epoch, revision };
-      for (const session of this.#sessions.all()) tellAssignments(session, nothing);
+      this.#rounds.assigned({ service, assignments: [], epoch, revision });
     }
     for (const { id, pack } of [...this.#book.orders.values()]) {
       if (!named.orders.has(id)) this.#endOrder(id, pack, named.packs.has(pack));

@@ -1,0 +1,41 @@
+// Tells the agents of a relay what has changed for a service, some of them at a time: 20,000 messages in one go would
+// hold up all else for a second.
+import { FanOut } from "../core/fleet/fan-out.ts";
+import type { ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
+import { tellAssignments } from "./agent-commands.ts";
+import type { AgentSession } from "./agent-session.ts";
+
+/** Agents told before something else gets a turn: about 5 ms. */
+const TOLD_A_TURN = 100;
+
+export class AssignmentRounds {
+  readonly #sessions: () => Iterable<AgentSession>;
+  readonly #fanOut = new FanOut<AgentSession, ServiceAssignments>();
+  #turn: NodeJS.Immediate | undefined;
+
+  /** `sessions` gives those that are connected. */
+  constructor(sessions: () => Iterable<AgentSession>) {
+    this.#sessions = sessions;
+  }
+
+  /** All that are connected are to hear of it. */
+  assigned(assignments: ServiceAssignments): void {
+    this.#fanOut.say(assignments.service, assignments, this.#sessions());
+    this.#turn ??= setImmediate(() => this.#tell());
+  }
+
+  /** Before an agent is told something that rests on a service's assignments, it is told these. */
+  settle(session: AgentSession, service: string): void {
+    const assignments = this.#fanOut.settle(service, session);
+    if (assignments !== undefined) tellAssignments(session, assignments);
+  }
+
+  stop(): void {
+    clearImmediate(this.#turn);
+  }
+
+  #tell(): void {
+    for (const { member, word } of this.#fanOut.next(TOLD_A_TURN)) tellAssignments(member, word);
+    this.#turn = this.#fanOut.isOver ? undefined : setImmediate(() => this.#tell());
+  }
+}
