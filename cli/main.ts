@@ -22,6 +22,10 @@ const COMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "see it work: three ships of an example, on this machine",
     load: async () => (await import("./commands/demo.ts")).demoCommand(),
   },
+  load: {
+    summary: "load a control plane and relays with virtual agents",
+    load: async () => (await import("./commands/load.ts")).loadCommand(),
+  },
   ship: {
     summary: "build a git repository, roll it out, wait",
     load: async () => (await import("./commands/ship.ts")).shipCommand(),

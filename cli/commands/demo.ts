@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { EXIT } from "../../runtime/program/exit-codes.ts";
 import { makeDemoRepository } from "../demo/demo-repository.ts";
-import { makeDemoRoot } from "../demo/demo-root.ts";
 import { type DemoReport, tellStory } from "../demo/demo-story.ts";
 import { openProgress } from "../output/open-progress.ts";
 import type { Progress } from "../output/progress.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
 import { aborted, interruption } from "../up/interruption.ts";
+import { makePassingRoot } from "../up/passing-root.ts";
 import { startSystem } from "../up/system.ts";
 import { regionNames, type SystemOptions } from "../up/system-plan.ts";
 
@@ -39,7 +39,7 @@ export function demoCommand(): Command {
 async function demo(flags: Flags): Promise<void> {
   const startedAt = performance.now();
   const interrupted = interruption();
-  const root = makeDemoRoot(flags.root, flags.keep);
+  const root = makePassingRoot("demo", flags.root, flags.keep);
   const progress = await openProgress(flags.json);
   const run = { root: root.path, flags, startedAt, progress, interrupted };
   try {

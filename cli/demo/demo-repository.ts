@@ -1,12 +1,10 @@
 // The git repository that the demo ships: a copy of examples/hello, and the three commits of the story.
 // Works where git was never configured, and gives the same commits each time.
-import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { packageRoot } from "../../runtime/package-root.ts";
-import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
+import { localGit } from "../up/local-git.ts";
 
 /** The asset that the second commit changes: 1 MiB of 24. */
 const CHANGED_ASSET = "asset-03.bin";
@@ -60,10 +58,10 @@ export function makeDemoRepository(path: string): DemoCommit[] {
     ...step,
     commit: async () => {
       edits[step.name]();
-      if (index === 0) await git(path, ["init", "--quiet", "--initial-branch=main"]);
-      await git(path, ["add", "--all"]);
-      await git(path, ["commit", "--quiet", "--message", step.name], FIRST_COMMIT_AT + index);
-      return (await git(path, ["rev-parse", "HEAD"])).trim();
+      if (index === 0) await localGit(path, ["init", "--quiet", "--initial-branch=main"]);
+      await localGit(path, ["add", "--all"]);
+      await localGit(path, ["commit", "--quiet", "--message", step.name], FIRST_COMMIT_AT + index);
+      return (await localGit(path, ["rev-parse", "HEAD"])).trim();
     },
   }));
 }
@@ -81,24 +79,4 @@ function raiseAsset(path: string, name: string): void {
   if (asset === undefined) throw new Error(`examples/hello has no ${name}`);
   asset.version += 1;
   writeFileSync(file, `${JSON.stringify(list, undefined, 2)}\n`);
-}
-
-async function git(path: string, args: readonly string[], atSeconds = 0): Promise<string> {
-  const author = ["-c", "user.name=demo", "-c", "user.email=demo@localhost"];
-  const date = `${atSeconds} +0000`;
-  const { PATH } = process.env;
-  const env = {
-    PATH,
-    // Nothing of this user's set-up: no hooks, no signing, no GIT_DIR.
-    GIT_CONFIG_GLOBAL: "/dev/null",
-    GIT_CONFIG_NOSYSTEM: "1",
-    ...(atSeconds > 0 && { GIT_AUTHOR_DATE: date, GIT_COMMITTER_DATE: date }),
-  };
-  try {
-    const { stdout } = await promisify(execFile)("git", [...author, ...args], { cwd: path, env });
-    return stdout;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    throw new CommandError(EXIT.error, "git is not installed");
-  }
 }

@@ -33,6 +33,8 @@ export interface SystemOptions {
   readonly agents: number;
   readonly relays: number;
   readonly workers: number;
+  /** Agents that a relay takes; the relay's own default unless given. */
+  readonly relayCapacity?: number;
   /** Labels of every agent, `k=v`. */
   readonly labels: readonly string[];
   /** URL that all blob stores lie below; the root where it is left out. */
@@ -133,6 +135,9 @@ export function planServers(options: SystemOptions, controlplane: string): Plann
           "--region-store": storeUrl(options, `regions/${region}/store`),
           "--listen": "127.0.0.1:0",
           "--swarm-listen": "127.0.0.1:0",
+          ...(options.relayCapacity !== undefined && {
+            "--capacity": String(options.relayCapacity),
+          }),
           ...commonFlags(options, "relay"),
         },
         listens: ["--listen", "--swarm-listen"],

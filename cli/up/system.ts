@@ -30,6 +30,10 @@ export interface System {
   readonly processes: number;
   /** Ports of metrics by program's name. */
   readonly metrics: ReadonlyMap<string, number>;
+  /** Process id of a program by its name; undefined where it does not run now. */
+  pid(name: string): number | undefined;
+  /** Ends one program at once, and does not start it again. */
+  killOne(name: string): void;
   /** Ends every program. */
   stop(): Promise<void>;
   /** Ends every program at once; services that agents run live on. */
@@ -57,7 +61,13 @@ export async function startSystem(
       await starting.stop();
       unlock();
     };
-    return { address, processes: children.length, metrics, stop, kill: () => starting.kill() };
+    const find = (name: string): Child | undefined => children.find((child) => child.name === name);
+    return {
+      ...{ address, processes: children.length, metrics, stop },
+      pid: (name) => find(name)?.record?.pid,
+      killOne: (name) => find(name)?.kill(),
+      kill: () => starting.kill(),
+    };
   } catch (error) {
     await starting.stop();
     unlock();

@@ -1,21 +1,26 @@
-// The folder that a demo lives in, and its end: no process and no file of it stays, however it ended.
+// The folder that a system lives in which is to leave nothing behind: no process and no file of it stays, however it
+// ended. Demos and load runs have one.
 import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
-import { killSystem } from "../up/system.ts";
+import { killSystem } from "./system.ts";
 
-/** A folder of a demo. */
-export interface DemoRoot {
+/** Such a folder. */
+export interface PassingRoot {
   readonly path: string;
   /** Ends what still runs there and removes it; a repeat does nothing. */
   clear(): void;
 }
 
-/** Makes the folder; `given` must be new or empty, because it is removed at the end unless `keep`. */
-export function makeDemoRoot(given: string | undefined, keep: boolean): DemoRoot {
+/** Makes the folder for a command; `given` must be new or empty, because it is removed at the end unless `keep`. */
+export function makePassingRoot(
+  command: string,
+  given: string | undefined,
+  keep: boolean,
+): PassingRoot {
   // Real, because /proc names processes' folders so.
-  const path = realpathSync(given === undefined ? newFolder() : emptyFolder(given));
+  const path = realpathSync(given === undefined ? newFolder(command) : emptyFolder(given));
   let isCleared = false;
   const clear = (): void => {
     if (isCleared) return;
@@ -30,8 +35,8 @@ export function makeDemoRoot(given: string | undefined, keep: boolean): DemoRoot
   return { path, clear };
 }
 
-function newFolder(): string {
-  return mkdtempSync(join(tmpdir(), "millrace-demo-"));
+function newFolder(command: string): string {
+  return mkdtempSync(join(tmpdir(), `millrace-${command}-`));
 }
 
 function emptyFolder(given: string): string {
