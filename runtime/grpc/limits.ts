@@ -6,13 +6,16 @@ export const MESSAGE_BYTES_MAX = 256 * 1024;
 /** Streams of one connection: a CLI needs 3, a build system a few dozen watches. */
 const STREAMS_MAX = 256;
 
-/** Options of every server. */
+/**
+ * Options of every server. Who is silent for 20 s is gone: a machine that lost its power is to be known within 30 s, and
+ * one that is busy is not to lose its relay for 5 s of that.
+ */
 export const SERVER_OPTIONS = {
   "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
   "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
   "grpc.max_concurrent_streams": STREAMS_MAX,
   "grpc.keepalive_time_ms": 10_000,
-  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.keepalive_timeout_ms": 10_000,
 } as const;
 
 /** Options of every channel. Its retry buffer leaks on long streams, so retries are ours. */

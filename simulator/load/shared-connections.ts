@@ -10,6 +10,12 @@ interface Shared {
   uses: number;
 }
 
+/**
+ * Without its own pool a process has one connection to each address, whatever the number of clients. Relays and drivers
+ * share the processors: an answer that takes long is no sign that a relay is lost, and 250 agents would come back at once.
+ */
+const OPTIONS = { "grpc.use_local_subchannel_pool": 1, "grpc.keepalive_timeout_ms": 60_000 };
+
 /** Clients by service and address, each used by `usersMax` agents at most. */
 export class SharedConnections implements Ways {
   readonly #usersMax: number;
@@ -30,8 +36,7 @@ export class SharedConnections implements Ways {
     const place = `${Constructor.name} ${address}`;
     let shared = this.#open.get(place);
     if (shared === undefined) {
-      // Without its own pool a process has one connection to each address, whatever the number of clients.
-      const client = connect(Constructor, address, { "grpc.use_local_subchannel_pool": 1 });
+      const client = connect(Constructor, address, OPTIONS);
       shared = { client, place, uses: 0 };
       this.#shared.set(client, shared);
       this.#open.set(place, shared);
