@@ -81,12 +81,19 @@ export function totalsOf(relays: Iterable<RelayView>, wave: number): Totals {
     sum.active += tally.active;
     sum.members += counts.members;
     sum.healthy += counts.healthy;
-    const known = tally.failed + tally.reverted + tally.activating;
-    sum.unserved += Math.max(0, counts.members - counts.healthy - known);
+    sum.unserved += unservedOf(tally, counts);
     switched += tally.toRevert + tally.reverted;
     activating += tally.activating;
   }
   return { ...sum, broken: Math.max(0, switched - sum.active - activating) };
+}
+
+/** Machines of a wave at one relay that are neither healthy nor failed nor switching. */
+export function unservedOf(
+  { failed, reverted, activating }: Tally,
+  { members, healthy }: Pick<WaveTally, "members" | "healthy">,
+): number {
+  return Math.max(0, members - healthy - failed - reverted - activating);
 }
 
 /** The counts of one wave, if the relay knows of it. */

@@ -6,7 +6,7 @@ import { type Grant, PermitBook, type Room, type Want } from "./permits.ts";
 import type { RelayBoard } from "./relay-board.ts";
 import type { RolloutPlan, RolloutRow, WaveRow } from "./rollout-row.ts";
 import { isSettled } from "./settling.ts";
-import { type RelayView, type Totals, totalsOf, waveTallyOf } from "./tally.ts";
+import { type RelayView, type Totals, totalsOf, unservedOf, waveTallyOf } from "./tally.ts";
 import { WaveDraw } from "./wave-draw.ts";
 
 /** A relay that says nothing for so long after a wave was announced does not hold up the others. */
@@ -104,7 +104,8 @@ export class WaveRun {
     const wants: Want[] = this.#known(at).flatMap(({ relay, boot, tally }) => {
       const counts = tally && waveTallyOf(tally, this.#index);
       if (tally === undefined || counts === undefined || tally.isClosed) return [];
-      const machines = Math.min(tally.staged, counts.members - counts.healthy - tally.activating);
+      // Beyond the wave others are staged too; and who has failed is in it, and gets no other permit.
+      const machines = Math.min(tally.staged, unservedOf(tally, counts));
       return machines > 0 ? [{ relay, boot, machines }] : [];
     });
     return this.#permits.allot(at, wants, room);

@@ -167,6 +167,21 @@ const UNHEARD_OF: World = {
   troubles: [{ atMs: 10_002, kind: "restart", relay: 1 }],
 };
 
+/**
+ * A relay whose part of the wave has failed has others staged that are not in it: granted more for these, it held a
+ * slot for ever that another relay waited for.
+ */
+const FAILED_BESIDE_STAGED: World = {
+  relays: 4,
+  fates: Array.from({ length: 12 }, () => "bad" as const),
+  percents: [51],
+  failuresPercent: 30,
+  maxUnavailablePercent: 25,
+  bakeMs: 0,
+  delays: [153, 1, 1, 192, 263, 242, 184, 244],
+  troubles: [],
+};
+
 /** Runs it to its end, looking at it after every event. */
 function runToEnd(rollout: VirtualRollout, look = (): void => {}): void {
   const isOver = rollout.time.run(
@@ -208,7 +223,7 @@ test("a bad release harms no more than the first wave, and all go back", () => {
       assert.equal(rollout.row.wave, 0);
       for (const agent of agents) assert.equal(agent.standing.running, OLD);
     }),
-    RUNS,
+    { ...RUNS, examples: [[FAILED_BESIDE_STAGED]] },
   );
 });
 
