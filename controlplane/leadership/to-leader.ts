@@ -154,7 +154,13 @@ export class ToLeader {
       return;
     }
     const asked = client.makeServerStreamRequest(...passedOn(method, call));
-    const over = (): boolean => this.#streams.delete(call);
+    let isOver = false;
+    // One that has failed ends as well, when the call may be passed on to another leader already.
+    const over = (): boolean => {
+      const wasOver = isOver;
+      isOver = true;
+      return !wasOver && this.#streams.delete(call);
+    };
     this.#streams.set(call, () => asked.cancel());
     const resume = (): void => void asked.resume();
     call.on("cancelled", () => asked.cancel());
