@@ -102,6 +102,10 @@ const COMMANDS: Readonly<Record<string, Subcommand>> = {
     summary: "packs nobody needs: mark them, delete those that have waited",
     load: async () => (await import("./commands/gc.ts")).gcCommand(),
   },
+  simulate: {
+    summary: "what a fleet would do, in virtual time",
+    load: async () => (await import("./commands/simulate.ts")).simulateCommand(),
+  },
   agents: {
     summary: "machines and what they run, or one of them",
     load: async () => (await import("./commands/agents.ts")).agentsCommand(),

@@ -1,5 +1,6 @@
 // One release on its way from the origin to a whole fleet: how large it and the fleet are, and the bound
 // that no way of carrying it can beat. Times are real milliseconds, rates bytes a millisecond unless named.
+import { boundTerms as broadcastTerms } from "../core/estimate/broadcast-bound.ts";
 import { BLOCK_BYTES_LONG } from "../core/swarm/limits.ts";
 
 /** Bytes a millisecond of one Mbit/s. */
@@ -64,18 +65,23 @@ export interface BoundTerms {
 /** What no way of carrying it can beat. */
 export function boundTerms(plan: ReleasePlan): BoundTerms {
   const bytes = plan.pieces * plan.pieceBytes;
-  const relaysRate = plan.relaysPerRegion * plan.relayMbit * MBIT;
   const agentRate = plan.mbit * MBIT;
   // The first region has one more where they do not divide.
   const agents = agentsOf(plan, 0);
   const slow = plan.slowEvery > 0 ? Math.ceil(agents / plan.slowEvery) : 0;
-  const uplinksRate = relaysRate + (agents - (3 / 4) * slow) * agentRate;
+  const { sourceMs, machineMs, uplinksMs } = broadcastTerms({
+    bytes,
+    machines: agents,
+    sourceRate: plan.relaysPerRegion * plan.relayMbit * MBIT,
+    downRateMin: agentRate,
+    upRates: (agents - (3 / 4) * slow) * agentRate,
+  });
   return {
     wanMs: bytes / (plan.wanMbit * MBIT),
     originMs: (plan.regions * bytes) / (plan.originMbit * MBIT),
-    relaysMs: bytes / relaysRate,
-    agentMs: bytes / agentRate,
-    uplinksMs: (agents * bytes) / uplinksRate,
+    relaysMs: sourceMs,
+    agentMs: machineMs,
+    uplinksMs,
   };
 }
 

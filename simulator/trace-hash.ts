@@ -41,6 +41,15 @@ export class TraceHash {
     for (let at = 0; at < text.length; at += 1) this.#mix(text.charCodeAt(at));
   }
 
+  /** Notes that a machine of a fleet took a fact. */
+  noteFact(machine: number, kind: string, now: Instant): void {
+    NUMBERS[0] = now;
+    this.#mix(HALVES[0] ?? 0);
+    this.#mix(HALVES[1] ?? 0);
+    this.#mix(machine);
+    this.#mix(Math.imul(kind.length, 31) + kind.charCodeAt(0));
+  }
+
   #mix(value: number): void {
     this.#high = Math.imul(this.#high ^ value, 0x01000193) >>> 0;
     this.#low = Math.imul((this.#low ^ this.#high) + value, 0x9e3779b1) >>> 0;

@@ -8,12 +8,8 @@ import type { BuildLease, WorkerServiceClient } from "../proto/gen/millrace/v1/w
 import type { BlobStore } from "../runtime/blobs/blob-store.ts";
 import type { Log } from "../runtime/log.ts";
 import { formatDuration } from "../runtime/recipe/duration.ts";
-import {
-  parseRecipe,
-  RECIPE_BYTES_MAX,
-  type Recipe,
-  RecipeError,
-} from "../runtime/recipe/parse-recipe.ts";
+import { parseRecipe, type Recipe } from "../runtime/recipe/parse-recipe.ts";
+import { RecipeError, YAML_BYTES_MAX } from "../runtime/recipe/parse-yaml.ts";
 import { inSpan } from "../runtime/telemetry.ts";
 import { buildEnvironment } from "./build-environment.ts";
 import type { BuildLog } from "./build-log.ts";
@@ -132,7 +128,7 @@ async function committedRecipe(source: string, lease: BuildLease): Promise<strin
   try {
     await using file = await open(join(source, RECIPE_FILE), flags);
     // One byte more than allowed is enough for the parser to refuse it.
-    const buffer = Buffer.alloc(RECIPE_BYTES_MAX + 1);
+    const buffer = Buffer.alloc(YAML_BYTES_MAX + 1);
     const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
     return buffer.toString("utf8", 0, bytesRead);
   } catch (error) {

@@ -5,7 +5,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
-import { parseRecipe, RecipeError } from "../../runtime/recipe/parse-recipe.ts";
+import { parseRecipe } from "../../runtime/recipe/parse-recipe.ts";
+import { RecipeError } from "../../runtime/recipe/parse-yaml.ts";
 
 const RECIPE_FILE = "millrace.yaml";
 

@@ -38,6 +38,8 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
   readonly #idPrefix: string;
   readonly #members = new Map<string, Member>();
   readonly #quotas = new Map<number, Quota>();
+  /** Members that may get a permit under an epoch, the next one last; undefined: to be made anew. */
+  #line: { readonly epoch: number; readonly members: Member[] } | undefined;
   #assignment: DeskAssignment | undefined;
   #leader: { epoch: number; until: Instant } = { epoch: -1, until: Number.NEGATIVE_INFINITY };
   /** Something changed that may let a permit be handed out; looked at once for many facts. */
@@ -116,6 +118,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
       const wave = waveOf(member.candidate, member.hash, assignment.waves);
       this.#members.set(agentId, { ...member, wave });
     }
+    this.#line = undefined;
     this.#isDue = true;
   }
 
@@ -142,6 +145,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     const hash = waveHash(candidate.agentId, this.rollout);
     const wave = waveOf(candidate, hash, this.#assignment?.waves ?? []);
     this.#members.set(candidate.agentId, { candidate, hash, standing, wave, away });
+    if (standing?.phase === "staged") this.#line = undefined;
     this.#isDue = true;
     const permit = this.ledger.of(candidate.agentId);
     if (permit === undefined) return;
@@ -156,6 +160,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
 
   #move(permit: Permit, state: PermitState, effects: DeskEffect[]): void {
     this.ledger.move(permit, state);
+    if (state === "returned" || state === "failed") this.#line = undefined;
     this.#isDue = true;
     effects.push({ kind: "note", permit: kept(permit) });
   }
@@ -178,25 +183,33 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     this.#isDue = false;
     const assignment = this.#assignment;
     if (assignment === undefined || !this.#mayHandOut(now)) return;
-    let waiting: Member[] | undefined;
     for (const [wave, quota] of [...this.#quotas].sort(([a], [b]) => a - b)) {
       if (quota.epoch !== this.#leader.epoch || now >= quota.until) continue;
       const { granted, outstanding, failed } = this.ledger.counts(quota.epoch, wave);
       let room = Math.min(quota.quota - granted, quota.together - outstanding - failed);
-      if (room <= 0) continue;
-      waiting ??= this.#waiting(quota.epoch);
-      const left: Member[] = [];
-      for (const member of waiting) {
-        if (room > 0 && member.wave !== undefined && member.wave <= wave) {
-          this.#issue(now, member.candidate.agentId, wave, quota, assignment.answerMs, effects);
-          room -= 1;
-        } else left.push(member);
+      for (; room > 0; room -= 1) {
+        const member = this.#next(quota.epoch, wave);
+        if (member === undefined) break;
+        this.#issue(now, member.candidate.agentId, wave, quota, assignment.answerMs, effects);
       }
-      waiting = left;
     }
   }
 
-  /** Members that are staged and may get a permit, in the order of their waves, lowest hash first. */
+  /** Takes the next member of a wave, or of one before it, from the line. */
+  #next(epoch: number, wave: number): Member | undefined {
+    if (this.#line?.epoch !== epoch) this.#line = { epoch, members: this.#waiting(epoch) };
+    const { members } = this.#line;
+    for (let member = members.at(-1); member !== undefined; member = members.at(-1)) {
+      const isHere = this.#members.get(member.candidate.agentId) === member;
+      if (isHere && (member.wave as number) > wave) return undefined;
+      members.pop();
+      // One that has said something since is staged no longer, or the line was made anew.
+      if (isHere) return member;
+    }
+    return undefined;
+  }
+
+  /** Members that are staged and may get a permit, the one whose turn is first last: lowest wave, lowest hash. */
   #waiting(epoch: number): Member[] {
     const waiting = [...this.#members.values()].filter(({ candidate, standing, wave }) => {
       if (wave === undefined || standing?.phase !== "staged") return false;
@@ -206,7 +219,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
       if (last === undefined || last.state === "returned") return true;
       return !this.ledger.holds(candidate.agentId) && last.epoch < epoch;
     });
-    return waiting.sort((a, b) => Number(a.wave) - Number(b.wave) || a.hash - b.hash);
+    return waiting.sort((a, b) => Number(b.wave) - Number(a.wave) || b.hash - a.hash);
   }
 
   #issue(

@@ -11,7 +11,7 @@ import { type Candidate, isTarget, type Targets } from "./targets.ts";
  * An agent that is started again is back within two seconds. Without this, a rollout whose machines all
  * start again would go on without them, and bring them the release later without a gate.
  */
-const AWAY_MS = 5_000;
+export const AWAY_MS = 5_000;
 
 /** One rule of a service, as its desk sees it. */
 export interface DeskRule {

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseRecipe, RecipeError } from "../../runtime/recipe/parse-recipe.ts";
+import { parseRecipe } from "../../runtime/recipe/parse-recipe.ts";
+import { RecipeError } from "../../runtime/recipe/parse-yaml.ts";
 
 const GOOD = `service: hello
 build: { run: "npm ci && npm run build", output: dist, timeout: 15m }

@@ -42,6 +42,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'return { key: "no-such-key", modRevision: 0 * revision };',
   },
   {
+    name: "a relay obeys leaders of old",
+    file: "core/leadership/leader-gate.ts",
+    search: 'if (epoch < this.#epoch) return "old";',
+    replace: "",
+  },
+  {
     name: "a relay keeps no epoch that it raised",
     file: "core/leadership/leader-gate.ts",
     search: "this.#epoch = Math.max(this.#epoch, epoch);",
@@ -55,6 +61,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "return one.epoch > other.epoch + other.revision * 1e9;",
   },
   // What rollouts decide.
+  {
+    name: "failures over the budget are borne",
+    file: "core/rollout/gate.ts",
+    search: "if (failed > failureBudget(plan, planned)) {",
+    replace: "if (failed > failureBudget(plan, planned) + 1e6) {",
+  },
   {
     name: "permits that are held are not counted",
     file: "core/rollout/gate.ts",
@@ -163,10 +175,24 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "if (error !== undefined && isForward && number < 0) {",
   },
   {
+    name: "a switch begins before it is in the journal",
+    file: "core/fleet/agent-machine.ts",
+    search:
+      "    this.#persist({ ...this.#journal, switching }, effects);\n    this.#beginSteps(now, switching, effects);\n  }\n\n  #beginSteps",
+    replace:
+      "    this.#journal = { ...this.#journal, switching };\n    this.#beginSteps(now, switching, effects);\n  }\n\n  #beginSteps",
+  },
+  {
     name: "a machine needs no permit",
     file: "core/fleet/agent-goal.ts",
     search: 'needsPermit: phase === "open",',
     replace: 'needsPermit: phase === "frozen",',
+  },
+  {
+    name: "a machine tries again where it has failed",
+    file: "core/fleet/agent-permit.ts",
+    search: "return hasFailed ?",
+    replace: "return hasFailed && permit.ttlMs < 0 ?",
   },
   // Packs.
   {

@@ -1,0 +1,117 @@
+// What a simulation came to, for people: the verdict first, then where the time went.
+import { formatBytes } from "../../runtime/program/byte-amount.ts";
+import { formatDuration } from "../../runtime/recipe/duration.ts";
+import { formatFields, formatTable } from "./format.ts";
+
+interface Quantiles {
+  readonly p50_s: number;
+  readonly p99_s: number;
+  readonly p999_s: number;
+  readonly last_s: number;
+}
+
+/** What the simulator gives, as far as it is shown. */
+export interface SimulationRun {
+  readonly scenario: string;
+  readonly about: string;
+  readonly seed: number;
+  readonly verdict: "met" | "missed";
+  readonly why: string;
+  readonly slo: { readonly minutes: number; readonly availability: number };
+  readonly agents: number;
+  readonly requests: Readonly<
+    Record<"all" | "right" | "late" | "fault" | "own" | "open", number>
+  > & {
+    readonly reasons: Readonly<Record<string, number>>;
+  };
+  readonly availability: number;
+  readonly p50_s: number;
+  readonly p99_s: number;
+  readonly p999_s: number;
+  readonly last_active_s: number;
+  readonly phases: Readonly<Record<string, Quantiles>>;
+  readonly slowest: readonly { readonly cause: string; readonly requests: number }[];
+  readonly distribution_over_bound: number;
+  readonly bytes: Readonly<Record<string, number>>;
+  readonly peak: Readonly<Record<string, number>>;
+  readonly agents_back_s: number;
+  readonly faults: readonly {
+    readonly at_s: number;
+    readonly kind: string;
+    readonly what: string;
+  }[];
+  readonly wall_s: number;
+  readonly peak_rss_mb: number;
+  readonly trace: string;
+}
+
+/** The run for people. */
+export function describeSimulation(run: SimulationRun): string {
+  const { slo, verdict, peak } = run;
+  const target = `${percent(slo.availability)} of requests within ${slo.minutes} min`;
+  const fields = formatFields([
+    ["scenario", `${run.scenario}: ${run.about}`],
+    ["machines", `${run.agents}, seed ${run.seed}`],
+    ["availability", `${percent(run.availability)}: ${run.why}`],
+    ["requests", requestWords(run)],
+    ["distribution", `${run.distribution_over_bound.toFixed(2)} of the least possible`],
+    [
+      "bytes",
+      Object.entries(run.bytes)
+        .map(([from, bytes]) => `${from} ${formatBytes(bytes)}`)
+        .join(", "),
+    ],
+    [
+      "peak",
+      Object.entries(peak)
+        .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`)
+        .join(", "),
+    ],
+    ["agents back", run.agents_back_s === 0 ? "" : seconds(run.agents_back_s)],
+    ["faults", faultWords(run)],
+    ["took", `${seconds(run.wall_s)}, ${Math.round(run.peak_rss_mb)} MB; trace ${run.trace}`],
+  ]);
+  const causes = run.slowest.map(({ cause, requests }) => [cause, String(requests)]);
+  return [
+    `SLO ${verdict}: ${target}`,
+    fields,
+    phaseTable(run),
+    causes.length === 0 ? "" : formatTable(["THE SLOWEST 1 %", "REQUESTS"], causes),
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n");
+}
+
+function requestWords({ requests }: SimulationRun): string {
+  const { all, right, late, fault, own, open, reasons } = requests;
+  const why = Object.entries(reasons).map(([reason, count]) => `${reason} ${count}`);
+  const words = [
+    ...[`${all} in all`, `${right} ended rightly`, `${late} of these late`],
+    ...[`${fault} by a fault`, `${own} by their own command`, `${open} not at all`],
+  ];
+  return `${words.join(", ")}${why.length === 0 ? "" : ` (${why.join(", ")})`}`;
+}
+
+function faultWords({ faults }: SimulationRun): string {
+  const counts = new Map<string, number>();
+  for (const { kind } of faults) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return [...counts].map(([kind, count]) => `${kind} ${count}`).join(", ");
+}
+
+function phaseTable({ phases, p50_s, p99_s, p999_s, last_active_s }: SimulationRun): string {
+  const row = (name: string, { p50_s, p99_s, p999_s, last_s }: Quantiles) => [
+    name,
+    ...[p50_s, p99_s, p999_s, last_s].map(seconds),
+  ];
+  const rows = Object.entries(phases).map(([phase, times]) => row(phase, times));
+  const whole = row("request to active", { p50_s, p99_s, p999_s, last_s: last_active_s });
+  return formatTable(["PHASE", "P50", "P99", "P99.9", "LAST"], [...rows, whole]);
+}
+
+function seconds(value: number): string {
+  return formatDuration(value * 1_000);
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toFixed(3))} %`;
+}

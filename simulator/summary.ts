@@ -1,0 +1,164 @@
+// What a run of a scenario comes to, as plain data: the verdict first, then times by phase, causes, bytes and
+// loads. It reads a world that has run, and prints nothing.
+import type { FleetWorld } from "./flow/fleet-world.ts";
+import {
+  latencyOf,
+  type OverBound,
+  PHASES,
+  type Phase,
+  phasesOf,
+  type Request,
+} from "./flow/request-log.ts";
+
+/** Of the slowest, so many are asked for what held them up. */
+const SLOWEST_SHARE = 0.01;
+const CAUSES_MAX = 8;
+const MINUTE_MS = 60_000;
+
+/** Seconds at three quantiles, and the last. */
+export interface Quantiles {
+  readonly p50_s: number;
+  readonly p99_s: number;
+  readonly p999_s: number;
+  readonly last_s: number;
+}
+
+export interface Summary {
+  readonly verdict: "met" | "missed";
+  /** Why, in a sentence. */
+  readonly why: string;
+  readonly slo: { readonly minutes: number; readonly availability: number };
+  readonly agents: number;
+  readonly pieces: number;
+  readonly requests: {
+    readonly all: number;
+    readonly right: number;
+    readonly late: number;
+    readonly fault: number;
+    /** Whose command failed or took too long: not counted. */
+    readonly own: number;
+    readonly open: number;
+    readonly reasons: Readonly<Record<string, number>>;
+  };
+  readonly availability: number;
+  readonly p50_s: number;
+  readonly p99_s: number;
+  readonly p999_s: number;
+  readonly last_active_s: number;
+  readonly phases: Readonly<Record<Phase, Quantiles>>;
+  readonly slowest: readonly { readonly cause: string; readonly requests: number }[];
+  readonly distribution_over_bound: number;
+  /** Of the median release, in its worst region; milliseconds from its first byte packed. */
+  readonly distribution: Readonly<Record<string, number>>;
+  readonly bytes: Readonly<Record<"origin" | "relay" | "peer" | "local", number>>;
+  readonly peak: Readonly<Record<string, number>>;
+  /** From the last fault until all agents that it cut off had a relay again. */
+  readonly agents_back_s: number;
+  readonly faults: readonly {
+    readonly at_s: number;
+    readonly kind: string;
+    readonly what: string;
+  }[];
+  readonly trace: string;
+}
+
+/** Sums a world up that has run. */
+export function summaryOf(world: FleetWorld): Summary {
+  const { scenario, gauges, regions } = world;
+  const { slo } = scenario;
+  const all = [...world.requests.values()];
+  const ended = all.filter(({ outcome }) => outcome === "right");
+  const counted = all.filter(({ outcome }) => outcome !== "own");
+  const inTime = ended.filter((request) => latencyOf(request) <= slo.minutes * MINUTE_MS);
+  const availability = counted.length === 0 ? 1 : inTime.length / counted.length;
+  const latencies = quantiles(ended.map(latencyOf));
+  const isInTime = latencies.p999_s * 1_000 <= slo.minutes * MINUTE_MS;
+  const isMet = isInTime && availability >= slo.availability;
+  const count = (outcome: Request["outcome"]) =>
+    all.filter((one) => one.outcome === outcome).length;
+  const median = medianOf(all.flatMap(({ distribution }) => distribution ?? []));
+  const sum = (source: "origin" | "relay" | "peer" | "local") =>
+    Math.round(regions.reduce((total, { bytes }) => total + bytes[source], 0));
+  return {
+    verdict: isMet ? "met" : "missed",
+    why: `${inTime.length} of ${counted.length} requests ended rightly within ${slo.minutes} min`,
+    slo,
+    agents: world.agents.length,
+    pieces: median?.pieces ?? 0,
+    requests: {
+      ...{ all: all.length, right: ended.length, late: ended.length - inTime.length },
+      ...{ fault: count("fault"), own: count("own"), open: count("open") },
+      reasons: tallied(all.map(({ outcome, reason }) => (outcome === "right" ? "" : reason))),
+    },
+    availability,
+    ...{ p50_s: latencies.p50_s, p99_s: latencies.p99_s, p999_s: latencies.p999_s },
+    last_active_s: latencies.last_s,
+    phases: phaseQuantiles(ended),
+    slowest: causesOf(ended),
+    distribution_over_bound: median?.ratio ?? 0,
+    distribution: median === undefined ? {} : termsOf(median),
+    bytes: { origin: sum("origin"), relay: sum("relay"), peer: sum("peer"), local: sum("local") },
+    peak: {
+      origin_bytes_per_s: Math.round(gauges.peakOriginBytes),
+      relay_sessions: gauges.peakSessions,
+      leader_facts_per_s: gauges.peakFacts,
+      leader_writes_per_s: gauges.peakWrites,
+      open_rollouts: gauges.peakRollouts,
+      queued_builds: world.builds.queuedMost,
+    },
+    agents_back_s: world.backMs / 1_000,
+    faults: world.faults.map(({ atMs, kind, what }) => ({ at_s: atMs / 1_000, kind, what })),
+    trace: world.trace.text,
+  };
+}
+
+/** Seconds at the quantiles of milliseconds; none are 0. */
+function quantiles(ms: readonly number[]): Quantiles {
+  const sorted = ms.toSorted((a, b) => a - b);
+  const at = (share: number) =>
+    (sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0) / 1_000;
+  return { p50_s: at(0.5), p99_s: at(0.99), p999_s: at(0.999), last_s: at(1) };
+}
+
+function phaseQuantiles(requests: readonly Request[]): Record<Phase, Quantiles> {
+  const split = requests.map(phasesOf);
+  const rows = PHASES.map((phase) => [phase, quantiles(split.map((one) => one[phase]))] as const);
+  return Object.fromEntries(rows) as Record<Phase, Quantiles>;
+}
+
+/** What held up the slowest: the faults that they met, else the phase that took the longest. */
+function causesOf(requests: readonly Request[]) {
+  const slowest = requests
+    .toSorted((one, other) => latencyOf(other) - latencyOf(one))
+    .slice(0, Math.ceil(SLOWEST_SHARE * requests.length));
+  const causes = slowest.map((request) => {
+    const longest = PHASES.toSorted((a, b) => phasesOf(request)[b] - phasesOf(request)[a])[0];
+    return request.causes.size === 0
+      ? `long ${longest}`
+      : `long ${longest}; ${[...request.causes].join(", ")}`;
+  });
+  return Object.entries(tallied(causes))
+    .map(([cause, requests]) => ({ cause, requests }))
+    .toSorted((one, other) => other.requests - one.requests)
+    .slice(0, CAUSES_MAX);
+}
+
+function medianOf(all: readonly OverBound[]): OverBound | undefined {
+  return all.toSorted((one, other) => one.ratio - other.ratio)[Math.floor((all.length - 1) / 2)];
+}
+
+function termsOf({ tookMs, packMs, boundMs, slowestMs, time }: OverBound): Record<string, number> {
+  const { wanMs } = time;
+  const { sourceMs, uplinksMs } = time.terms;
+  return {
+    ...{ took_ms: tookMs, pack_ms: packMs, bound_ms: boundMs, wan_ms: wanMs },
+    ...{ relays_ms: sourceMs, machine_ms: slowestMs, uplinks_ms: uplinksMs },
+  };
+}
+
+/** How often each text comes; the empty one is left out. */
+function tallied(texts: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const text of texts) if (text !== "") counts[text] = (counts[text] ?? 0) + 1;
+  return counts;
+}

@@ -1,0 +1,109 @@
+// Whole fleets in virtual time: what becomes of a release under each fault, that a seed gives the same run, and
+// that the estimate of waves is near what the machines of production make of them.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { waveTimes } from "../../core/estimate/wave-time.ts";
+import { type Change, simulated } from "./fleet-world.ts";
+
+/** A machine starts and stops processes beside being checked. */
+const SWITCH_MS = 300;
+/** Mean of a log-normal distribution with p50 4 s and p99 12 s; the slowest of some hundreds. */
+const HEALTH = { meanMs: 4_470, mostMs: 16_000 };
+
+test("fault 34: the same seed gives the same run of a fleet, another seed another", () => {
+  const trace = (seed: number) => simulated({}, seed).summary.trace;
+  assert.equal(trace(1), trace(1));
+  assert.notEqual(trace(1), trace(2));
+});
+
+test("a release comes to every machine, and its phases add up to its time", () => {
+  const { summary, request, world } = simulated();
+  assert.equal(summary.verdict, "met");
+  assert.equal(request.active, 400);
+  const phases = Object.values(summary.phases).reduce((sum, { last_s }) => sum + last_s, 0);
+  assert(Math.abs(phases - summary.last_active_s) < 1e-6);
+  assert(world.agents.every(({ standing }) => standing.running === "b-0.1"));
+  assert(summary.distribution_over_bound >= 1, `${summary.distribution_over_bound}`);
+});
+
+for (const [name, rollout] of [
+  ["a tenth at once", { failures_percent: 10 }],
+  ["2 % at once", { failures_percent: 2 }],
+  [
+    "one at a time",
+    { failures_percent: 0, waves: [{ percent: 10, bake_s: 30 }, { percent: 100 }] },
+  ],
+  [
+    "three waves that are watched",
+    { waves: [5, 50, 100].map((percent) => ({ percent, bake_s: 60 })) },
+  ],
+] as const) {
+  test(`the estimate of waves is within a tenth of the machines that decide them: ${name}`, () => {
+    const change = {
+      rollout: { ...rollout, waves: "waves" in rollout ? [...rollout.waves] : undefined },
+    };
+    if (change.rollout.waves === undefined) delete change.rollout.waves;
+    const { world, request } = simulated(change as Change);
+    const { plan, row } = world.rollout("b-0");
+    const sizes = row.waves.map(({ size }) => size);
+    const switches = { meanMs: HEALTH.meanMs + SWITCH_MS, mostMs: HEALTH.mostMs + SWITCH_MS };
+    const waves = waveTimes(plan, sizes, 400, switches);
+    const estimatedMs = waves.reduce((sum, wave) => sum + wave.switchingMs + wave.bakeMs, 0);
+    const tookMs = (request.endedAt as number) - (request.stagedAt as number);
+    assert(
+      Math.abs(estimatedMs / tookMs - 1) <= 0.1,
+      `estimated ${estimatedMs} ms, took ${tookMs} ms`,
+    );
+  });
+}
+
+/** Of a release whose packs are there after 61 s and whose waves take two minutes. */
+const IN_MID_WAVE_S = 90;
+
+for (const [name, change, reason] of [
+  ["leaders die", { faults: [{ kind: "leader-killed", at_s: IN_MID_WAVE_S }] }, "succeeded"],
+  [
+    "the store is away",
+    { faults: [{ kind: "store-away", at_s: IN_MID_WAVE_S, for_s: 20 }] },
+    "succeeded",
+  ],
+  [
+    "half of the relays die",
+    { faults: [{ kind: "relay-killed", share: 0.5, at_s: IN_MID_WAVE_S, for_s: 60 }] },
+    "succeeded",
+  ],
+  [
+    "the WAN of a region is cut",
+    { faults: [{ kind: "wan-cut", region: 0, at_s: 30, for_s: 60 }] },
+    "succeeded",
+  ],
+  [
+    "all agents lose their relays",
+    { faults: [{ kind: "agents-dropped", at_s: IN_MID_WAVE_S }] },
+    "succeeded",
+  ],
+  ["a worker dies", { faults: [{ kind: "worker-killed", at_s: 20 }] }, "succeeded"],
+  ["it crashes", { bad: "crashes" }, "rolled_back"],
+  ["it hangs", { bad: "hangs" }, "rolled_back"],
+  [
+    "it dies while it is watched",
+    {
+      ...{ bad: "late", bad_after_s: 20 },
+      rollout: { waves: [{ percent: 10, bake_s: 60 }, { percent: 100 }] },
+    },
+    "rolled_back",
+  ],
+] as const) {
+  test(`a release of which ${name} ends rightly: ${reason}`, () => {
+    const { world, request, summary } = simulated(change as Change);
+    assert.equal(request.reason, reason);
+    assert.equal(request.outcome, "right");
+    assert.equal(summary.availability, 1);
+    const running = reason === "succeeded" ? "b-0" : "old-service-1";
+    const others = world.agents.filter(({ standing }) => !standing.running.startsWith(running));
+    assert.deepEqual(
+      others.map(({ standing }) => standing),
+      [],
+    );
+  });
+}
