@@ -15,6 +15,11 @@ export const BLOCK_BYTES_LONG = BLOCK_BYTES_MAX;
 export const BLOCK_BYTES_SHORT = 44 * 1024;
 /** Bytes a millisecond from which blocks are long: 200 Mbit/s. */
 export const LONG_BLOCKS_RATE = 25_000;
+/**
+ * And below which a wire that has shown that rate gets short ones again: 40 Mbit/s, 77 ms a block. In between it is
+ * mostly not the wire that holds blocks up, but a packer or a busy machine, and short blocks are more work for both.
+ */
+export const SHORT_BLOCKS_RATE = 5_000;
 
 /** Bytes asked beyond those on the wire: what comes, and waits at senders and downlinks; 126 ms at 100 Mbit/s. */
 export const ASKED_BYTES = 1536 * 1024;

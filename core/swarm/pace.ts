@@ -2,10 +2,17 @@
 // (rate times delay: so many under way keep it full whatever the round trip is), and how long a block
 // should be.
 import type { Instant } from "../machine.ts";
-import { BLOCK_BYTES_LONG, BLOCK_BYTES_SHORT, LONG_BLOCKS_RATE } from "./limits.ts";
+import {
+  BLOCK_BYTES_LONG,
+  BLOCK_BYTES_SHORT,
+  LONG_BLOCKS_RATE,
+  SHORT_BLOCKS_RATE,
+} from "./limits.ts";
 
 /** Blocks over which rate and delay are averaged. */
 const BLOCKS = 16;
+/** After so many the mean is the wire's: a shaper lets the first ones pass at once. */
+const SETTLED_BLOCKS = 4 * BLOCKS;
 
 export class Pace {
   #lastAt: Instant = Number.NEGATIVE_INFINITY;
@@ -13,6 +20,7 @@ export class Pace {
   #blockMs = 0;
   #blockBytes = 0;
   #pipeBytes = 0;
+  #noted = 0;
   #isFast = false;
 
   /** Bytes on the wire. */
@@ -25,7 +33,7 @@ export class Pace {
     return this.#isFast ? BLOCK_BYTES_LONG : BLOCK_BYTES_SHORT;
   }
 
-  /** Blocks come or go fast enough for long ones. */
+  /** Blocks come or go fast enough for long ones, or did and are not slow yet. */
   get isFast(): boolean {
     return this.#isFast;
   }
@@ -38,7 +46,10 @@ export class Pace {
     const blockMs = Math.min(tookMs, delayMs + BLOCKS * this.#blockMs);
     this.#blockMs = this.#blockMs === 0 ? blockMs : mean(this.#blockMs, blockMs);
     this.#blockBytes = this.#blockBytes === 0 ? bytes : mean(this.#blockBytes, bytes);
-    this.#isFast = this.#blockBytes > LONG_BLOCKS_RATE * this.#blockMs;
+    this.#noted += 1;
+    const isKnown = this.#isFast && this.#noted > SETTLED_BLOCKS;
+    const rate = isKnown ? SHORT_BLOCKS_RATE : LONG_BLOCKS_RATE;
+    this.#isFast = this.#blockBytes > rate * this.#blockMs;
     if (this.#blockMs <= 0) return;
     // One block is not on the wire but leaves or arrives just now.
     const blocks = Math.max(0, delayMs / this.#blockMs - 1);
