@@ -13,13 +13,13 @@ import { HELD_COMMANDS_MAX } from "../../core/leadership/leader-gate.ts";
 import type { Agent } from "./agent.ts";
 import { BuildChecks } from "./build-checks.ts";
 import { BUILDS_PREFIX } from "./build-rows.ts";
-import type { FleetWatch, FleetWorld } from "./fleet-world.ts";
+import { type FleetWatch, type FleetWorld, SERVICE } from "./fleet-world.ts";
 import { epochOf } from "./leader-link.ts";
-import type { RelayCommand } from "./messages.ts";
+import type { RelayCommand, Rule } from "./messages.ts";
 import { SEGMENTS } from "./region-packs.ts";
 import { sealKey, segmentKey } from "./relay-mirror.ts";
 import { RolloutChecks } from "./rollout-checks.ts";
-import type { RolloutRecord } from "./rollout-record.ts";
+import { assignmentsKey, type RolloutRecord, rulesOf } from "./rollout-record.ts";
 import type { Write } from "./store-model.ts";
 import { hold } from "./violation.ts";
 
@@ -164,12 +164,20 @@ export class FleetChecks implements FleetWatch {
     hold(by === undefined || by === this.epoch, "no leader of old writes", () => {
       return `epoch ${by} wrote, ${this.epoch} is current`;
     });
+    const key = assignmentsKey(SERVICE);
+    const put = operations.find((one) => "put" in one && one.put === key);
+    const rules =
+      put !== undefined && "put" in put
+        ? (put.value as readonly Rule[])
+        : rulesOf(this.#world?.store.get(key));
     for (const operation of operations) {
       if ("put" in operation && operation.put.startsWith(BUILDS_PREFIX)) {
         this.builds.written(operation.value as BuildRow);
       }
       if ("put" in operation && operation.put.startsWith("rollouts/")) {
-        this.rollouts.written(operation.value as RolloutRecord);
+        const record = operation.value as RolloutRecord;
+        this.rollouts.written(record);
+        this.rollouts.assigned(record, rules);
       }
     }
   }

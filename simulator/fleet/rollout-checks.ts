@@ -5,6 +5,8 @@ import { isFinal } from "../../core/rollout/lifecycle.ts";
 import type { RolloutPlan } from "../../core/rollout/rollout-row.ts";
 import type { Agent } from "./agent.ts";
 import type { FleetWorld } from "./fleet-world.ts";
+import type { Rule } from "./messages.ts";
+import { sealKey } from "./relay-mirror.ts";
 import { planOf, type RolloutRecord } from "./rollout-record.ts";
 import { hold } from "./violation.ts";
 
@@ -54,6 +56,7 @@ export class RolloutChecks {
     if (known === undefined) {
       const wave = -1;
       this.#rollouts.set(id, { record, wave, begunBefore: 0, deeds: new Map() });
+      this.#entered(record);
       return;
     }
     const before = known.record.row;
@@ -64,7 +67,27 @@ export class RolloutChecks {
       return `${id} was in wave ${before.wave} and is in ${row.wave}`;
     });
     known.record = record;
+    if (row.state !== before.state) this.#entered(record);
     if (isFinal(row.state) && !isFinal(before.state)) this.#ended.push(record);
+  }
+
+  /** A rollout has come to another state. */
+  #entered({ id, service, row, release }: RolloutRecord): void {
+    if (isFinal(row.state) || row.state === "waiting") return;
+    for (const { record } of this.#rollouts.values()) {
+      const isOther = record.id !== id && record.service === service;
+      const hasTurn = !isFinal(record.row.state) && record.row.state !== "waiting";
+      hold(!isOther || !hasTurn, "one rollout of a service at a time", () => {
+        return `${id} is ${row.state}, ${record.id} is ${record.row.state}`;
+      });
+    }
+    if (row.state !== "activating" || row.wave > 0) return;
+    for (const [region, store] of this.#world.regionStores) {
+      const isThere = store.peek(sealKey(release.pack)) !== undefined;
+      hold(isThere, "a rollout waits for all regions", () => {
+        return `${id} begins, and ${region} has not all of ${release.pack}`;
+      });
+    }
   }
 
   /** The store was put back: rollouts that it does not know have never been. */
@@ -75,8 +98,9 @@ export class RolloutChecks {
   /** A machine's journal is on its disk. */
   persisted(agent: Agent, before: Journal, after: Journal): void {
     const { switching, outcome } = after;
-    if (before.switching === undefined && switching !== undefined && switching.permit !== "") {
-      this.#begun(agent, switching.rollout, switching.permit);
+    if (before.switching === undefined && switching !== undefined && !switching.isRollback) {
+      const { rollout, permit } = switching;
+      if (permit !== "" || this.#isOpen(rollout)) this.#begun(agent, rollout, permit);
     }
     if (before.switching !== undefined && switching === undefined && outcome !== undefined) {
       const deed = this.#rollouts.get(outcome.rollout)?.deeds.get(agent.name);
@@ -84,6 +108,12 @@ export class RolloutChecks {
       deed.isActive = outcome.kind === "active";
       if (outcome.kind === "failed") deed.hasFailed = true;
     }
+  }
+
+  /** Whether machines need leave for it by what is written. */
+  #isOpen(rollout: string): boolean {
+    const state = this.#rollouts.get(rollout)?.record.row.state;
+    return state === "activating" || state === "baking";
   }
 
   #begun(agent: Agent, rollout: string, permit: string): void {
@@ -95,6 +125,17 @@ export class RolloutChecks {
       return `${agent.name} under ${rollout}: permit ${permit} after ${before?.permit}`;
     });
     deeds.set(agent.name, { agent, permit, isActive: false, hasFailed: false });
+  }
+
+  /** A rollout is written with the rules that are assigned from then on. */
+  assigned({ id, row, previous }: RolloutRecord, rules: readonly Rule[]): void {
+    if (row.state !== "rolled_back" || previous === undefined) return;
+    const isBack = rules.some(
+      ({ phase, release }) => phase === "final" && release.release === previous.release,
+    );
+    hold(isBack, "what ran before is assigned again", () => {
+      return `${id} was taken back, and nobody is to run ${previous.release}`;
+    });
   }
 
   /** What must hold of each rollout at this instant. */
@@ -116,7 +157,12 @@ export class RolloutChecks {
     }
     const plan = planOf(record);
     const touched = deeds.size - watched.begunBefore;
-    if ((plan.waves[row.wave]?.percent ?? 0) < 100) {
+    const percent = plan.waves[row.wave]?.percent ?? 0;
+    if (percent < 100) {
+      const share = Math.max(1, Math.ceil((percent * this.#world.agents.length) / 100));
+      hold(wave.size <= share, "a wave has exactly its share", () => {
+        return `${id}: wave ${row.wave} of ${percent} % has ${wave.size} of ${this.#world.agents.length}`;
+      });
       hold(touched <= wave.size, "a wave never grows", () => {
         return `${id}: ${touched} machines began in wave ${row.wave} of ${wave.size}`;
       });

@@ -24,6 +24,7 @@ const ANSWER_MS = 20_000;
 /** Operators ask again after so long. */
 const ASK_AGAIN_MS = 1_000;
 const WORKERS = 4;
+const BLOBS_LATER_MS = 20_000;
 /** How often it is looked at what only grows. */
 const MEASURE_MS = 10_000;
 
@@ -118,7 +119,7 @@ export class Scene {
       percent,
       regions: [],
       labels: {},
-      bakeMs: this.pick([0, 2_000, 10_000]),
+      bakeMs: this.pick([0, 2_000, 10_000, 20_000]),
     });
     const first = this.pick([[], [1], [5], [10, 50], [20]]);
     return {
@@ -233,9 +234,12 @@ export class Scene {
     checks.onPersisted.length = 0;
     for (const { store } of world.controlPlanes)
       Object.assign(store.way, { isCut: false, isMute: false });
-    for (const store of [world.origin, ...world.regionStores.values()]) {
-      Object.assign(store.weather, FAIR_BLOBS);
-    }
+    // Blob stores last, so that what comes after the rest is well meets their faults too.
+    this.at(this.now + BLOBS_LATER_MS, () => {
+      for (const store of [world.origin, ...world.regionStores.values()]) {
+        Object.assign(store.weather, FAIR_BLOBS);
+      }
+    });
     for (const { disk } of world.relays) disk.isFull = false;
     for (const { disk } of world.agents) Object.assign(disk, { isFull: false, syncMs: 2 });
     revive([...world.controlPlanes, ...world.relays, ...world.agents, ...world.workers]);

@@ -42,12 +42,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'return { key: "no-such-key", modRevision: 0 * revision };',
   },
   {
-    name: "a relay obeys leaders of old",
-    file: "core/leadership/leader-gate.ts",
-    search: 'if (epoch < this.#epoch) return "old";',
-    replace: "",
-  },
-  {
     name: "a relay keeps no epoch that it raised",
     file: "core/leadership/leader-gate.ts",
     search: "this.#epoch = Math.max(this.#epoch, epoch);",
@@ -61,12 +55,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "return one.epoch > other.epoch + other.revision * 1e9;",
   },
   // What rollouts decide.
-  {
-    name: "failures over the budget are borne",
-    file: "core/rollout/gate.ts",
-    search: "if (failed > failureBudget(plan, planned)) {",
-    replace: "if (failed > failureBudget(plan, planned) + 1e6) {",
-  },
   {
     name: "permits that are held are not counted",
     file: "core/rollout/gate.ts",
@@ -102,12 +90,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: "core/rollout/rollout.ts",
     search: "    if (grants.length === 0) return;\n    this.#persist(effects);\n",
     replace: "    if (grants.length === 0) return;\n",
-  },
-  {
-    name: "only the first row of a batch is written",
-    file: "core/rollout/rollout-batch.ts",
-    search: 'row: effects.findLast((effect) => effect.kind === "persist")?.row,',
-    replace: 'row: effects.find((effect) => effect.kind === "persist")?.row,',
   },
   {
     name: "the next rollout never has its turn",
@@ -169,30 +151,10 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'return [{ do: "start", release }, check, point];',
   },
   {
-    name: "what fails its check is kept",
-    file: "core/fleet/agent-machine.ts",
-    search: "if (error !== undefined && isForward) {",
-    replace: "if (error !== undefined && isForward && number < 0) {",
-  },
-  {
-    name: "a switch begins before it is in the journal",
-    file: "core/fleet/agent-machine.ts",
-    search:
-      "    this.#persist({ ...this.#journal, switching }, effects);\n    this.#beginSteps(now, switching, effects);\n  }\n\n  #beginSteps",
-    replace:
-      "    this.#journal = { ...this.#journal, switching };\n    this.#beginSteps(now, switching, effects);\n  }\n\n  #beginSteps",
-  },
-  {
     name: "a machine needs no permit",
     file: "core/fleet/agent-goal.ts",
     search: 'needsPermit: phase === "open",',
     replace: 'needsPermit: phase === "frozen",',
-  },
-  {
-    name: "a machine tries again where it has failed",
-    file: "core/fleet/agent-permit.ts",
-    search: "return hasFailed ?",
-    replace: "return hasFailed && permit.ttlMs < 0 ?",
   },
   // Packs.
   {
