@@ -33,6 +33,7 @@ export class RolloutEngine implements RelayListener {
   readonly #followed = new Map<string, LiveProgress>();
   readonly #ends = counter("millrace.rollouts.ended", "Rollouts ended, by state", "{rollout}");
   readonly #took = histogram("millrace.rollout.duration", "From the beginning to the end");
+  #endsSeen = 0;
   readonly #watchers = new Set<(id: string) => void>();
   readonly #watches = new Set<Watch>();
   readonly #stopped = new AbortController();
@@ -103,8 +104,11 @@ export class RolloutEngine implements RelayListener {
 
   /** Takes up a rollout that is written down; one that is open already stays as it is. */
   async open(id: string): Promise<void> {
+    const ends = this.#endsSeen;
     const record = await this.#read(id);
     if (record === undefined || this.#isStopped || this.#open.has(id)) return;
+    // One ended while the row was on its way: if it was this one, the row is of before.
+    if (ends !== this.#endsSeen) return this.open(id);
     // It may have ended since its row was seen.
     if (isFinal(record.row.state)) return;
     this.#run(record);
@@ -178,6 +182,7 @@ export class RolloutEngine implements RelayListener {
 
   #ended({ record, progress }: OpenRollout): void {
     this.#open.delete(record.id);
+    this.#endsSeen += 1;
     const attributes = { state: record.row.state, reason: record.row.reason };
     this.#ends.add(1, attributes);
     this.#took.record((record.endedAtMs - record.createdAtMs) / 1_000, attributes);

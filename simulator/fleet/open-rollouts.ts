@@ -18,6 +18,7 @@ import { READ_RETRY_MS, type TermHost } from "./term-host.ts";
 export class OpenRollouts {
   readonly #host: TermHost;
   readonly #open = new Map<string, RolloutRunner>();
+  #endsSeen = 0;
 
   constructor(host: TermHost) {
     this.#host = host;
@@ -73,6 +74,7 @@ export class OpenRollouts {
 
   /** Takes up a rollout that is written down; one that is open already stays as it is. */
   #openRollout(id: string): void {
+    const ends = this.#endsSeen;
     this.#host.store.get(rolloutKey(id), (answer) => {
       if (this.#host.isStopped || this.#open.has(id)) return;
       if (answer.kind !== "answered") {
@@ -81,6 +83,8 @@ export class OpenRollouts {
       }
       const record = answer.value?.value as RolloutRecord | undefined;
       if (record === undefined || isFinal(record.row.state)) return;
+      // One ended while the row was on its way: if it was this one, the row is of before.
+      if (ends !== this.#endsSeen) return this.#openRollout(id);
       this.#run(record);
       if (record.supersede) {
         for (const other of this.#open.values()) {
@@ -97,6 +101,7 @@ export class OpenRollouts {
   #run(record: RolloutRecord): RolloutRunner {
     const runner = new RolloutRunner(this.#host, record, () => {
       this.#open.delete(record.id);
+      this.#endsSeen += 1;
       this.#turn(record.service);
     });
     this.#open.set(record.id, runner);

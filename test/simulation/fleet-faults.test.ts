@@ -43,6 +43,18 @@ test(`fault 33: ${SEEDS} small fleets keep every promise, and come to their ends
   }
 });
 
+/** Seeds that found something once. */
+const FOUND = [
+  { title: "a rollout that ends while its row is read is not taken up again", seed: 289 },
+];
+
+for (const { title, seed } of FOUND) {
+  test(title, () => {
+    const { violation } = runSeed(seed);
+    assert.equal(violation, undefined, `${violation?.what}`);
+  });
+}
+
 for (const { title, rows } of BY_ROW) {
   test(title, () => {
     const { violation, faults } = runSeed(1, { rows });
