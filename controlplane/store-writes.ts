@@ -6,6 +6,7 @@ import { counter } from "../runtime/telemetry.ts";
 export function countedStore(store: Store): Store {
   const writes = counter("millrace.store.writes", "Transactions of this replica", "{write}");
   const condition = store.condition?.bind(store);
+  const backup = store.backup?.bind(store);
   return {
     isExclusive: store.isExclusive,
     get: (key) => store.get(key),
@@ -21,6 +22,7 @@ export function countedStore(store: Store): Store {
     watch: (options, onEvents, onCompacted) => store.watch(options, onEvents, onCompacted),
     compact: (revision) => store.compact(revision),
     ...(condition !== undefined && { condition }),
+    ...(backup !== undefined && { backup }),
     close: () => store.close(),
   };
 }
