@@ -35,8 +35,11 @@ export const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
 export const SENDING_PER_NEIGHBOUR_MAX = 1;
 /** Blocks that keep a wire full where ways are short, shared by all connections: two on each of sixteen. */
 export const SPREAD_BLOCKS = 32;
-/** A way is short when a block and its answer take less: there and back, and twice 3.6 ms at 100 Mbit/s. */
-export const SHORT_WAY_MS = 12;
+/**
+ * A way is short when a block and its answer take less: at 100 Mbit/s a block leaves within 20 ms, by the pace of its
+ * connection, and its answer waits for up to 25 ms in a full queue. On longer ways more are on their way.
+ */
+export const SHORT_WAY_MS = 45;
 /** Blocks being read and sent to all neighbours: 16 x 384 KiB is 6 MiB of buffers. */
 export const SENDING_MAX = 16;
 /** Cancelled blocks remembered per neighbour, as they may still come: all that was asked, twice. */

@@ -268,12 +268,14 @@ export class Uploads {
   }
 
   /**
-   * Blocks that one neighbour may have on their way. Where the way is short few are enough, as others have
-   * theirs: further ones on the same connection join in packets that a shaper has to cut.
+   * Blocks that one neighbour may have on their way; more where a way is long. A block each on many connections leaves
+   * as fast as the uplink does; several on one wait for the pace that TCP gives it, in packets that a shaper has to cut.
    */
   get #flyingMax(): number {
-    if (this.#flight.leastMs > SHORT_WAY_MS) return Number.POSITIVE_INFINITY;
-    return Math.max(1, Math.floor(SPREAD_BLOCKS / this.#neighbours));
+    const each = Math.max(1, Math.floor(SPREAD_BLOCKS / this.#neighbours));
+    const { leastMs } = this.#flight;
+    if (!Number.isFinite(leastMs)) return each;
+    return Math.ceil(each * Math.max(1, leastMs / SHORT_WAY_MS));
   }
 
   #stall(queue: Queue): void {
