@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { status } from "@grpc/grpc-js";
 import { encodeMark, markKey } from "../../controlplane/garbage/pack-mark-row.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
@@ -27,6 +28,8 @@ import { TestRelay } from "./rollout-relay.ts";
 /** Nothing waits, and nothing is done unasked. */
 const AT_ONCE = ["--keep-releases", "2", "--gc-every", "0", "--gc-wait", "0"];
 const SEGMENTS = 3;
+/** Before a control plane that does not answer, and lives, is asked again. */
+const AGAIN_MS = 500;
 /** A pack of a build that the store knows nothing of. */
 const LEFTOVER = "b-00000000000000ff.1";
 
@@ -121,14 +124,23 @@ class World {
 
   /** Has the collector look, which may cost the control plane its life. */
   async collectSomehow(): Promise<void> {
-    const { garbage } = this.plane;
-    try {
-      for await (const _ of garbage.collectGarbage({ dryRun: false }));
-    } catch (error) {
-      assert.equal((error as { code?: number }).code, status.UNAVAILABLE, `${error}`);
-      await this.plane.exited;
-      await this.start(AT_ONCE);
-    }
+    const { garbage, exited } = this.plane;
+    let hasEnded = false;
+    const ended = Promise.resolve(exited).then(() => {
+      hasEnded = true;
+    });
+    await until("the collector to have looked", async () => {
+      try {
+        for await (const _ of garbage.collectGarbage({ dryRun: false }));
+        return true;
+      } catch (error) {
+        // Dead, or another election: who is alive is asked again.
+        assert.equal((error as { code?: number }).code, status.UNAVAILABLE, `${error}`);
+        await Promise.race([ended, sleep(AGAIN_MS)]);
+        return hasEnded;
+      }
+    });
+    if (hasEnded) await this.start(AT_ONCE);
   }
 
   async stop(): Promise<void> {
