@@ -137,7 +137,9 @@ async function runFiles(files: readonly QueuedFile[]): Promise<void> {
 
 function record(result: FileResult): void {
   const path = relative(ROOT, result.path);
-  const body = result.output.split("\n").filter((line) => !line.startsWith("ℹ "));
+  // What Node notes besides is only of use where something went wrong.
+  const isHidden = (line: string) => result.problem === undefined && line.startsWith("ℹ ");
+  const body = result.output.split("\n").filter((line) => !isHidden(line));
   console.log(`## ${path} (${result.seconds.toFixed(1)} s)\n${body.join("\n").trimEnd()}`);
   for (const key of Object.keys(total) as (keyof Counts)[]) total[key] += result.counts[key];
   if (result.problem !== undefined) fail(`${path} ${result.problem}`);
