@@ -35,8 +35,9 @@ test("a backup is of one moment, however much is written meanwhile", async () =>
       await store.transact({ compares: [], operations });
     }
   })();
-  await store.backup(path);
-  isDone = true;
+  await store.backup(path).finally(() => {
+    isDone = true;
+  });
   await writing;
   assert.ok(written > 0, "there were writes meanwhile");
 
