@@ -129,31 +129,35 @@ test("fault 6: the leader and the member that leads etcd are cut off from the ma
   checkLeaders();
 });
 
-test("fault 6: two members cannot reach each other, and both reach the third: one leads at a time, and a rollout ends", async () => {
-  const { epoch } = (await world.leader(world.any)).leader;
-  const lead = world.etcd.leader();
-  const [one] = members.filter((member) => member !== lead) as [EtcdMember];
-  const end = await begin("ring");
-  ways.cut(lead, one);
-  ways.cut(one, lead);
-  await sleep(STANDING_MS);
-  checkLeaders();
-  healAll();
-  await end();
-  await agree(epoch);
-  checkLeaders();
-});
+/** Cuts between the member that leads and another, while a rollout is under way. */
+const CUTS = [
+  {
+    title: "two members cannot reach each other, and both reach the third",
+    name: "ring",
+    cut: (lead: EtcdMember, other: EtcdMember) => {
+      ways.cut(lead, other);
+      ways.cut(other, lead);
+    },
+  },
+  {
+    title: "a member is heard by the one that leads and does not hear it",
+    name: "one way",
+    cut: (lead: EtcdMember, deaf: EtcdMember) => ways.cut(lead, deaf),
+  },
+];
 
-test("fault 6: a member is heard by the one that leads and does not hear it: one leads at a time, and a rollout ends", async () => {
-  const { epoch } = (await world.leader(world.any)).leader;
-  const lead = world.etcd.leader();
-  const [deaf] = members.filter((member) => member !== lead) as [EtcdMember];
-  const end = await begin("one way");
-  ways.cut(lead, deaf);
-  await sleep(STANDING_MS);
-  checkLeaders();
-  healAll();
-  await end();
-  await agree(epoch);
-  checkLeaders();
-});
+for (const { title, name, cut } of CUTS) {
+  test(`fault 6: ${title}: one leads at a time, and a rollout ends`, async () => {
+    const { epoch } = (await world.leader(world.any)).leader;
+    const lead = world.etcd.leader();
+    const [other] = members.filter((member) => member !== lead) as [EtcdMember];
+    const end = await begin(name);
+    cut(lead, other);
+    await sleep(STANDING_MS);
+    checkLeaders();
+    healAll();
+    await end();
+    await agree(epoch);
+    checkLeaders();
+  });
+}
