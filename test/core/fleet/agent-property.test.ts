@@ -307,7 +307,9 @@ class World {
     assert.ok(allowed.includes(this.pointed), `current points to ${this.pointed}`);
     if (this.pointed !== undefined) assert.ok(this.disk.has(this.pointed));
     if (this.running.size > 0) this.#died = false;
-    if (this.#died || current === undefined) return;
+    // Back from a first release is back to nothing.
+    const isEnding = switching?.direction === "forward" && switching.to === undefined;
+    if (this.#died || current === undefined || isEnding) return;
     assert.ok(this.running.size > 0, "neither the old nor the new release runs");
   }
 }
