@@ -17,9 +17,10 @@ import { bounded } from "./wire.ts";
 
 /** Messages waiting for an agent that reads slowly: a snapshot of 200 services and 20 tables. */
 const UNSENT_MAX = 4_096;
-/** The label that names an agent's zone, and how many characters of it tell zones apart. */
+/** The labels that name where an agent stands, and how many characters of them tell places apart. */
 const ZONE_LABEL = "zone";
-const ZONE_MAX = 64;
+const RACK_LABEL = "rack";
+const PLACE_MAX = 64;
 
 export type AgentCommand = NonNullable<ConnectAgentResponse["command"]>;
 export type AgentStream = ServerDuplexStream<ConnectAgentRequest, ConnectAgentResponse>;
@@ -92,8 +93,9 @@ export class AgentSession {
   /** The agent as its neighbours know it. */
   get member(): RosterMember {
     const { agent: peerId, swarmAddress: address, callable: isCallable, labels } = this.hello;
-    const zone = labels[ZONE_LABEL]?.slice(0, ZONE_MAX) ?? "";
-    return { peerId, address, isCallable, zone };
+    const zone = labels[ZONE_LABEL]?.slice(0, PLACE_MAX) ?? "";
+    const rack = labels[RACK_LABEL]?.slice(0, PLACE_MAX) ?? "";
+    return { peerId, address, isCallable, zone, rack };
   }
 
   get isEnded(): boolean {

@@ -19,7 +19,7 @@ import { neighbourOf } from "./swarm-directory.ts";
 
 const BACK_OFF_MS_FIRST = 100;
 const BACK_OFF_MS_LAST = 5_000;
-/** Characters of an id or a zone and of an address, as agents' hellos are held to. */
+/** Characters of an id, a zone or a rack and of an address, as agents' hellos are held to. */
 const NAME_MAX = 64;
 const ADDRESS_MAX = 256;
 
@@ -172,11 +172,12 @@ class RosterLink {
     for (const { pack, peer } of left) {
       if (peer !== undefined) this.#roster.leave(pack, peer.peer, relay);
     }
-    for (const { pack, peer, zone } of joined) {
+    for (const { pack, peer, zone, rack } of joined) {
       if (peer === undefined || !isNamed(pack, peer.peer)) continue;
-      if (peer.address.length > ADDRESS_MAX || zone.length > NAME_MAX) continue;
-      const { peer: peerId, address, callable } = peer;
-      this.#roster.join({ pack, member: { peerId, address, isCallable: callable, zone } }, relay);
+      if (peer.address.length > ADDRESS_MAX) continue;
+      if (zone.length > NAME_MAX || rack.length > NAME_MAX) continue;
+      const { peer: peerId, address, callable: isCallable } = peer;
+      this.#roster.join({ pack, member: { peerId, address, isCallable, zone, rack } }, relay);
     }
   }
 
@@ -215,7 +216,8 @@ class RosterLink {
 }
 
 function memberOf({ pack, member }: Membership): SwarmMember {
-  return { pack, peer: neighbourOf(member), zone: member.zone };
+  const { zone, rack } = member;
+  return { pack, peer: neighbourOf(member), zone, rack };
 }
 
 function isNamed(...names: readonly string[]): boolean {

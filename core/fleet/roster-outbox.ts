@@ -5,8 +5,8 @@ import type { Membership } from "./roster.ts";
 
 /** Relays tell each other of changes at most once a second. */
 const SHARE_INTERVAL_MS = 1_000;
-/** Members in one message: 384 x 660 bytes at most (pack, id, address, zone) are below its 256 KiB. */
-export const MEMBERS_PER_MESSAGE_MAX = 384;
+/** Members in one message: 352 x 730 bytes at most (pack, id, address, zone, rack) are below its 256 KiB. */
+export const MEMBERS_PER_MESSAGE_MAX = 352;
 
 /** One message to a sibling. */
 export interface RosterShare {

@@ -67,7 +67,7 @@ export class Roster {
     return this.#swarms.get(pack)?.get(peerId)?.relayId;
   }
 
-  /** Up to `count` members by chance, without the asker, those it knows and those of no use to it. */
+  /** Up to `count` members, some of them near, without the asker, those it knows and those of no use to it. */
   choose(pack: string, asker: Asker, count: number): RosterMember[] {
     return this.#swarms.get(pack)?.choose(asker, count, this.#random) ?? [];
   }

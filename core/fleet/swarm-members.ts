@@ -1,24 +1,31 @@
-// The members of one pack's swarm, and whom of them a newcomer is told: some of its own zone, so that what
-// is there need not come from afar again, and others by chance, so that zones hang together.
+// The members of one pack's swarm, and whom of them a newcomer is told: some of its own rack and zone, so that
+// what is there need not come from afar again, and others by chance, so that racks and zones hang together.
 import type { Random } from "../swarm/random.ts";
 
-/** Of those told so many are of the newcomer's zone: with 8, zones are joined by 4 links a member told. */
+/**
+ * Of those told so many are of the newcomer's rack, and together with these so many of its zone: of 8, two join it
+ * to its rack, two more the racks of a zone, and four the zones.
+ */
+const RACK_SHARE = 0.25;
 const ZONE_SHARE = 0.5;
 
+/** Where a machine stands, by its labels; empty where they do not say. A rack is one of its zone. */
+export interface Location {
+  readonly zone: string;
+  readonly rack: string;
+}
+
 /** An agent in a swarm; `address` is host:port, or empty where it does not listen. */
-export interface RosterMember {
+export interface RosterMember extends Location {
   readonly peerId: string;
   readonly address: string;
   /** It can be called by way of its relay. */
   readonly isCallable: boolean;
-  /** Its zone, by its labels; empty where they name none. */
-  readonly zone: string;
 }
 
 /** Who asks for members, and what it has been told. */
-export interface Asker {
+export interface Asker extends Location {
   readonly peerId: string;
-  readonly zone: string;
   /**
    * Whether it may be told of members that can only be called. Not where it has an address itself:
    * they dial it, and TCP costs less than calls.
@@ -32,10 +39,11 @@ export interface SwarmMember extends RosterMember {
   readonly relayId: string;
 }
 
-/** All members, and those of each zone that has a name. */
+/** All members, and those of each zone and rack that has a name. */
 export class SwarmMembers {
   readonly #all = new MemberList();
-  readonly #zones = new Map<string, MemberList>();
+  /** By the names that `placesOf` gives. */
+  readonly #near = new Map<string, MemberList>();
 
   get size(): number {
     return this.#all.size;
@@ -50,35 +58,53 @@ export class SwarmMembers {
   }
 
   put(member: SwarmMember): void {
-    const { peerId, zone } = member;
-    this.#leaveZone(peerId);
+    this.#leavePlaces(member.peerId);
     this.#all.put(member);
-    if (zone === "") return;
-    const near = this.#zones.get(zone) ?? new MemberList();
-    this.#zones.set(zone, near);
-    near.put(member);
+    for (const { name } of placesOf(member)) {
+      const near = this.#near.get(name) ?? new MemberList();
+      this.#near.set(name, near);
+      near.put(member);
+    }
   }
 
   remove(peerId: string): void {
-    this.#leaveZone(peerId);
+    this.#leavePlaces(peerId);
     this.#all.remove(peerId);
   }
 
   /** Up to `count` members, without the asker, those it knows and those of no use to it. */
   choose(asker: Asker, count: number, random: Random): RosterMember[] {
-    const near =
-      this.#zones.get(asker.zone)?.choose(asker, Math.floor(ZONE_SHARE * count), random) ?? [];
+    const chosen: RosterMember[] = [];
     const told = new Set(asker.told);
-    for (const { peerId } of near) told.add(peerId);
-    return [...near, ...this.#all.choose({ ...asker, told }, count - near.length, random)];
+    const take = (from: MemberList | undefined, share: number): void => {
+      const most = Math.floor(share * count) - chosen.length;
+      for (const one of from?.choose({ ...asker, told }, most, random) ?? []) {
+        told.add(one.peerId);
+        chosen.push(one);
+      }
+    };
+    for (const { name, share } of placesOf(asker)) take(this.#near.get(name), share);
+    take(this.#all, 1);
+    return chosen;
   }
 
-  #leaveZone(peerId: string): void {
-    const zone = this.#all.get(peerId)?.zone ?? "";
-    const near = this.#zones.get(zone);
-    near?.remove(peerId);
-    if (near?.size === 0) this.#zones.delete(zone);
+  #leavePlaces(peerId: string): void {
+    const member = this.#all.get(peerId);
+    if (member === undefined) return;
+    for (const { name } of placesOf(member)) {
+      const near = this.#near.get(name);
+      near?.remove(peerId);
+      if (near?.size === 0) this.#near.delete(name);
+    }
   }
+}
+
+/** The places that it stands in, the nearest first, and the share of those told that may be of them. */
+function placesOf({ zone, rack }: Location): { name: string; share: number }[] {
+  const places = [];
+  if (rack !== "") places.push({ name: `rack ${zone}\n${rack}`, share: RACK_SHARE });
+  if (zone !== "") places.push({ name: `zone ${zone}`, share: ZONE_SHARE });
+  return places;
 }
 
 /** Members in an array, so that one can be chosen at random, with their places beside it. */

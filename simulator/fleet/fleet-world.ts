@@ -110,7 +110,7 @@ export class FleetWorld {
 
   #joinHostile({ name, region, conduct }: FleetWorld["hostiles"][number], pack: string): void {
     this.packs.peer(name, pack, "agent", conduct);
-    const member = { peerId: name, address: name, isCallable: false, zone: "" };
+    const member = { peerId: name, address: name, isCallable: false, zone: "", rack: "" };
     for (const relay of this.relaysOf(region)) relay.roster.join({ pack, member });
   }
 

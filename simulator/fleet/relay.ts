@@ -291,10 +291,11 @@ export class Relay {
   }
 
   #introduce({ agentId, line }: Session, pack: string): void {
-    const member = { peerId: agentId, address: agentId, isCallable: false, zone: "" };
+    const member = { peerId: agentId, address: agentId, isCallable: false, zone: "", rack: "" };
     this.#roster.join({ pack, member });
     this.#options.onMember(this, pack, member);
-    const asker = { peerId: agentId, zone: "", isCaller: false, told: new Set<string>() };
+    const { zone, rack } = member;
+    const asker = { peerId: agentId, zone, rack, isCaller: false, told: new Set<string>() };
     const members = this.#roster.choose(pack, asker, NEIGHBOURS_TOLD);
     const relays = this.#siblings.length === 0 ? [this.name] : this.#siblings;
     line.send({ kind: "members", pack, relays, members });

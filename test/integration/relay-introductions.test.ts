@@ -11,9 +11,10 @@ describe("a relay", { timeout: 120_000 }, () => {
   let relay: RelayProcess;
   const agents: ScriptedAgent[] = [];
 
-  /** An agent that has joined the swarm of a pack, in a zone. */
-  function join(id: string, pack: string, zone: string, over: Partial<AgentHello> = {}) {
-    const hello = { agent: id, labels: { zone }, swarmAddress: "127.0.0.1:5001", ...over };
+  /** An agent that has joined the swarm of a pack, in a zone or a rack of it (`zone/rack`). */
+  function join(id: string, pack: string, place: string, over: Partial<AgentHello> = {}) {
+    const [zone = "", rack = ""] = place.split("/");
+    const hello = { agent: id, labels: { zone, rack }, swarmAddress: "127.0.0.1:5001", ...over };
     const one = new ScriptedAgent(relay.address, hello);
     agents.push(one);
     one.send({ $case: "swarm", swarm: { pack, joined: true, hungry: false } });
@@ -43,17 +44,20 @@ describe("a relay", { timeout: 120_000 }, () => {
     await world.stop();
   });
 
-  test("tells a newcomer of its zone first, and those whom it tells of it", async () => {
+  test("tells a newcomer of its rack and zone first, and those whom it tells of it", async () => {
     const pack = "b-7.1";
-    const far = Array.from({ length: 8 }, (_, at) => join(`far-${at}`, pack, "far"));
-    const near = Array.from({ length: 4 }, (_, at) => join(`near-${at}`, pack, "near"));
-    const members = [...far, ...near];
+    const joinAll = (count: number, name: string, place: string) =>
+      Array.from({ length: count }, (_, at) => join(`${name}-${at}`, pack, place));
+    const far = joinAll(20, "far", "far/1");
+    const near = joinAll(2, "near", "near/2");
+    const beside = joinAll(2, "beside", "near/1");
+    const members = [...far, ...near, ...beside];
     await Promise.all(members.map((one) => one.command("neighbours")));
-    const newcomer = join("p-newcomer", pack, "near");
+    const newcomer = join("p-newcomer", pack, "near/1");
     await newcomer.command("neighbours");
     const met = known(newcomer);
     assert.equal(met.length, 8);
-    for (const { id } of near) assert(met.includes(id), `${id} is of its zone`);
+    for (const { id } of [...beside, ...near]) assert(met.includes(id), `${id} is of its zone`);
     for (const one of members) if (met.includes(one.id)) await isTold(one, newcomer.id);
 
     // Who cannot be dialled is told to nobody; the lesser of two dials at once by itself.

@@ -7,9 +7,9 @@ import { MEMBERS_PER_MESSAGE_MAX, RosterOutbox } from "../../../core/fleet/roste
 import type { Asker } from "../../../core/fleet/swarm-members.ts";
 import { seededRandom } from "../../../core/swarm/random.ts";
 
-const at = (pack: string, peerId: string, zone = ""): Membership => ({
+const at = (pack: string, peerId: string, zone = "", rack = ""): Membership => ({
   pack,
-  member: { peerId, address: `${peerId}:1`, isCallable: false, zone },
+  member: { peerId, address: `${peerId}:1`, isCallable: false, zone, rack },
 });
 
 const asker = (
@@ -17,9 +17,11 @@ const asker = (
   told: Iterable<string> = [],
   isCaller = false,
   zone = "",
+  rack = "",
 ): Asker => ({
   peerId,
   zone,
+  rack,
   isCaller,
   told: new Set(told),
 });
@@ -35,48 +37,66 @@ test("a newcomer is told others at random, never itself or whom it knows", () =>
   assert.deepEqual(roster.choose("q", asker("a0"), 8), []);
 });
 
-test("half of those told are of the newcomer's zone, where so many are there", () => {
+test("a quarter of those told are of the newcomer's rack, half of its zone, where so many are there", () => {
+  const place = { zone: fc.constantFrom("", "a", "b"), rack: fc.constantFrom("", "1", "2") };
   const arrival = fc.record({
-    zone: fc.constantFrom("", "a", "b"),
+    ...place,
     peer: fc.integer({ min: 0, max: 40 }),
     leaves: fc.boolean(),
   });
   fc.assert(
-    fc.property(fc.array(arrival, { maxLength: 200 }), (arrivals) => {
-      const roster = new Roster("me", seededRandom(1));
-      const zones = new Map<string, string>();
-      for (const { zone, peer, leaves } of arrivals) {
-        const peerId = `p${peer}`;
-        if (leaves) zones.delete(peerId);
-        else zones.set(peerId, zone);
-        if (leaves) roster.leave("p", peerId);
-        else roster.join(at("p", peerId, zone));
-      }
-      for (const zone of ["", "a", "b"]) {
-        const told = roster.choose("p", asker("new", [], false, zone), NEIGHBOURS_TOLD);
+    fc.property(
+      fc.array(arrival, { maxLength: 200 }),
+      fc.record(place),
+      (arrivals, { zone, rack }) => {
+        const roster = new Roster("me", seededRandom(1));
+        const places = new Map<string, { zone: string; rack: string }>();
+        for (const { peer, leaves, ...place } of arrivals) {
+          const peerId = `p${peer}`;
+          if (leaves) places.delete(peerId);
+          else places.set(peerId, place);
+          if (leaves) roster.leave("p", peerId);
+          else roster.join(at("p", peerId, place.zone, place.rack));
+        }
+        const told = roster.choose("p", asker("new", [], false, zone, rack), NEIGHBOURS_TOLD);
         const ids = told.map(({ peerId }) => peerId);
         assert.equal(new Set(ids).size, ids.length);
-        for (const one of told) assert.equal(one.zone, zones.get(one.peerId));
-        const near = [...zones.values()].filter((each) => each === zone).length;
-        const nearTold = told.filter((one) => one.zone === zone).length;
-        if (zone !== "") assert.ok(nearTold >= Math.min(near, NEIGHBOURS_TOLD / 2));
-        assert.ok(told.length >= Math.min(zones.size, NEIGHBOURS_TOLD));
-      }
-    }),
+        for (const { peerId, ...one } of told) {
+          const where = places.get(peerId);
+          assert.deepEqual([one.zone, one.rack], [where?.zone, where?.rack]);
+        }
+        const all = [...places.values()];
+        const isOfZone = (one: { zone: string }) => one.zone === zone;
+        const isOfRack = (one: { zone: string; rack: string }) =>
+          isOfZone(one) && one.rack === rack;
+        const least = (of: typeof isOfRack, share: number) =>
+          Math.min(all.filter(of).length, share * NEIGHBOURS_TOLD);
+        if (rack !== "") assert.ok(told.filter(isOfRack).length >= least(isOfRack, 1 / 4));
+        if (zone !== "") assert.ok(told.filter(isOfZone).length >= least(isOfZone, 1 / 2));
+        assert.equal(told.length, Math.min(places.size, NEIGHBOURS_TOLD));
+      },
+    ),
   );
 });
 
-test("zones hang together: a thousand members of ten zones are a few hops apart", () => {
+test("racks and zones hang together: a thousand members of fifty racks are a few hops apart", () => {
   const roster = new Roster("me", seededRandom(1));
   const links = new Map<string, Set<string>>();
+  const rackOf = (index: number) => [`z${index % 10}`, `r${Math.floor(index / 10) % 5}`] as const;
+  let near = 0;
+  let all = 0;
   for (let index = 0; index < 1_000; index += 1) {
     const peerId = `p${index}`;
-    const zone = `z${index % 10}`;
-    const told = roster.choose("p", asker(peerId, [], false, zone), NEIGHBOURS_TOLD);
+    const [zone, rack] = rackOf(index);
+    const told = roster.choose("p", asker(peerId, [], false, zone, rack), NEIGHBOURS_TOLD);
     links.set(peerId, new Set(told.map((one) => one.peerId)));
     for (const one of told) links.get(one.peerId)?.add(peerId);
-    roster.join(at("p", peerId, zone));
+    all += told.length;
+    near += told.filter((one) => one.zone === zone && one.rack === rack).length;
+    roster.join(at("p", peerId, zone, rack));
   }
+  // Where it is all one who is told, a rack has a fiftieth of the links.
+  assert.ok(near > all / 5, `${near} of ${all} links stay in a rack`);
   let hops = 0;
   const seen = new Set(["p0"]);
   for (let edge = ["p0"]; edge.length > 0; hops += 1) {
@@ -97,7 +117,7 @@ test("all of a small swarm are told", () => {
 test("members without an address are told to those alone who can call and cannot be dialled", () => {
   const roster = new Roster("me", seededRandom(1));
   const put = (peerId: string, address: string, isCallable: boolean) =>
-    roster.join({ pack: "p", member: { peerId, address, isCallable, zone: "" } });
+    roster.join({ pack: "p", member: { peerId, address, isCallable, zone: "", rack: "" } });
   put("dialled", "a:1", false);
   put("both", "b:1", true);
   put("called", "", true);

@@ -894,7 +894,10 @@ export interface AgentHello {
   connect: number;
   /** Region it believes to be in; must be the relay's. */
   region: string;
-  /** Labels, at most 64; zone and rack among them where known: half of the neighbours are of the same zone. */
+  /**
+   * Labels, at most 64; zone and rack among them where known: half of the neighbours are of the same zone, half of these of
+   * the same rack.
+   */
   labels: { [key: string]: string };
   /** Where it listens for peers; empty: nowhere. */
   swarmAddress: string;
@@ -1130,6 +1133,8 @@ export interface SwarmMember {
     | undefined;
   /** Its label `zone`; empty: none. */
   zone: string;
+  /** Its label `rack`, a rack of that zone; empty: none. */
+  rack: string;
 }
 
 /** Answer to ShareRoster: the same from the other side. */
@@ -9962,7 +9967,7 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
 };
 
 function createBaseSwarmMember(): SwarmMember {
-  return { pack: "", peer: undefined, zone: "" };
+  return { pack: "", peer: undefined, zone: "", rack: "" };
 }
 
 export const SwarmMember: MessageFns<SwarmMember> = {
@@ -9975,6 +9980,9 @@ export const SwarmMember: MessageFns<SwarmMember> = {
     }
     if (message.zone !== "") {
       writer.uint32(26).string(message.zone);
+    }
+    if (message.rack !== "") {
+      writer.uint32(34).string(message.rack);
     }
     return writer;
   },
@@ -10016,6 +10024,14 @@ export const SwarmMember: MessageFns<SwarmMember> = {
             message.zone = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.rack = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10033,6 +10049,7 @@ export const SwarmMember: MessageFns<SwarmMember> = {
       pack: isSet(object.pack) ? globalThis.String(object.pack) : "",
       peer: isSet(object.peer) ? Neighbour.fromJSON(object.peer) : undefined,
       zone: isSet(object.zone) ? globalThis.String(object.zone) : "",
+      rack: isSet(object.rack) ? globalThis.String(object.rack) : "",
     };
   },
 
@@ -10047,6 +10064,9 @@ export const SwarmMember: MessageFns<SwarmMember> = {
     if (message.zone !== "") {
       obj.zone = message.zone;
     }
+    if (message.rack !== "") {
+      obj.rack = message.rack;
+    }
     return obj;
   },
 
@@ -10058,6 +10078,7 @@ export const SwarmMember: MessageFns<SwarmMember> = {
     message.pack = object.pack ?? "";
     message.peer = (object.peer !== undefined && object.peer !== null) ? Neighbour.fromPartial(object.peer) : undefined;
     message.zone = object.zone ?? "";
+    message.rack = object.rack ?? "";
     return message;
   },
 };
