@@ -106,6 +106,21 @@ export class BlockWork {
     });
   }
 
+  /** Compares a piece that the store has; one that has rotted it has no more. */
+  scrub(piece: number): Promise<void> {
+    const { store, log, pack, lost } = this.#options;
+    const scrubbing = async () => {
+      if (!store.has(piece) || (await store.isSound?.(piece)) !== false) return;
+      log.warn({ pack, piece }, "a stored piece has rotted");
+      if (store.forget?.(piece) === true) lost(piece);
+    };
+    const done = scrubbing().catch((error: unknown) => {
+      log.warn({ pack, piece, err: error }, "a stored piece could not be compared");
+    });
+    this.#work(done);
+    return done;
+  }
+
   /** Resolves when nothing is under way. */
   async settled(): Promise<void> {
     while (this.#working.size > 0 || this.#sending > 0) {

@@ -69,12 +69,7 @@ export class DiskPieceStore implements PieceStore {
   readonly #unfinished = new Map<number, Unfinished>();
   /** Used again: each has 2 KB outside the heap, which waits for a collection otherwise. */
   readonly #hashers: Blake3Hasher[] = [];
-  readonly #audit = new PieceAudit((piece) =>
-    this.#isIntact(
-      piece,
-      Buffer.allocUnsafeSlow(Math.min(HASH_READ_BYTES, this.pieceBytes(piece))),
-    ),
-  );
+  readonly #audit = new PieceAudit((piece) => this.#isIntact(piece, this.#bufferFor(piece)));
   #closing: Promise<void> | undefined;
 
   /** Opens the store in a directory, made if need be; hashes the pieces noted there. */
@@ -199,6 +194,12 @@ export class DiskPieceStore implements PieceStore {
     this.#audit.doubt();
   }
 
+  async isSound(piece: number): Promise<boolean> {
+    const isIntact = await this.#isIntact(piece, this.#bufferFor(piece));
+    if (!isIntact) this.#audit.condemn(piece);
+    return isIntact;
+  }
+
   /** A file that has another owner too is not ours to mend: its pieces stay as they are. */
   forget(piece: number): boolean {
     if (this.#lent !== undefined && this.#placeOf(piece).isData) return false;
@@ -269,6 +270,10 @@ export class DiskPieceStore implements PieceStore {
       this.#lent === undefined ||
       this.#places.every(({ isData }, piece) => !isData || this.has(piece))
     );
+  }
+
+  #bufferFor(piece: number): Buffer {
+    return Buffer.allocUnsafeSlow(Math.min(HASH_READ_BYTES, this.pieceBytes(piece)));
   }
 
   async #isIntact(piece: number, buffer: Buffer): Promise<boolean> {

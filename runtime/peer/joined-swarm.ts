@@ -9,6 +9,7 @@ import type { DisconnectReason, SwarmEffect, SwarmInput } from "../../core/swarm
 import type { Frame, Hello } from "../../core/swarm/frame.ts";
 import type { Share } from "../../core/swarm/lane.ts";
 import type { Block, PeerId, PeerRole } from "../../core/swarm/message.ts";
+import type { StoredPack } from "../../core/swarm/scrub-round.ts";
 import { SwarmPeer } from "../../core/swarm/swarm-peer.ts";
 import { Driver } from "../driver.ts";
 import { BlockWork } from "./block-work.ts";
@@ -195,6 +196,16 @@ export class JoinedSwarm implements Swarm {
   /** Another swarm of the process leaves room to this one. */
   roomLeft(): void {
     this.#driver.input({ kind: "room-left" });
+  }
+
+  /** What is kept of its pack. */
+  get kept(): StoredPack {
+    return this.#store;
+  }
+
+  /** Compares a piece that is kept: one that has rotted is given to nobody, and fetched again. */
+  scrub(piece: number): Promise<void> {
+    return this.#work.scrub(piece);
   }
 
   /** A dial came to nothing. */

@@ -1,5 +1,6 @@
 // Whether stored pieces still are what they were when they came. Comparing costs as much as reading a
-// piece twice, so it is only done after somebody who got wrong bytes has said so, and once for each piece.
+// piece twice, so it is only done after somebody who got wrong bytes has said so, or one was found to have
+// rotted, and once for each piece.
 import { monotonicNow } from "../driver.ts";
 
 /** Who is told often that it gives wrong bytes compares again only after so long. */
@@ -24,7 +25,13 @@ export class PieceAudit {
     this.#results = new Map();
   }
 
-  /** Somebody has got wrong bytes since the start. */
+  /** A piece was compared and has rotted: its like are compared before they are given out, as after a doubt. */
+  condemn(piece: number): void {
+    this.#results ??= new Map();
+    this.#results.set(piece, Promise.resolve(false));
+  }
+
+  /** Somebody has got wrong bytes since the start, or a piece has rotted. */
   get isDoubted(): boolean {
     return this.#results !== undefined;
   }

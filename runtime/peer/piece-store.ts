@@ -37,8 +37,10 @@ export interface PieceStore {
   read(piece: number, offset: number, target: Uint8Array): void | Promise<void>;
   /** A peer says that it got wrong bytes from here: each piece is compared before it is given out again. */
   doubt?(): void;
+  /** Compares a piece that it has with its digest; false: it has rotted, and `read` gives it to nobody. */
+  isSound?(piece: number): Promise<boolean>;
   /**
-   * Forgets a piece of which `read` threw `RottenPieceError`, so that it can be written anew; false where it
+   * Forgets a piece of which `read` threw `RottenPieceError`, or that is not sound, so that it can be written anew; false where it
    * cannot be.
    */
   forget?(piece: number): boolean;

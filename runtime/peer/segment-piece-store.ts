@@ -163,6 +163,15 @@ export class SegmentPieceStore implements PieceStore {
     await this.#readStored(piece, offset, target);
   }
 
+  /** What is spooled has just come, and is compared by its digest when its segment is put. */
+  async isSound(piece: number): Promise<boolean> {
+    const { known, segment } = this.#place(piece);
+    if (!known.isStored || (await this.#compare(piece))) return true;
+    this.#audit.condemn(piece);
+    this.#options.onSegmentRotten(segment);
+    return false;
+  }
+
   /** Deletes what is spooled; the segments stay. */
   async close(): Promise<void> {
     await Promise.all(this.#segments.map(({ spool }) => spool?.remove()));

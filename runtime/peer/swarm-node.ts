@@ -6,6 +6,7 @@ import type { Instant } from "../../core/machine.ts";
 import type { Frame, Hello } from "../../core/swarm/frame.ts";
 import { Lane, type Share } from "../../core/swarm/lane.ts";
 import type { PeerId, PeerRole } from "../../core/swarm/message.ts";
+import { ScrubRound } from "../../core/swarm/scrub-round.ts";
 import { monotonicNow } from "../driver.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import { Connection } from "./connection.ts";
@@ -76,6 +77,8 @@ export class SwarmNode {
   readonly #desks = new Map<string, DeskCall["answered"]>();
   readonly #connections = new Set<Connection>();
   readonly #ticker: NodeJS.Timeout;
+  readonly #scrub: ScrubRound;
+  #isScrubbing = false;
   readonly #stopping = new AbortController();
   #dialling = 0;
   /** Of swarms that were left. */
@@ -95,6 +98,7 @@ export class SwarmNode {
     this.#options = options;
     this.#log = options.log ?? SILENT;
     this.#now = options.now ?? monotonicNow;
+    this.#scrub = new ScrubRound(this.#now());
     this.#share = { up: laneOf(options.upLimit), down: laneOf(options.downLimit) };
     this.#tcp = tcp;
     this.#transports = [tcp, ...(options.transports ?? [])];
@@ -326,6 +330,21 @@ export class SwarmNode {
   #tick(): void {
     const now = this.#now();
     for (const connection of this.#connections) connection.tick(now);
+    if (!this.#isScrubbing) this.#compareNext(now);
+  }
+
+  /** Looks whether a piece is still what it was. */
+  #compareNext(now: Instant): void {
+    const kept = new Map([...this.#swarms].map(([pack, swarm]) => [pack, swarm.kept]));
+    const next = this.#scrub.next(now, kept);
+    if (next === undefined) return;
+    this.#isScrubbing = true;
+    void this.#swarms
+      .get(next.pack)
+      ?.scrub(next.piece)
+      .finally(() => {
+        this.#isScrubbing = false;
+      });
   }
 }
 

@@ -99,6 +99,25 @@ test("faults 14 and 15: disk: what rotted, or lies elsewhere, is given to nobody
     await store.close();
   }));
 
+test("fault 14: disk: what is found to have rotted is given to nobody, though nobody complained", () =>
+  withDirectory(async (directory) => {
+    await filled(directory);
+    const store = await DiskPieceStore.open(directory);
+    const file = await open(join(directory, "pieces"), "r+");
+    await file.write(Buffer.from([(pieces[1]?.[5] ?? 0) ^ 1]), 0, 1, 100_005);
+    await file.close();
+    assert.equal(await store.isSound(0), true);
+    assert.equal(await store.isSound(1), false);
+    const read = (piece: number) => store.read(piece, 0, Buffer.alloc(1_000));
+    await assert.rejects(async () => read(1), /has rotted in piece 1/);
+    await read(0);
+    assert.equal(store.forget(1), true);
+    assert.equal(await put(store, 1, pieces[1] as Buffer), "verified");
+    assert.equal(await store.isSound(1), true);
+    await read(1);
+    await store.close();
+  }));
+
 test("fault 13: disk: pieces cut off by a crash are dropped at open", () =>
   withDirectory(async (directory) => {
     await filled(directory);

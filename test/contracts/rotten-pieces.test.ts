@@ -6,6 +6,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { SCRUB_REST_MS } from "../../core/swarm/limits.ts";
 import { until } from "../lab/until.ts";
 import { type FleetPeer, PeerFleet } from "./peer-fleet.ts";
 import { TcpWay } from "./peer-way.ts";
@@ -25,6 +26,31 @@ const ROTS: Record<string, (piece: number) => Buffer> = {
   },
   "another piece is there": (piece) => sample.pieces[piece + 1] as Buffer,
 };
+
+test("fault 14: a piece that rotted is found before anybody asks for it, and fetched again", {
+  timeout: 60_000,
+}, async () => {
+  const directory = mkdtempSync(join(tmpdir(), "millrace-rotten-"));
+  const fleet = new PeerFleet(sample, new TcpWay());
+  let later = 0;
+  try {
+    const now = () => performance.now() + later;
+    const holder = await fleet.start("agent-1", { seeds: true, directory, now });
+    const file = openSync(join(directory, "agent-1", "pieces"), "r+");
+    const byte = (sample.pieces[0] as Buffer)[1_000] as number;
+    writeSync(file, Buffer.from([byte ^ 1]), 0, 1, 1_000);
+    closeSync(file);
+    later = SCRUB_REST_MS;
+    await until("the holder has found it", () => !holder.store.has(0));
+    const relay = await fleet.start("relay-0", { role: "relay", seeds: true });
+    introduce(holder, relay);
+    await fleet.whole(holder);
+    assert.equal(holder.swarm.bytes.fromRelay, BYTES);
+  } finally {
+    await fleet.close();
+    rmSync(directory, { recursive: true });
+  }
+});
 
 function introduce(peer: FleetPeer, other: FleetPeer): void {
   peer.swarm.introduce([other.introduction]);

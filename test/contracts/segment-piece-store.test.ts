@@ -149,6 +149,11 @@ for (const [name, rot] of Object.entries(ROTS)) {
       await assert.rejects(isRight(1), /has rotted in piece 1/, "nobody said that it was put anew");
       store.segmentRenewed(0);
       assert.equal(await isRight(1), true);
+      // Found without a complaint.
+      writeFileSync(path, bad);
+      assert.deepEqual([await store.isSound(0), await store.isSound(1)], [true, false]);
+      assert.equal(rotten.length, 3);
+      await assert.rejects(isRight(1), /has rotted in piece 1/);
       await store.close();
     } finally {
       await blobs.close();
