@@ -1,7 +1,7 @@
 // All open rollouts of this leader: loads them at start, hands them what relays say, and sees to it that
 // of each service one runs and the others wait in order, or give way to a newer one.
 import { settledRelease } from "../../core/rollout/assignment-rules.ts";
-import { isFinal } from "../../core/rollout/lifecycle.ts";
+import { OpenTurns } from "../../core/rollout/open-turns.ts";
 import {
   ACTIVE_PREFIX,
   activeKey,
@@ -33,7 +33,7 @@ export class RolloutEngine implements RelayListener {
   readonly #followed = new Map<string, LiveProgress>();
   readonly #ends = counter("millrace.rollouts.ended", "Rollouts ended, by state", "{rollout}");
   readonly #took = histogram("millrace.rollout.duration", "From the beginning to the end");
-  #endsSeen = 0;
+  readonly #turns = new OpenTurns();
   readonly #watchers = new Set<(id: string) => void>();
   readonly #watches = new Set<Watch>();
   readonly #stopped = new AbortController();
@@ -104,20 +104,14 @@ export class RolloutEngine implements RelayListener {
 
   /** Takes up a rollout that is written down; one that is open already stays as it is. */
   async open(id: string): Promise<void> {
-    const ends = this.#endsSeen;
+    const { moment } = this.#turns;
     const record = await this.#read(id);
-    if (record === undefined || this.#isStopped || this.#open.has(id)) return;
-    // One ended while the row was on its way: if it was this one, the row is of before.
-    if (ends !== this.#endsSeen) return this.open(id);
-    // It may have ended since its row was seen.
-    if (isFinal(record.row.state)) return;
+    if (record === undefined || this.#isStopped) return;
+    const opening = this.#turns.read(record, moment);
+    if (opening.kind === "read-again") return this.open(id);
+    if (opening.kind === "nothing") return;
     this.#run(record);
-    if (record.supersede) {
-      for (const other of this.#open.values()) {
-        const isOlder = timeName(other.record) < timeName(record);
-        if (other.record.service === record.service && isOlder) other.input({ kind: "superseded" });
-      }
-    }
+    for (const other of opening.superseded) this.#open.get(other)?.input({ kind: "superseded" });
     await this.#turn(record.service);
   }
 
@@ -182,7 +176,7 @@ export class RolloutEngine implements RelayListener {
 
   #ended({ record, progress }: OpenRollout): void {
     this.#open.delete(record.id);
-    this.#endsSeen += 1;
+    this.#turns.ended(record.id);
     const attributes = { state: record.row.state, reason: record.row.reason };
     this.#ends.add(1, attributes);
     this.#took.record((record.endedAtMs - record.createdAtMs) / 1_000, attributes);
@@ -200,15 +194,16 @@ export class RolloutEngine implements RelayListener {
   async #turn(service: string): Promise<void> {
     const { store } = this.#options;
     const active = await store.get(activeKey(service));
-    const id = active && new TextDecoder().decode(active.value);
-    const waiting = id === undefined ? undefined : this.#open.get(id);
-    if (waiting?.record.row.state !== "waiting" || this.#isStopped) return;
-    const { record } = waiting;
+    // Read after the turn: who had it before has changed the assignments with it.
     const list = parseAssignments(await store.get(assignmentsKey(service)));
-    const { excludedRegions, policy } = record;
+    const id = active && new TextDecoder().decode(active.value);
+    if (this.#isStopped || !this.#turns.letIn(id)) return;
+    const waiting = this.#open.get(id);
+    if (waiting === undefined) return;
+    const { excludedRegions, policy } = waiting.record;
     const previous = settledRelease(list, { targets: policy.targets, excludedRegions });
     await waiting.flushed();
-    if (this.#open.get(record.id) !== waiting || this.#isStopped) return;
+    if (this.#open.get(id) !== waiting || this.#isStopped) return;
     waiting.stop();
     this.#run({ ...waiting.record, previous }).input({ kind: "turn-came" });
   }

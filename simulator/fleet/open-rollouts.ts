@@ -1,16 +1,10 @@
 // The open rollouts of a simulated leader, as controlplane/rollouts/rollout-engine.ts has them: takes up what is written
 // down, and sees to it that of each service one runs and the others wait, or give way to a newer one.
 import { settledRelease } from "../../core/rollout/assignment-rules.ts";
-import { isFinal } from "../../core/rollout/lifecycle.ts";
+import { OpenTurns } from "../../core/rollout/open-turns.ts";
 import { ACTIVE_PREFIX, activeKey, WAITING_PREFIX } from "../../core/rollout/service-turns.ts";
 import type { Rule } from "./messages.ts";
-import {
-  assignmentsKey,
-  isOlder,
-  type RolloutRecord,
-  rolloutKey,
-  rulesOf,
-} from "./rollout-record.ts";
+import { assignmentsKey, type RolloutRecord, rolloutKey, rulesOf } from "./rollout-record.ts";
 import { RolloutRunner } from "./rollout-runner.ts";
 import type { StoreEvent } from "./store-model.ts";
 import { READ_RETRY_MS, type TermHost } from "./term-host.ts";
@@ -18,7 +12,7 @@ import { READ_RETRY_MS, type TermHost } from "./term-host.ts";
 export class OpenRollouts {
   readonly #host: TermHost;
   readonly #open = new Map<string, RolloutRunner>();
-  #endsSeen = 0;
+  readonly #turns = new OpenTurns();
 
   constructor(host: TermHost) {
     this.#host = host;
@@ -74,26 +68,19 @@ export class OpenRollouts {
 
   /** Takes up a rollout that is written down; one that is open already stays as it is. */
   #openRollout(id: string): void {
-    const ends = this.#endsSeen;
+    const { moment } = this.#turns;
     this.#host.store.get(rolloutKey(id), (answer) => {
-      if (this.#host.isStopped || this.#open.has(id)) return;
+      if (this.#host.isStopped) return;
       if (answer.kind !== "answered") {
         this.#host.process.after(READ_RETRY_MS, () => this.#openRollout(id));
         return;
       }
       const record = answer.value?.value as RolloutRecord | undefined;
-      if (record === undefined || isFinal(record.row.state)) return;
-      // One ended while the row was on its way: if it was this one, the row is of before.
-      if (ends !== this.#endsSeen) return this.#openRollout(id);
+      const opening = this.#turns.read(record, moment);
+      if (opening.kind === "read-again") return this.#openRollout(id);
+      if (record === undefined || opening.kind === "nothing") return;
       this.#run(record);
-      if (record.supersede) {
-        for (const other of this.#open.values()) {
-          const isBefore = isOlder(other.record, record);
-          if (other.record.service === record.service && isBefore) {
-            other.input({ kind: "superseded" });
-          }
-        }
-      }
+      for (const other of opening.superseded) this.#open.get(other)?.input({ kind: "superseded" });
       this.#turn(record.service);
     });
   }
@@ -101,7 +88,7 @@ export class OpenRollouts {
   #run(record: RolloutRecord): RolloutRunner {
     const runner = new RolloutRunner(this.#host, record, () => {
       this.#open.delete(record.id);
-      this.#endsSeen += 1;
+      this.#turns.ended(record.id);
       this.#turn(record.service);
     });
     this.#open.set(record.id, runner);
@@ -124,13 +111,13 @@ export class OpenRollouts {
           return;
         }
         const { active, rules } = answer.value;
-        const waiting = active === undefined ? undefined : this.#open.get(active);
-        if (waiting?.record.row.state === "waiting") this.#letIn(waiting, rules);
+        if (this.#turns.letIn(active)) this.#letIn(this.#open.get(active), rules);
       },
     );
   }
 
-  #letIn(waiting: RolloutRunner, rules: readonly Rule[]): void {
+  #letIn(waiting: RolloutRunner | undefined, rules: readonly Rule[]): void {
+    if (waiting === undefined) return;
     const { id, excludedRegions, policy } = waiting.record;
     const previous = settledRelease(rules, { targets: policy.targets, excludedRegions });
     waiting.whenFlushed(() => {

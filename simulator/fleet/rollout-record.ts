@@ -13,7 +13,6 @@ import {
   begun,
   ended,
   type TurnRow,
-  timeName,
   waitingPrefix,
 } from "../../core/rollout/service-turns.ts";
 import type { Release, Rule } from "./messages.ts";
@@ -32,7 +31,8 @@ export interface RolloutRecord {
   readonly row: RolloutRow;
 }
 
-export const rolloutKey = (id: string): string => `rollouts/${id}`;
+export const ROLLOUTS_PREFIX = "rollouts/";
+export const rolloutKey = (id: string): string => `${ROLLOUTS_PREFIX}${id}`;
 export const assignmentsKey = (service: string): string => `services/${service}/assignments`;
 export const rolloutByKey = (key: string): string => `rollouts-by-key/${key}`;
 
@@ -123,11 +123,6 @@ export function beginChange(
       operations: [{ put: rolloutKey(record.id), value: record }, ...turn.operations],
     },
   };
-}
-
-/** Whether one began before the other. */
-export function isOlder(one: RolloutRecord, other: RolloutRecord): boolean {
-  return timeName(one) < timeName(other);
 }
 
 function turnRow(entry: StoredEntry | undefined): TurnRow | undefined {
