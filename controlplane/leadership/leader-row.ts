@@ -6,8 +6,9 @@ import {
   EPOCH_KEY,
   electionChange,
   LEADER_KEY,
+  raisedIncarnation,
 } from "../../core/leadership/election.ts";
-import { incarnationOf, type TermPoint } from "../../core/leadership/epoch.ts";
+import type { TermPoint } from "../../core/leadership/epoch.ts";
 import type { Entry, LeaseId, Operation, Store } from "../../runtime/store/store.ts";
 import type { Fence } from "../fence.ts";
 
@@ -101,12 +102,8 @@ export async function markBehind(
 export async function incarnationOperations(store: Store, seenEpoch: number): Promise<Operation[]> {
   const entry = await store.get(EPOCH_KEY);
   if (entry === undefined) throw new Error("the store of a leader has no epoch");
-  const { incarnation, counter } = parseEpoch(entry);
-  const raised = Math.max(incarnation, incarnationOf(seenEpoch)) + 1;
-  return [
-    { put: EPOCH_KEY, value: encode({ incarnation: raised, counter }) },
-    { delete: BEHIND_KEY },
-  ];
+  const raised = raisedIncarnation(parseEpoch(entry), seenEpoch);
+  return [{ put: EPOCH_KEY, value: encode(raised) }, { delete: BEHIND_KEY }];
 }
 
 function parseBehind(entry: Entry): BehindRow {

@@ -1,7 +1,6 @@
-// What a store that was put back lacks: compares what relays remember of decisions with its rows. It changes
-// nothing. Of a service whose assignments are not older here than anywhere, nothing is taken for missing: what
-// its relays name may have been archived.
-import { incarnationOf } from "../../core/leadership/epoch.ts";
+// What a store that was put back lacks: compares what relays remember of decisions with its rows, by the rules of
+// core/leadership/lost-orders.ts. It changes nothing.
+import { isKnownBetter, ofThisHistory, suspects } from "../../core/leadership/lost-orders.ts";
 import { isPackId } from "../../core/release/pack-id.ts";
 import type { RelayMemory, RememberedAssignment } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { MissingState } from "../../proto/gen/millrace/v1/leadership.ts";
@@ -35,13 +34,13 @@ interface Remembered {
 /** Gathers what relays remember. */
 export class RestoreReview {
   readonly #store: Store;
-  /** Of the leader whose store it is; what comes from an earlier history is no news. */
-  readonly #incarnation: number;
+  /** Of the leader whose store it is. */
+  readonly #epoch: number;
   readonly #relays = new Map<string, Remembered>();
 
   constructor(store: Store, epoch: number) {
     this.#store = store;
-    this.#incarnation = incarnationOf(epoch);
+    this.#epoch = epoch;
   }
 
   /** Relays that have told everything, by id. */
@@ -57,7 +56,7 @@ export class RestoreReview {
       ? { assignments: [], packs: new Set(), growing: new Set(), isWhole: false }
       : before;
     const room = REMEMBERED_MAX - memory.assignments.length;
-    const known = assignments.filter(({ epoch }) => incarnationOf(epoch) >= this.#incarnation);
+    const known = ofThisHistory(assignments, this.#epoch);
     memory.assignments.push(...known.slice(0, room));
     for (const pack of packs) {
       if (isPackId(pack) && memory.packs.size < REMEMBERED_MAX) memory.packs.add(pack);
@@ -101,21 +100,14 @@ export class RestoreReview {
   ): Promise<readonly MissingState[] | undefined> {
     const [{ service }] = remembered as [RememberedAssignment];
     const entry = await this.#store.get(assignmentsKey(service));
-    const revision = entry?.modRevision ?? 0;
-    const rollouts = new Map(remembered.map((one) => [one.rollout, one]));
+    const rollouts = new Set(parseAssignments(entry).map(({ rollout }) => rollout));
+    const stored = { revision: entry?.modRevision ?? 0, rollouts };
     const found: MissingState[] = [];
-    let isLater = remembered.some((one) => one.revision > revision);
-    const known = new Set(parseAssignments(entry).map(({ rollout }) => rollout));
-    for (const one of rollouts.values()) {
-      if (known.has(one.rollout)) continue;
-      // What only machines tell has no revision: then the rollout alone can say so.
-      if (one.revision !== 0 && one.revision <= revision) continue;
+    for (const one of suspects(remembered, stored)) {
       const lacks = await this.#lacks(one);
-      if (lacks === undefined) continue;
-      isLater = true;
-      found.push(lacks);
+      if (lacks !== undefined) found.push(lacks);
     }
-    return isLater ? found : undefined;
+    return isKnownBetter(remembered, stored, found.length) ? found : undefined;
   }
 
   async #lacks(one: RememberedAssignment): Promise<MissingState | undefined> {

@@ -1,6 +1,6 @@
 // The transaction by which a candidate takes the leader's place: only where nobody has it, and with an epoch above
 // all before. Who leads lies on a lease, the epoch stays, so that it never goes back.
-import { type EpochParts, epochOf } from "./epoch.ts";
+import { type EpochParts, epochOf, incarnationOf } from "./epoch.ts";
 
 /** Who leads; absent: nobody. */
 export const LEADER_KEY = "leader";
@@ -37,6 +37,14 @@ export function electionChange({ epoch: before, behind }: ElectionReads): Electi
       { key: BEHIND_KEY, modRevision: behind?.modRevision ?? 0 },
     ],
   };
+}
+
+/** The epoch's row once an operator goes on from a store that was put back: above all that was seen. */
+export function raisedIncarnation(
+  { incarnation, counter }: EpochParts,
+  seenEpoch: number,
+): EpochParts {
+  return { incarnation: Math.max(incarnation, incarnationOf(seenEpoch)) + 1, counter };
 }
 
 /** What each write of a leader compares: that the epoch is still the one of its election, at this revision. */

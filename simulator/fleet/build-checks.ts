@@ -1,6 +1,8 @@
 // What must hold of builds at every instant: attempts that rise, one build for equal requests, no result of an attempt that
 // is not current, no more than three deliveries; and at the end, that each has ended and what follows it exists.
+
 import { type BuildRow, isLive, packOf } from "../../core/builds/build-row.ts";
+import { reissue } from "../../core/builds/build-transitions.ts";
 import { hold } from "./violation.ts";
 
 /** Workers that a build may take with it before it is given up. */
@@ -11,7 +13,7 @@ export class BuildChecks {
   readonly #byKey = new Map<string, string>();
 
   /** A build's row is written. */
-  written(row: BuildRow): void {
+  written(row: BuildRow, isBehind = false): void {
     const { id, attempt, dedupKey } = row;
     const before = this.#rows.get(id);
     const other = this.#byKey.get(dedupKey);
@@ -24,6 +26,9 @@ export class BuildChecks {
     hold(isLive(before) || before.state === row.state, "a build ends once", () => {
       return `${id} was ${before.state} and is ${row.state}`;
     });
+    const again = reissue(before, 0);
+    // The store was put back, and an operator goes on from it.
+    if (isBehind && again.ok && again.row.attempt === attempt) return;
     const isLeased = row.state === "leased" && before.state === "queued";
     hold(
       attempt === before.attempt + (isLeased ? 1 : 0),
@@ -57,13 +62,9 @@ export class BuildChecks {
   }
 
   /** At the end; `acknowledged`: builds by what was asked for. */
-  conclude(
-    acknowledged: ReadonlyMap<string, string>,
-    rollouts: ReadonlySet<string>,
-    hasForgotten: boolean,
-  ): void {
+  conclude(acknowledged: ReadonlyMap<string, string>, rollouts: ReadonlySet<string>): void {
     for (const [key, id] of acknowledged) {
-      hold(this.#rows.has(id) || hasForgotten, "nothing acknowledged is lost", () => {
+      hold(this.#rows.has(id), "nothing acknowledged is lost", () => {
         return `${key} was answered with ${id}, which nobody knows`;
       });
     }

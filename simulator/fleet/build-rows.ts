@@ -160,9 +160,11 @@ export function succeed(
     readonly release: Release;
     readonly policy: RolloutRecord["policy"];
     readonly wallMs: number;
+    /** Names the rollout that follows. */
+    readonly rollout: string;
   },
 ): PlannedChange {
-  const { attempt, release, policy, wallMs } = result;
+  const { attempt, release, policy, wallMs, rollout: id } = result;
   const outcome = { kind: "release", release: release.release, service: release.service } as const;
   const change = complete(row, attempt, outcome, 0);
   if (!change.ok || row.state !== "leased" || change.row.state !== "succeeded") return change;
@@ -172,7 +174,6 @@ export function succeed(
     active: model.get(activeKey(service)),
     assignments: model.get(assignmentsKey(service)),
   };
-  const id = `r-${row.id}`;
   const start = { id, service, release, policy, supersede: false, excludedRegions: [] };
   const begun = beginChange({ ...start, createdAtMs: wallMs }, reads);
   return {

@@ -7,6 +7,9 @@ import type { FailPoint } from "./term-host.ts";
 
 const POINTS: readonly FailPoint[] = ["before-txn", "after-txn", "before-send", "after-send"];
 
+/** Of a clock's speed: far more than quartz, and less than the sixth that a lease leaves. */
+const DRIFT_MAX = 0.05;
+
 export const CLUSTER_FAULTS: readonly Fault[] = [
   {
     row: 1,
@@ -124,6 +127,16 @@ export const CLUSTER_FAULTS: readonly Fault[] = [
             wallErrorMs.set(name, -(wallErrorMs.get(name) ?? 0)),
           );
         }
+      }
+    },
+  },
+  {
+    row: 11,
+    what: "monotonic clocks count up to a twentieth too fast or too slow",
+    strike: (scene) => {
+      const { controlPlanes, relays, agents, workers } = scene.world;
+      for (const { process } of [...controlPlanes, ...relays, ...agents, ...workers]) {
+        process.clock.drift(scene.between(1 - DRIFT_MAX, 1 + DRIFT_MAX));
       }
     },
   },

@@ -3,7 +3,7 @@
 
 import type { BuildRow } from "../../core/builds/build-row.ts";
 import type { Journal } from "../../core/fleet/agent-journal.ts";
-import { EPOCH_KEY } from "../../core/leadership/election.ts";
+import { BEHIND_KEY, EPOCH_KEY } from "../../core/leadership/election.ts";
 import {
   type EpochParts,
   epochOf as epochOfParts,
@@ -19,7 +19,7 @@ import type { RelayCommand, Rule } from "./messages.ts";
 import { SEGMENTS } from "./region-packs.ts";
 import { sealKey, segmentKey } from "./relay-mirror.ts";
 import { RolloutChecks } from "./rollout-checks.ts";
-import { assignmentsKey, type RolloutRecord, rulesOf } from "./rollout-record.ts";
+import { assignmentsKey, ROLLOUTS_PREFIX, type RolloutRecord, rulesOf } from "./rollout-record.ts";
 import type { Write } from "./store-model.ts";
 import { hold } from "./violation.ts";
 
@@ -172,14 +172,23 @@ export class FleetChecks implements FleetWatch {
         : rulesOf(this.#world?.store.get(key));
     for (const operation of operations) {
       if ("put" in operation && operation.put.startsWith(BUILDS_PREFIX)) {
-        this.builds.written(operation.value as BuildRow);
+        const isBehind = this.#world?.store.get(BEHIND_KEY) !== undefined;
+        this.builds.written(operation.value as BuildRow, isBehind);
       }
-      if ("put" in operation && operation.put.startsWith("rollouts/")) {
+      if ("put" in operation && operation.put.startsWith(ROLLOUTS_PREFIX)) {
         const record = operation.value as RolloutRecord;
         this.rollouts.written(record);
         this.rollouts.assigned(record, rules);
       }
     }
+  }
+
+  /** The store was put back: it goes on from what it knows now, and counts epochs anew. */
+  restored(): void {
+    const { store } = this.#world as FleetWorld;
+    this.#epochs.clear();
+    this.builds.restored(store.range(BUILDS_PREFIX).map(({ value }) => value as BuildRow));
+    this.rollouts.restored(store.range(ROLLOUTS_PREFIX).map(({ value }) => value as RolloutRecord));
   }
 
   /** The epoch as it is written now. */

@@ -21,6 +21,8 @@ export interface LeaderLinkOptions {
   readonly gate: LeaderGate;
   readonly controlPlanes: () => readonly Listener<RelaySays, LeaderSays>[];
   readonly hello: () => RelaySays;
+  /** What it remembers of a leader's orders. */
+  readonly memory: () => RelaySays;
   /** Keeps an epoch that is higher than all before durably; false: it cannot. */
   readonly keep: (epoch: number) => boolean;
   /** A new stream begins; what it says first is a snapshot. */
@@ -118,6 +120,8 @@ export class LeaderLink {
     const { process, gate, onLed } = this.#options;
     if (message.kind === "reconnect") {
       this.#leave(message.to);
+    } else if (message.kind === "recall") {
+      line.send(this.#options.memory());
     } else if (message.kind === "heartbeat") {
       if (!this.#admit(message.epoch)) {
         this.#leave(undefined);

@@ -2,10 +2,11 @@
 // deadlines of builds. What it does in which order is controlplane/'s; what is decided is core's.
 import { Replicas } from "../../core/fleet/replicas.ts";
 import { BEHIND_KEY, epochCompare } from "../../core/leadership/election.ts";
-import { isBehind } from "../../core/leadership/epoch.ts";
+import { isBehind, type TermPoint } from "../../core/leadership/epoch.ts";
 import { ACTIVE_PREFIX, WAITING_PREFIX } from "../../core/rollout/service-turns.ts";
 import { ROLLOUT_WRITES_PER_S, WritePace } from "../../core/rollout/write-pace.ts";
 import { BuildSweeper } from "./build-sweeper.ts";
+import { HeldTerm } from "./held-term.ts";
 import type { Assignments, LeaderSays, RelayCommand, RelaySays, Release } from "./messages.ts";
 import { OpenRollouts } from "./open-rollouts.ts";
 import type { Process } from "./process.ts";
@@ -25,7 +26,7 @@ import {
 const LEADER_TTL_MS = 3_000;
 const HEARTBEAT_MS = LEADER_TTL_MS / 3;
 
-const RELAYS_PREFIX = "relays/";
+export const RELAYS_PREFIX = "relays/";
 const SERVICES_PREFIX = "services/";
 
 export interface LedTermOptions {
@@ -56,6 +57,7 @@ export class LedTerm implements TermHost {
   readonly #assignments = new Map<string, Assignments>();
   readonly #rollouts: OpenRollouts;
   #builds: BuildSweeper | undefined;
+  #held: HeldTerm | undefined;
   #isReady = false;
   #isStopped = false;
 
@@ -86,6 +88,11 @@ export class LedTerm implements TermHost {
     return this.#rollouts.all;
   }
 
+  /** Its store went back, and nothing is decided; undefined: it leads. */
+  get held(): HeldTerm | undefined {
+    return this.#held;
+  }
+
   isFenced(found: StoredEntry | undefined): boolean {
     return "modRevision" in this.fence && found?.modRevision !== this.fence.modRevision;
   }
@@ -102,6 +109,10 @@ export class LedTerm implements TermHost {
 
   /** A relay says hello; `refuse` ends its connection. */
   join(hello: Extract<RelaySays, { kind: "hello" }>, line: LineToRelay): void {
+    if (this.#held !== undefined) {
+      this.#held.ask(hello, line);
+      return;
+    }
     const { relay, region, boot, settleMs } = hello;
     const own = { epoch: this.epoch, revision: this.#options.revision };
     if (isBehind(own, hello, this.#met.has(relay))) {
@@ -185,7 +196,7 @@ export class LedTerm implements TermHost {
   #begin(): void {
     this.store.read(
       (model) => ({
-        isBehind: model.get(BEHIND_KEY) !== undefined,
+        behind: model.get(BEHIND_KEY)?.value as TermPoint | undefined,
         relays: model.range(RELAYS_PREFIX),
         services: model.range(SERVICES_PREFIX),
         open: [...model.range(ACTIVE_PREFIX), ...model.range(WAITING_PREFIX)],
@@ -196,9 +207,11 @@ export class LedTerm implements TermHost {
           this.process.after(READ_RETRY_MS, () => this.#begin());
           return;
         }
-        const { isBehind, relays, services, open } = answer.value;
-        // Until an operator says that this store is the one to go on from, nothing is decided.
-        if (isBehind) return;
+        const { behind, relays, services, open } = answer.value;
+        if (behind !== undefined) {
+          this.#held = new HeldTerm(this, behind);
+          return;
+        }
         for (const { value } of relays) {
           const known = value as KnownRelay;
           this.#known.set(known.relay, known);

@@ -2,6 +2,7 @@
 import type { Conduct } from "../conduct.ts";
 import type { Agent } from "./agent.ts";
 import type { Fault } from "./fault.ts";
+import { putBack } from "./put-back.ts";
 import type { Scene } from "./scene.ts";
 
 const CONDUCTS: readonly Conduct[] = ["corrupt", "mute", "liar", "staller", "flooder", "leech"];
@@ -153,6 +154,14 @@ export const MACHINE_FAULTS: readonly Fault[] = [
         const conduct = CONDUCTS[index % CONDUCTS.length];
         if (conduct !== undefined) hostiles.push({ name: `h${index}`, region, conduct });
       }
+    },
+  },
+  {
+    row: 32,
+    what: "the store is put back to a backup",
+    strike: (scene) => {
+      const backup = scene.world.store.backup();
+      scene.at(scene.now + scene.between(1_000, 25_000), () => putBack(scene, backup));
     },
   },
   {

@@ -2,6 +2,7 @@
 import type { ServiceReport } from "../../core/fleet/agent-facts.ts";
 import type { Replica } from "../../core/fleet/replicas.ts";
 import type { RosterMember } from "../../core/fleet/swarm-members.ts";
+import type { RememberedOrder } from "../../core/leadership/lost-orders.ts";
 import type { AssignmentRule } from "../../core/rollout/assignment-rules.ts";
 import type { CensusCount, CountQuestion } from "../../core/rollout/census.ts";
 import type { Tally } from "../../core/rollout/tally.ts";
@@ -61,11 +62,14 @@ export type RelaySays =
       readonly rollout: string;
       readonly query: number;
       readonly count: CensusCount;
-    };
+    }
+  | { readonly kind: "memory"; readonly orders: readonly RememberedOrder[] };
 
 export type LeaderSays =
   | { readonly kind: "heartbeat"; readonly epoch: number; readonly ttlMs: number }
   | { readonly kind: "reconnect"; readonly to: string | undefined }
+  /** From a leader whose store went back: say what you remember. */
+  | { readonly kind: "recall" }
   | RelayCommand;
 
 /** What a relay obeys once it knows that a leader speaks. */

@@ -1,6 +1,7 @@
 // A program of the simulated fleet: it lives, is killed, is stopped for a while and goes on. What happens to it
 // happens in one life of it only; what comes while it stands still waits, in order.
 import type { Instant, Machine } from "../../core/machine.ts";
+import { OwnClock } from "./own-clock.ts";
 
 /** Virtual time, and what is to happen in it. */
 export interface Timeline {
@@ -26,6 +27,7 @@ export interface Ground {
 export class Process {
   readonly name: string;
   readonly ground: Ground;
+  readonly clock: OwnClock;
   #life = 0;
   #isUp = false;
   #frozenUntil: Instant = Number.NEGATIVE_INFINITY;
@@ -37,10 +39,12 @@ export class Process {
   constructor(name: string, ground: Ground) {
     this.name = name;
     this.ground = ground;
+    this.clock = new OwnClock(ground.time);
   }
 
+  /** By its own clock. */
   get now(): Instant {
-    return this.ground.time.now;
+    return this.clock.now;
   }
 
   get isUp(): boolean {
@@ -54,7 +58,7 @@ export class Process {
 
   /** It stands still: it neither does nor hears anything. */
   get isFrozen(): boolean {
-    return this.now < this.#frozenUntil;
+    return this.ground.time.now < this.#frozenUntil;
   }
 
   begin(): void {
@@ -82,17 +86,18 @@ export class Process {
   /** Stands still for so long; what comes meanwhile is done afterwards. */
   freeze(ms: number): void {
     if (!this.#isUp) return;
-    this.#frozenUntil = Math.max(this.#frozenUntil, this.now + ms);
+    this.#frozenUntil = Math.max(this.#frozenUntil, this.ground.time.now + ms);
     const life = this.#life;
     this.ground.time.at(this.#frozenUntil, () => {
       if (life === this.#life) this.#thaw();
     });
   }
 
-  /** Does something in this life, so many milliseconds from now. */
+  /** Does something in this life, so many milliseconds from now by its own clock. */
   after(ms: number, call: () => void): void {
     const life = this.#life;
-    this.ground.time.at(this.now + ms, () => this.deliver(life, call, true));
+    const at = this.clock.trueAt(this.now + ms);
+    this.ground.time.at(at, () => this.deliver(life, call, true));
   }
 
   /** Does something now, or when it goes on; never in another life. */
@@ -160,7 +165,7 @@ export class Stepper<Input extends { readonly kind: string }, Effect> {
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
       ground.trace.note(this.#name, next.kind, ground.time.now);
       const effects: Effect[] = [];
-      this.#machine.step(ground.time.now, next, effects);
+      this.#machine.step(this.#process.now, next, effects);
       for (const effect of effects) this.#perform(effect);
     }
     this.#isStepping = false;
@@ -172,11 +177,11 @@ export class Stepper<Input extends { readonly kind: string }, Effect> {
     const due = this.#machine.deadline;
     if (this.#isStopped || due >= this.#armedFor) return;
     this.#armedFor = due;
-    time.at(Math.max(due, time.now), () => {
+    time.at(this.#process.clock.trueAt(due), () => {
       if (this.#armedFor !== due) return;
       const wake = (): void => {
         this.#armedFor = Number.POSITIVE_INFINITY;
-        if (this.#machine.deadline <= time.now) this.#take({ kind: "wake" });
+        if (this.#machine.deadline <= this.#process.now) this.#take({ kind: "wake" });
         else this.#arm();
       };
       this.#process.deliver(this.#life, wake, true);

@@ -12,6 +12,8 @@ export interface Session {
   readonly hello: Hello;
   readonly line: AgentLine;
   readonly toldServices: Set<string>;
+  /** What it said last of each service. */
+  readonly statuses: Map<string, Status>;
 }
 
 export interface RelaySessionsOptions {
@@ -39,6 +41,11 @@ export class RelaySessions {
 
   all(): Iterable<Session> {
     return this.#sessions.values();
+  }
+
+  /** What all agents said last. */
+  *statuses(): Generator<Status, void, void> {
+    for (const { statuses } of this.#sessions.values()) yield* statuses.values();
   }
 
   accept(line: AgentLine): void {
@@ -70,12 +77,15 @@ export class RelaySessions {
       this.#let(before);
       before.line.close();
     }
-    const session: Session = { agentId, hello, line, toldServices: new Set() };
+    const statuses = new Map(hello.statuses.map((status) => [status.service, status]));
+    const session: Session = { agentId, hello, line, toldServices: new Set(), statuses };
     this.#sessions.set(agentId, session);
     line.onGone = () => this.#let(session);
     line.onMessage = (message) => {
-      if (message.kind === "status") this.#options.onStatus(agentId, message.status);
-      else if (message.kind === "swarm") this.#options.onSwarm(session, message.pack);
+      if (message.kind === "status") {
+        statuses.set(message.status.service, message.status);
+        this.#options.onStatus(agentId, message.status);
+      } else if (message.kind === "swarm") this.#options.onSwarm(session, message.pack);
     };
     this.#options.onJoined(session);
   }

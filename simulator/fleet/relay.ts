@@ -6,6 +6,7 @@ import { NEIGHBOURS_TOLD, Roster } from "../../core/fleet/roster.ts";
 import type { RosterMember } from "../../core/fleet/swarm-members.ts";
 import { isOlder, revisionWithin, withdrawalRevision } from "../../core/leadership/epoch.ts";
 import { LeaderGate } from "../../core/leadership/leader-gate.ts";
+import type { RememberedOrder } from "../../core/leadership/lost-orders.ts";
 import type { Instant } from "../../core/machine.ts";
 import { countMachines } from "../../core/rollout/census.ts";
 import type { DeskAssignment, Standing } from "../../core/rollout/permit-facts.ts";
@@ -131,6 +132,7 @@ export class Relay {
       ...this.#options,
       ...{ process, gate: this.#gate },
       hello: () => this.#hello(),
+      memory: () => ({ kind: "memory", orders: this.#remembered() }),
       keep: (epoch) => {
         if (!disk.isFull) disk.epoch = epoch;
         return !disk.isFull;
@@ -200,6 +202,23 @@ export class Relay {
       revision: revisionWithin(epoch, this.disk.services.values()),
       settleMs: Math.max(0, this.#settlesAt - this.process.now),
     };
+  }
+
+  /** Orders that it keeps, and those that its machines follow of a later epoch. */
+  #remembered(): readonly RememberedOrder[] {
+    const { services } = this.disk;
+    const kept = [...services.values()].flatMap(({ service, epoch, revision, rules }) =>
+      rules.map(({ rollout }) => ({ service, rollout, epoch, revision })),
+    );
+    const followed = [...this.#sessions.statuses()].map(({ service, report }) => {
+      const { rollout, epoch } = report;
+      return { service, rollout, epoch, revision: 0 };
+    });
+    const beside = followed.filter(
+      ({ service, rollout, epoch }) =>
+        rollout !== "" && epoch > (services.get(service)?.epoch ?? 0),
+    );
+    return [...kept, ...beside];
   }
 
   #tryObey(command: RelayCommand): boolean {

@@ -6,6 +6,10 @@ import type { Scene } from "./scene.ts";
 /** Longer than two checks take that are missed. */
 const WATCHED_MS = 45_000;
 
+/** A region that cannot be written to, from an evening to the morning. */
+const OUTAGE_MS = 12 * 3_600_000;
+const OUTAGE_RELEASES = 4;
+
 const FATES: readonly Fate[] = [
   { kind: "crashes" },
   { kind: "hangs" },
@@ -42,6 +46,28 @@ export const RELEASE_FAULTS: readonly Fault[] = [
       const { weather } = scene.pick([...scene.world.regionStores.values()]);
       if (scene.random() < 0.5) weather.isAway = true;
       else weather.delayMs = scene.between(1_000, 8_000);
+    },
+  },
+  {
+    row: 22,
+    what: "a region's store takes nothing for twelve hours",
+    oneIn: 10,
+    strike: (scene) => {
+      const { regionStores } = scene.world;
+      const region = scene.pick([...regionStores.keys()]);
+      const store = regionStores.get(region);
+      if (store === undefined) return;
+      store.weather.isAway = true;
+      scene.ail(OUTAGE_MS);
+      // Some wait for it in vain, some leave it out.
+      for (let turn = 0; turn < OUTAGE_RELEASES; turn += 1) {
+        scene.at(scene.now + scene.between(0, OUTAGE_MS), () => {
+          const key = scene.newKey("meanwhile");
+          const request = { key, release: scene.release(key), policy: scene.drawPolicy() };
+          const excludedRegions = scene.random() < 0.5 ? [region] : [];
+          scene.deploy({ ...request, supersede: false, excludedRegions });
+        });
+      }
     },
   },
   {

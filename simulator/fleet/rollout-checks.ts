@@ -72,7 +72,7 @@ export class RolloutChecks {
   }
 
   /** A rollout has come to another state. */
-  #entered({ id, service, row, release }: RolloutRecord): void {
+  #entered({ id, service, row, release, excludedRegions }: RolloutRecord): void {
     if (isFinal(row.state) || row.state === "waiting") return;
     for (const { record } of this.#rollouts.values()) {
       const isOther = record.id !== id && record.service === service;
@@ -83,6 +83,7 @@ export class RolloutChecks {
     }
     if (row.state !== "activating" || row.wave > 0) return;
     for (const [region, store] of this.#world.regionStores) {
+      if (excludedRegions.includes(region)) continue;
       const isThere = store.peek(sealKey(release.pack)) !== undefined;
       hold(isThere, "a rollout waits for all regions", () => {
         return `${id} begins, and ${region} has not all of ${release.pack}`;
@@ -90,9 +91,18 @@ export class RolloutChecks {
     }
   }
 
-  /** The store was put back: rollouts that it does not know have never been. */
-  restored(known: ReadonlySet<string>): void {
-    for (const id of [...this.#rollouts.keys()]) if (!known.has(id)) this.#rollouts.delete(id);
+  /** The store was put back and knows these: others have never been, and what machines did since is not counted. */
+  restored(records: readonly RolloutRecord[]): void {
+    const known = new Map(records.map((record) => [record.id, record]));
+    for (const [id, watched] of [...this.#rollouts]) {
+      const record = known.get(id);
+      if (record === watched.record) continue;
+      this.#rollouts.delete(id);
+      if (record === undefined) continue;
+      this.#rollouts.set(id, { record, wave: -1, begunBefore: 0, deeds: new Map() });
+    }
+    const ended = this.#ended.splice(0).flatMap(({ id }) => known.get(id) ?? []);
+    this.#ended.push(...ended.filter(({ row }) => isFinal(row.state)));
   }
 
   /** A machine's journal is on its disk. */

@@ -13,6 +13,9 @@ const ATTEMPTS_MAX = 16;
 export interface StartRequest {
   /** The same for each try of one request. */
   readonly key: string;
+  /** A name that no other rollout has, nor had before a store was put back. */
+  readonly newId: () => string;
+  readonly excludedRegions?: readonly string[];
   readonly release: Release;
   readonly policy: RolloutRecord["policy"];
   readonly supersede: boolean;
@@ -61,9 +64,9 @@ export function startRollout(
       const { known } = read.value;
       if (known !== undefined) return answer({ kind: "started", rollout: known });
       if (revision !== 0 && read.value.revision !== revision) return answer({ kind: "conflict" });
-      const { policy, supersede, wallMs } = request;
-      const id = `r-${key}-${term.epoch}-${attempt}`;
-      const start = { id, service, release, policy, supersede, excludedRegions: [] };
+      const { policy, supersede, wallMs, excludedRegions = [] } = request;
+      const id = request.newId();
+      const start = { id, service, release, policy, supersede, excludedRegions };
       const { change } = beginChange({ ...start, createdAtMs: wallMs }, read.value);
       const own: Change = {
         by: term.epoch,

@@ -10,8 +10,6 @@ const KINDS_MAX = 6;
 const STRIKES_MAX = 3;
 /** The last fault strikes before that. */
 const LAST_MS = 120_000;
-/** All is well from then on. */
-const HEALED_MS = 150_000;
 /** From then on everything comes to its end within so long: a wave of 50, one after the other, has 40 min. */
 const CALM_MS = 3 * 3_600_000;
 
@@ -78,9 +76,9 @@ function play(scene: Scene, strokes: readonly Stroke[], struck: string[]): void 
       fault.strike(scene);
     });
   }
-  scene.run(HEALED_MS);
+  while (scene.now < scene.healsAt) scene.run(scene.healsAt);
   scene.heal();
-  const isCalm = scene.run(HEALED_MS + CALM_MS, () => scene.isCalm);
+  const isCalm = scene.run(scene.healsAt + CALM_MS, () => scene.isCalm);
   if (!isCalm) throw new FleetViolation("all comes to its end", scene.unsettled() ?? "rollouts");
   scene.conclude();
 }
@@ -98,7 +96,7 @@ export function drawFaults(seed: number, rows?: readonly number[]): readonly Str
   const upTo = (count: number): number => Math.floor(random() * count);
   const kinds = Array.from({ length: 1 + upTo(KINDS_MAX) }, () => faults[upTo(faults.length)]);
   return kinds.flatMap((fault) => {
-    if (fault === undefined) return [];
+    if (fault === undefined || random() * (fault.oneIn ?? 1) >= 1) return [];
     const times = 1 + upTo(STRIKES_MAX);
     return Array.from({ length: times }, () => ({ fault, at: 1_000 + random() * LAST_MS }));
   });

@@ -3,6 +3,7 @@
 
 import type { BuildRow } from "../../core/builds/build-row.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
+import { isTarget } from "../../core/rollout/targets.ts";
 import type { Random } from "../../core/swarm/random.ts";
 import type { Agent } from "./agent.ts";
 import { FAIR_BLOBS } from "./blobs.ts";
@@ -14,7 +15,7 @@ import type { Release } from "./messages.ts";
 import type { Process } from "./process.ts";
 import { SEGMENTS } from "./region-packs.ts";
 import { type StartRequest, serviceRevision, startRollout } from "./rollout-desk.ts";
-import type { RolloutRecord } from "./rollout-record.ts";
+import { assignmentsKey, type RolloutRecord, rolloutKey, rulesOf } from "./rollout-record.ts";
 import { FAIR_WEATHER } from "./store-client.ts";
 import { hold } from "./violation.ts";
 import { Worker } from "./worker.ts";
@@ -27,6 +28,8 @@ const WORKERS = 4;
 const BLOBS_LATER_MS = 20_000;
 /** How often it is looked at what only grows. */
 const MEASURE_MS = 10_000;
+/** All is well from then on, unless a fault lasts longer. */
+const HEALED_MS = 150_000;
 
 /** The release that is brought to the fleet once all is well. */
 const LAST_KEY = "last";
@@ -55,10 +58,9 @@ export class Scene {
   readonly port: number;
   /** Told of each fault at the moment it strikes. */
   onStrike: (fault: { readonly row: number; readonly what: string }) => void = () => {};
+  #healsAt = HEALED_MS;
   #keys = 0;
   #isHealed = false;
-  /** The store forgot what it had said: what was acknowledged before is lost, as an operator was told. */
-  hasForgotten = false;
   #open = 0;
 
   constructor(seed: number) {
@@ -71,6 +73,16 @@ export class Scene {
 
   get now(): number {
     return this.world.now;
+  }
+
+  /** When all that is wrong is put right. */
+  get healsAt(): number {
+    return this.#healsAt;
+  }
+
+  /** Something is wrong for so long from now on, at the least. */
+  ail(ms: number): void {
+    this.#healsAt = Math.max(this.#healsAt, this.now + ms);
   }
 
   at(instant: number, call: () => void): void {
@@ -97,6 +109,7 @@ export class Scene {
           wallMs: (replica) => world.wallMs(replica),
           publish: (name) => this.release(name),
           policy: () => this.drawPolicy(),
+          newRollout: () => this.newKey("r-"),
           tookMs: (build) => {
             const row = world.store.get(`${BUILDS_PREFIX}${build}`)?.value as BuildRow | undefined;
             if (row !== undefined && this.poison.has(row.dedupKey)) return undefined;
@@ -177,18 +190,19 @@ export class Scene {
   }
 
   /** An operator asks the leader to bring a release to the fleet, until it is answered. */
-  deploy(request: Omit<StartRequest, "wallMs" | "revision">, plannedAt = 0): void {
+  deploy(request: Omit<StartRequest, "wallMs" | "revision" | "newId">, plannedAt = 0): void {
     this.#open += 1;
     const ask = (): void => {
       const { leader } = this.world;
       const again = (): void => this.at(this.now + ASK_AGAIN_MS, ask);
-      if (leader?.term === undefined) {
+      if (leader?.term === undefined || leader.term.held !== undefined) {
         again();
         return;
       }
       const wallMs = this.world.wallMs(leader.name);
       let isAnswered = false;
-      startRollout(leader.term, { ...request, revision: plannedAt, wallMs }, (answer) => {
+      const newId = (): string => this.newKey(`r-${request.key}-`);
+      startRollout(leader.term, { ...request, newId, revision: plannedAt, wallMs }, (answer) => {
         isAnswered = true;
         if (answer.kind === "unavailable") return again();
         this.#open -= 1;
@@ -202,6 +216,18 @@ export class Scene {
       });
     };
     ask();
+  }
+
+  /** The store was put back: what was acknowledged and is not in it is lost, as operators are told. */
+  forget(): void {
+    const { store } = this.world;
+    for (const [key, id] of this.acknowledged) {
+      if (store.get(rolloutKey(id)) === undefined) this.acknowledged.delete(key);
+    }
+    for (const [key, id] of this.builds) {
+      if (store.get(`${BUILDS_PREFIX}${id}`) === undefined) this.builds.delete(key);
+    }
+    this.checks.restored();
   }
 
   /** The revision that a plan made now is to be applied with. */
@@ -242,7 +268,9 @@ export class Scene {
     });
     for (const { disk } of world.relays) disk.isFull = false;
     for (const { disk } of world.agents) Object.assign(disk, { isFull: false, syncMs: 2 });
-    revive([...world.controlPlanes, ...world.relays, ...world.agents, ...world.workers]);
+    const programs = [...world.controlPlanes, ...world.relays, ...world.agents, ...world.workers];
+    for (const { process } of programs) process.clock.drift(1);
+    revive(programs);
     this.#reviveWorkers();
     this.#resumeAll();
     const release = this.release(LAST_KEY);
@@ -295,19 +323,19 @@ export class Scene {
   /** Some machine that does not run what it should, and why; undefined: all do. */
   unsettled(): string | undefined {
     const { world } = this;
-    const rule = (world.store.get(`services/${SERVICE}/assignments`)?.value ?? []) as readonly {
-      readonly phase: string;
-      readonly release: Release;
-    }[];
-    const [own] = rule;
-    const settled = this.checks.rollouts.settled;
-    if (settled !== undefined && own?.release.release !== settled) {
-      return `${own?.release.release} is assigned, ${settled} is what succeeded last`;
+    const rules = rulesOf(world.store.get(assignmentsKey(SERVICE)));
+    const newest = rules[0]?.release.release;
+    const { settled } = this.checks.rollouts;
+    if (settled !== undefined && newest !== settled) {
+      return `${newest} is assigned, ${settled} is what succeeded last`;
     }
     for (const agent of world.agents) {
       if (!agent.isWelcome) return `${agent.name} has no relay`;
       const { switching, current } = agent.disk.journal;
       if (switching !== undefined) return `${agent.name} is switching`;
+      const own = rules.find(({ targets, excludedRegions }) =>
+        isTarget(agent.options.candidate, { labels: targets, excludedRegions }),
+      );
       if (own?.phase !== "final") continue;
       const wanted = own.release.release;
       if (world.fateOf(wanted, agent.name) !== GOOD) continue;
@@ -322,7 +350,7 @@ export class Scene {
     const { rollouts } = this.checks;
     const known = new Map(rollouts.records.map((record) => [record.id, record]));
     for (const [key, id] of this.acknowledged) {
-      hold(known.has(id) || this.hasForgotten, "nothing acknowledged is lost", () => {
+      hold(known.has(id), "nothing acknowledged is lost", () => {
         return `${key} was answered with ${id}, which nobody knows`;
       });
     }
@@ -335,7 +363,7 @@ export class Scene {
     hold(last?.row.state === "succeeded", "once all is well a good release succeeds", () => {
       return `it is ${last?.row.state}: ${last?.row.message}`;
     });
-    this.checks.builds.conclude(this.builds, new Set(known.keys()), this.hasForgotten);
+    this.checks.builds.conclude(this.builds, new Set(known.keys()));
     for (const agent of this.world.agents) {
       const { running, pointed, journal } = agent.disk;
       const current = journal.current?.release;

@@ -124,10 +124,9 @@ export class ServiceSteps {
     const { process, disk, fateOf, onExit } = this.#options;
     const fate = fateOf(release);
     if (fate.kind !== "crashes" && fate.kind !== "dies-later") return;
-    const { time } = process.ground;
     const afterMs = fate.kind === "crashes" ? 50 : fate.afterMs;
     // Whether the agent lives or not.
-    time.at(time.now + afterMs, () => {
+    process.ground.time.at(process.clock.trueAt(process.now + afterMs), () => {
       if (disk.running.get(release) !== running) return;
       disk.running.delete(release);
       process.deliver(process.life, () => onExit(release, "ended"));

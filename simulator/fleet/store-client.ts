@@ -165,6 +165,8 @@ export class StoreClient {
     const process = this.#process;
     const { time, random } = process.ground;
     const { life } = process;
+    const { generation } = this.#store;
+    const isGone = (): boolean => generation !== this.#store.generation;
     const tell = (ms: number, answer: Answer<Value>): void =>
       time.at(time.now + ms, () => process.deliver(life, () => done(answer)));
     const silence: Answer<Value> = { kind: isWrite ? "unknown" : "unavailable" };
@@ -175,13 +177,15 @@ export class StoreClient {
     const goesMs = this.#wayMs() + (isWrite ? this.#weather.diskMs : 0);
     if (isWrite && random() < this.#weather.lateShare) {
       tell(CALL_MS, silence);
-      time.at(time.now + CALL_MS + random() * CALL_MS, act);
+      time.at(time.now + CALL_MS + random() * CALL_MS, () => {
+        if (!isGone()) act();
+      });
       return;
     }
     const isLost = isWrite && random() < this.#weather.unknownShare;
     time.at(time.now + goesMs, () => {
       // It broke meanwhile: what was under way did not happen.
-      if (this.#weather.isAway) {
+      if (this.#weather.isAway || isGone()) {
         tell(CALL_MS, silence);
         return;
       }

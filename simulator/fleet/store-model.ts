@@ -58,6 +58,7 @@ export class StoreModel {
   readonly #leases = new Map<string, { readonly ttlMs: number; endsAt: number }>();
   readonly #watches = new Set<Watching>();
   #leaseCount = 0;
+  #generation = 0;
   /** Called for each transaction that committed. */
   onCommit: (operations: readonly Write[], by: number | undefined) => void = () => {};
 
@@ -67,6 +68,11 @@ export class StoreModel {
 
   get revision(): number {
     return this.#revision;
+  }
+
+  /** Rises when it is put back: what was under way then was for the store that is gone. */
+  get generation(): number {
+    return this.#generation;
   }
 
   get size(): number {
@@ -156,6 +162,7 @@ export class StoreModel {
 
   /** Puts it back to an older state, as from a backup: leases are gone, and revisions go back. */
   restore({ entries, revision }: StoreBackup): void {
+    this.#generation += 1;
     this.#entries = new Map([...entries].filter(([, { lease }]) => lease === undefined));
     this.#revision = revision;
     this.#leases.clear();

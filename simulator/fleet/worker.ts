@@ -24,6 +24,8 @@ export interface WorkerOptions {
   /** Puts what an attempt made at the origin. */
   readonly publish: (name: string, pack: string) => Release;
   readonly policy: () => RolloutRecord["policy"];
+  /** A name that no other rollout has. */
+  readonly newRollout: () => string;
   /** How long a build takes; undefined: it kills its worker. */
   readonly tookMs: (build: string) => number | undefined;
 }
@@ -32,6 +34,8 @@ export class Worker {
   readonly process: Process;
   readonly #options: WorkerOptions;
   #attempt: object | undefined;
+  /** It is not to begin anything. */
+  isHeld = false;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -53,6 +57,10 @@ export class Worker {
   }
 
   #look(): void {
+    if (this.isHeld) {
+      this.process.after(LOOK_MS, () => this.#look());
+      return;
+    }
     this.#call<BuildRow | undefined>(
       (replica, answer) =>
         leaseBuild(replica.store, this.name, (id) => replica.term?.overallLeftMs(id), answer),
@@ -81,7 +89,9 @@ export class Worker {
       if (this.#attempt !== own) return;
       const name = packOf(build, attempt);
       const release = this.#options.publish(name, name);
-      this.#complete(own, build, { attempt, release, policy: this.#options.policy() }, stop);
+      const { policy, newRollout } = this.#options;
+      const result = { attempt, release, policy: policy(), rollout: newRollout() };
+      this.#complete(own, build, result, stop);
     });
   }
 
@@ -92,7 +102,8 @@ export class Worker {
       ({ store }, answer) =>
         changeBuild(store, build, (row) => heartbeat(row, attempt, said), answer),
       (outcome) => {
-        if (outcome?.refusal === "not-current") stop();
+        const { refusal } = outcome ?? {};
+        if (refusal === "not-current" || refusal === "unknown") stop();
         else this.process.after(BEAT_MS, () => this.#beat(own, build, attempt, stop));
       },
     );

@@ -1,0 +1,37 @@
+// The monotonic clock of one program: it counts faster or slower than true time, and never goes back nor jumps.
+import type { Instant } from "../../core/machine.ts";
+import type { Timeline } from "./process.ts";
+
+/** What is due by a clock that is wrong is due by it, whatever a sum of fractions comes to. */
+const ROUNDING_MS = 0.001;
+
+export class OwnClock {
+  readonly #time: Timeline;
+  #rate = 1;
+  /** When the rate was set last, by true time and by this clock. */
+  #since: { readonly trueAt: Instant; readonly ownAt: Instant } = { trueAt: 0, ownAt: 0 };
+
+  constructor(time: Timeline) {
+    this.#time = time;
+  }
+
+  /** What it shows. */
+  get now(): Instant {
+    const { trueAt, ownAt } = this.#since;
+    return ownAt + (this.#time.now - trueAt) * this.#rate;
+  }
+
+  /** From now on it counts so many milliseconds in each. */
+  drift(rate: number): void {
+    this.#since = { trueAt: this.#time.now, ownAt: this.now };
+    this.#rate = rate;
+  }
+
+  /** True time at which it will show this instant; now, where that has passed. */
+  trueAt(instant: Instant): Instant {
+    const { trueAt, ownAt } = this.#since;
+    const rounding = this.#rate === 1 ? 0 : ROUNDING_MS;
+    const at = trueAt + (instant - ownAt) / this.#rate + rounding;
+    return Math.max(this.#time.now, at);
+  }
+}
