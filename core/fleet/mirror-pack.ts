@@ -24,6 +24,8 @@ export interface MirroredPack {
   /** The store has been looked at since the pack was told, so that nothing is pulled twice. */
   looked: boolean;
   looking: boolean;
+  /** Looks that failed since one went well. */
+  lookTries: number;
   lookAt: Instant;
   /** Segments that are asked of siblings' peers. */
   readonly fetching: Set<number>;
@@ -44,6 +46,7 @@ export function mirroredPack(id: string, now: Instant): MirroredPack {
     sealRetryAt: now,
     looked: false,
     looking: false,
+    lookTries: 0,
     lookAt: now,
     fetching: new Set(),
     errors: new Map(),

@@ -161,6 +161,7 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
     if (pack === undefined) return;
     pack.looked = true;
     pack.looking = false;
+    pack.lookTries = 0;
     pack.lookAt = now + LOOK_MS;
     pack.errors.delete("look");
     for (const segment of found) {
@@ -194,7 +195,8 @@ export class Mirror implements Machine<MirrorInput, MirrorEffect> {
     pack.errors.set(segment, error);
     if (segment === "look") {
       pack.looking = false;
-      pack.lookAt = now + this.#retryMs(1);
+      pack.lookTries += 1;
+      pack.lookAt = now + this.#retryMs(pack.lookTries);
     } else if (segment === "seal") {
       pack.sealing = false;
       pack.sealTries += 1;

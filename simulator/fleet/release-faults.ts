@@ -51,7 +51,7 @@ export const RELEASE_FAULTS: readonly Fault[] = [
   {
     row: 22,
     what: "a region's store takes nothing for twelve hours",
-    oneIn: 10,
+    oneIn: 8,
     strike: (scene) => {
       const { regionStores } = scene.world;
       const region = scene.pick([...regionStores.keys()]);

@@ -22,8 +22,13 @@ interface Watched {
   record: RolloutRecord;
   wave: number;
   begunBefore: number;
+  /** What begins before that may be by leave that a store which was put back knows nothing of. */
+  readonly countedFrom: number;
   readonly deeds: Map<string, Deed>;
 }
+
+/** By then every permit has run out that was handed out before. */
+const PERMITS_OVER_MS = 60_000;
 
 export class RolloutChecks {
   readonly #world: FleetWorld;
@@ -54,8 +59,7 @@ export class RolloutChecks {
     const { id, row } = record;
     const known = this.#rollouts.get(id);
     if (known === undefined) {
-      const wave = -1;
-      this.#rollouts.set(id, { record, wave, begunBefore: 0, deeds: new Map() });
+      this.#rollouts.set(id, newWatched(record, 0));
       this.#entered(record);
       return;
     }
@@ -99,7 +103,7 @@ export class RolloutChecks {
       if (record === watched.record) continue;
       this.#rollouts.delete(id);
       if (record === undefined) continue;
-      this.#rollouts.set(id, { record, wave: -1, begunBefore: 0, deeds: new Map() });
+      this.#rollouts.set(id, newWatched(record, this.#world.now + PERMITS_OVER_MS));
     }
     const ended = this.#ended.splice(0).flatMap(({ id }) => known.get(id) ?? []);
     this.#ended.push(...ended.filter(({ row }) => isFinal(row.state)));
@@ -127,8 +131,8 @@ export class RolloutChecks {
   }
 
   #begun(agent: Agent, rollout: string, permit: string): void {
-    const deeds = this.#rollouts.get(rollout)?.deeds;
-    if (deeds === undefined) return;
+    const { deeds, countedFrom = 0 } = this.#rollouts.get(rollout) ?? {};
+    if (deeds === undefined || this.#world.now < countedFrom) return;
     const before = deeds.get(agent.name);
     const isAgain = before !== undefined && !this.wiped.has(agent.name);
     hold(!isAgain, "a machine switches once in a rollout", () => {
@@ -198,6 +202,10 @@ export class RolloutChecks {
     }
     return false;
   }
+}
+
+function newWatched(record: RolloutRecord, countedFrom: number): Watched {
+  return { record, wave: -1, begunBefore: 0, countedFrom, deeds: new Map() };
 }
 
 /** Machines that may be out or have failed together, as the policy promises it; told here apart from what decides. */

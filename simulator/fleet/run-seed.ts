@@ -76,7 +76,10 @@ function play(scene: Scene, strokes: readonly Stroke[], struck: string[]): void 
       fault.strike(scene);
     });
   }
-  while (scene.now < scene.healsAt) scene.run(scene.healsAt);
+  for (let until = 0; until < scene.healsAt; ) {
+    until = scene.healsAt;
+    scene.run(until);
+  }
   scene.heal();
   const isCalm = scene.run(scene.healsAt + CALM_MS, () => scene.isCalm);
   if (!isCalm) throw new FleetViolation("all comes to its end", scene.unsettled() ?? "rollouts");

@@ -227,6 +227,25 @@ test("nothing is pulled before the relays are known", () => {
   assert.deepEqual(effects.at(-1), { kind: "pull", pack: "p", segment: 0 });
 });
 
+test("fault 22: a store that cannot be looked at is asked ever more seldom", () => {
+  const mirror = new Mirror("relay-a", () => 0.5);
+  let looks = 0;
+  const take = (now: number, input: MirrorInput): void => {
+    const effects: MirrorEffect[] = [];
+    mirror.step(now, input, effects);
+    for (const { kind } of effects) {
+      if (kind !== "look") continue;
+      looks += 1;
+      take(now, { kind: "failed", pack: "p", segment: "look", error: "503" });
+    }
+  };
+  take(0, { kind: "relays", relays: ["relay-a"], apart: [] });
+  take(0, { kind: "told", pack: "p", segments: 1, sealed: true });
+  while (mirror.deadline < 3_600_000) take(mirror.deadline, { kind: "wake" });
+  // After the first few one in 7.5 s.
+  assert.ok(looks > 3_600 / 10 && looks < 3_600 / 7, `${looks} looks in an hour`);
+});
+
 test("a bounded number is pulled at once, also over packs that come and go", () => {
   const told = fc.record({
     pack: fc.constantFrom("p", "q", "r"),
