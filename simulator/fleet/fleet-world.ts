@@ -28,6 +28,12 @@ const AGENTS = 50;
 /** Relays of a region tell each other of members once a second. */
 const GOSSIP_MS = 1_000;
 
+/** A put that failed is tried again. */
+const PUT_RETRY_MS = 1_000;
+
+/** Key, content and bytes. */
+type Blob = readonly [string, string, number];
+
 /** Who looks at what happens. */
 export interface FleetWatch extends AgentWatch {
   /** Looks whether all that must hold does. */
@@ -98,14 +104,26 @@ export class FleetWorld {
     return this.controlPlanes.find((one) => one.term !== undefined && one.believes);
   }
 
-  /** Puts a pack's segments and its seal at the origin, as a worker does. */
-  publish(release: Release): void {
-    for (let segment = 0; segment < SEGMENTS; segment += 1) {
-      const content = contentOf(release.pack, segment);
-      this.origin.put(segmentKey(release.pack, segment), content, SEGMENT_BYTES, () => {});
+  /** Puts a pack's segments and then its seal at the origin, as a worker does; `done`: all is there. */
+  publish(release: Release, done: () => void): void {
+    const { pack } = release;
+    const blobs = Array.from({ length: SEGMENTS }, (_, segment): Blob => {
+      return [segmentKey(pack, segment), contentOf(pack, segment), SEGMENT_BYTES];
+    });
+    this.#put([...blobs, [sealKey(pack), "seal", 1]], done);
+    for (const hostile of this.hostiles) this.#joinHostile(hostile, pack);
+  }
+
+  #put(blobs: readonly Blob[], done: () => void): void {
+    const [first, ...rest] = blobs;
+    if (first === undefined) {
+      done();
+      return;
     }
-    this.origin.put(sealKey(release.pack), "seal", 1, () => {});
-    for (const hostile of this.hostiles) this.#joinHostile(hostile, release.pack);
+    this.origin.put(...first, (error) => {
+      if (error === undefined) this.#put(rest, done);
+      else this.packs.at(this.now + PUT_RETRY_MS, () => this.#put(blobs, done));
+    });
   }
 
   #joinHostile({ name, region, conduct }: FleetWorld["hostiles"][number], pack: string): void {

@@ -1,17 +1,16 @@
 // The monotonic clock of one program: it counts faster or slower than true time, and never goes back nor jumps.
 import type { Instant } from "../../core/machine.ts";
-import type { Timeline } from "./process.ts";
 
 /** What is due by a clock that is wrong is due by it, whatever a sum of fractions comes to. */
 const ROUNDING_MS = 0.001;
 
 export class OwnClock {
-  readonly #time: Timeline;
+  readonly #time: { readonly now: Instant };
   #rate = 1;
   /** When the rate was set last, by true time and by this clock. */
   #since: { readonly trueAt: Instant; readonly ownAt: Instant } = { trueAt: 0, ownAt: 0 };
 
-  constructor(time: Timeline) {
+  constructor(time: { readonly now: Instant }) {
     this.#time = time;
   }
 

@@ -107,7 +107,7 @@ export class Scene {
         new Worker({
           ...{ ground, network, controlPlanes, name: `w${index}` },
           wallMs: (replica) => world.wallMs(replica),
-          publish: (name) => this.release(name),
+          publish: (name, done) => this.release(name, done),
           policy: () => this.drawPolicy(),
           newRollout: () => this.newKey("r-"),
           tookMs: (build) => {
@@ -150,8 +150,8 @@ export class Scene {
     if (machines.size === this.world.agents.length) this.#hopeless.add(release);
   }
 
-  /** A release whose pack is at the origin. */
-  release(name: string): Release {
+  /** A release whose pack is on its way to the origin; `done`: it is there. */
+  release(name: string, done: () => void = () => {}): Release {
     const release = {
       release: name,
       service: SERVICE,
@@ -160,7 +160,7 @@ export class Scene {
       port: this.port,
       answerMs: ANSWER_MS,
     };
-    this.world.publish(release);
+    this.world.publish(release, done);
     return release;
   }
 

@@ -21,8 +21,8 @@ export interface WorkerOptions {
   readonly network: Network;
   readonly controlPlanes: readonly ControlPlane[];
   readonly wallMs: (replica: string) => number;
-  /** Puts what an attempt made at the origin. */
-  readonly publish: (name: string, pack: string) => Release;
+  /** Puts what an attempt made at the origin; `done`: it is there. */
+  readonly publish: (name: string, done: () => void) => Release;
   readonly policy: () => RolloutRecord["policy"];
   /** A name that no other rollout has. */
   readonly newRollout: () => string;
@@ -88,10 +88,15 @@ export class Worker {
     this.process.after(tookMs, () => {
       if (this.#attempt !== own) return;
       const name = packOf(build, attempt);
-      const release = this.#options.publish(name, name);
+      const { life } = this.process;
+      const release: Release = this.#options.publish(name, () =>
+        this.process.deliver(life, () => complete()),
+      );
       const { policy, newRollout } = this.#options;
-      const result = { attempt, release, policy: policy(), rollout: newRollout() };
-      this.#complete(own, build, result, stop);
+      const complete = (): void => {
+        const result = { attempt, release, policy: policy(), rollout: newRollout() };
+        this.#complete(own, build, result, stop);
+      };
     });
   }
 

@@ -56,18 +56,6 @@ test(`fault 33: ${SEEDS} small fleets keep every promise, and come to their ends
   }
 });
 
-/** Seeds that found something once. */
-const FOUND = [
-  { title: "a rollout that ends while its row is read is not taken up again", seed: 289 },
-];
-
-for (const { title, seed } of FOUND) {
-  test(title, () => {
-    const { violation } = runSeed(seed);
-    assert.equal(violation, undefined, `${violation?.what}`);
-  });
-}
-
 for (const { title, rows, seed = 1 } of BY_ROW) {
   test(title, () => {
     const { violation, faults } = runSeed(seed, { rows });

@@ -54,6 +54,12 @@ export const MUTANTS: readonly Mutant[] = [
       "return one.epoch === other.epoch ? one.revision < other.revision : one.epoch < other.epoch;",
     replace: "return one.epoch > other.epoch + other.revision * 1e9;",
   },
+  {
+    name: "a store that was put back is taken for what it was",
+    file: "core/leadership/epoch.ts",
+    search: "if (seen.epoch > elected.epoch) return true;",
+    replace: "if (seen.epoch > elected.epoch) return false;",
+  },
   // What rollouts decide.
   {
     name: "permits that are held are not counted",
