@@ -16,6 +16,7 @@ export interface DataPieceTask {
   readonly runs: Float64Array;
   readonly digests: Uint8Array;
   readonly sizes: Uint32Array;
+  readonly memory: ArrayBuffer;
 }
 
 /** A part of a manifest or layout file. */
@@ -24,20 +25,21 @@ export interface MetaPieceTask {
   readonly path: string;
   readonly offset: number;
   readonly bytes: number;
+  readonly memory: ArrayBuffer;
 }
 
 /** A piece as it goes into a segment. */
 export interface MadePiece {
   readonly encoded: Uint8Array;
   readonly row: PieceRow;
+  /** What the task came with, for the next one; the encoded bytes of a stored piece lie in it. */
+  readonly memory: ArrayBuffer;
 }
-
-/** Plain bytes of the piece before, used again unless they were given away as a stored piece. */
-let spare: Buffer = Buffer.alloc(0);
 
 /** Makes a data piece; throws PackError when a file is not what was hashed. */
 export function makeDataPiece(task: DataPieceTask, level: number): MadePiece {
-  const plain = plainBuffer(task.sizes.reduce((sum, size) => sum + size, 0));
+  const plainBytes = task.sizes.reduce((sum, size) => sum + size, 0);
+  const plain = Buffer.from(task.memory, 0, plainBytes);
   const entries = new EntryFileReader(task.entryFile);
   try {
     let row = 0;
@@ -58,19 +60,19 @@ export function makeDataPiece(task: DataPieceTask, level: number): MadePiece {
   } finally {
     entries.close();
   }
-  return made(plain, "data", level);
+  return made(plain, task.memory, "data", level);
 }
 
 /** Makes a meta piece. */
 export function makeMetaPiece(task: MetaPieceTask, level: number): MadePiece {
-  const plain = plainBuffer(task.bytes);
+  const plain = Buffer.from(task.memory, 0, task.bytes);
   const file = openSync(task.path, "r");
   try {
     readRange(file, task.path, plain, task.offset);
   } finally {
     closeSync(file);
   }
-  return made(plain, task.kind, level);
+  return made(plain, task.memory, task.kind, level);
 }
 
 function verify(
@@ -91,16 +93,9 @@ function verify(
   }
 }
 
-/** A buffer of its own ArrayBuffer; fresh pages cost as much as reading into them. */
-function plainBuffer(bytes: number): Buffer {
-  if (spare.length < bytes) spare = Buffer.allocUnsafeSlow(bytes);
-  return spare.subarray(0, bytes);
-}
-
-function made(plain: Buffer, kind: PieceKind, level: number): MadePiece {
+function made(plain: Buffer, memory: ArrayBuffer, kind: PieceKind, level: number): MadePiece {
   const { encoded, codec } = encodePiece(plain, level);
-  if (codec === "stored") spare = Buffer.alloc(0);
   const digest = new Uint8Array(digestOf(encoded));
-  const encodedBytes = encoded.length;
-  return { encoded, row: { digest, encodedBytes, plainBytes: plain.length, kind, codec } };
+  const row = { digest, encodedBytes: encoded.length, plainBytes: plain.length, kind, codec };
+  return { encoded, row, memory };
 }

@@ -1,9 +1,9 @@
 // What a thread of the packer does: one task at a time, results moved rather than copied. A refusal of
 // the output is a value here, as error classes do not survive the way between threads.
-import { move, transferableSymbol, valueSymbol } from "piscina";
 import { chunkSpan } from "./chunk-span.ts";
-import type { DataPieceTask, MetaPieceTask } from "./make-piece.ts";
+import type { DataPieceTask, MadePiece, MetaPieceTask } from "./make-piece.ts";
 import { makeDataPiece, makeMetaPiece } from "./make-piece.ts";
+import { moved } from "./moved.ts";
 import type { PackFault } from "./pack-error.ts";
 import { PackError } from "./pack-error.ts";
 import type { Span } from "./walk-tree.ts";
@@ -48,21 +48,21 @@ function run(task: PackTask): unknown {
       const { digests, sizes, counts, places } = chunks;
       return done(chunks, [digests.buffer, sizes.buffer, counts.buffer, places.buffer]);
     }
-    case "data-piece": {
-      const piece = makeDataPiece(task.piece, LEVEL);
-      return done(piece, [piece.encoded.buffer]);
-    }
-    case "meta-piece": {
-      const piece = makeMetaPiece(task.piece, LEVEL);
-      return done(piece, [piece.encoded.buffer]);
-    }
+    case "data-piece":
+      return donePiece(makeDataPiece(task.piece, LEVEL));
+    case "meta-piece":
+      return donePiece(makeMetaPiece(task.piece, LEVEL));
     default:
       task satisfies never;
       return undefined;
   }
 }
 
-function done(result: unknown, buffers: ArrayBufferLike[]): unknown {
-  const outcome: PackOutcome = { done: true, result };
-  return move({ [transferableSymbol]: buffers, [valueSymbol]: outcome } as never);
+function donePiece(piece: MadePiece): PackOutcome {
+  const { encoded, memory } = piece;
+  return done(piece, [...new Set([memory, encoded.buffer])]);
+}
+
+function done(result: unknown, buffers: readonly ArrayBufferLike[]): PackOutcome {
+  return moved<PackOutcome>({ done: true, result }, buffers);
 }

@@ -3,6 +3,7 @@ import { FixedQueue, Piscina } from "piscina";
 import { moduleUrl } from "../../runtime/module-url.ts";
 import type { SpanChunks } from "./chunk-span.ts";
 import type { DataPieceTask, MadePiece, MetaPieceTask } from "./make-piece.ts";
+import { moved } from "./moved.ts";
 import { PackError } from "./pack-error.ts";
 import type { PackOutcome, PackTask } from "./pack-thread.ts";
 import type { Span, Tree } from "./walk-tree.ts";
@@ -38,12 +39,14 @@ export class PackThreads {
     return this.#run({ kind: "chunk", span, root, entryFile });
   }
 
+  /** The task's memory is the thread's until the piece comes back with it. */
   dataPiece(piece: DataPieceTask): Promise<MadePiece> {
-    return this.#run({ kind: "data-piece", piece });
+    return this.#run(moved({ kind: "data-piece", piece }, [piece.memory]));
   }
 
+  /** The task's memory is the thread's until the piece comes back with it. */
   metaPiece(piece: MetaPieceTask): Promise<MadePiece> {
-    return this.#run({ kind: "meta-piece", piece });
+    return this.#run(moved({ kind: "meta-piece", piece }, [piece.memory]));
   }
 
   /** Ends the threads, whatever they do. */

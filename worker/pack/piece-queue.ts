@@ -1,8 +1,10 @@
 // Gathers new chunks into pieces, has them made on the threads, and hands them to the segment writer
-// in order. What is in flight is bounded by number; a piece has 10 MB at most, plain and encoded.
+// in order. What is in flight is bounded by number; a piece has 10 MB at most, plain and encoded. The memory of a
+// piece that is written goes to the thread that makes a later one: fresh memory for each is half a second of a core
+// for a GiB, and has V8 look for garbage all the time.
 
 import type { ChunkPlace } from "../../core/release/layout-row.ts";
-import { DIGEST_BYTES } from "../../core/release/limits.ts";
+import { CHUNK_BYTES_MAX, DIGEST_BYTES } from "../../core/release/limits.ts";
 import type { SegmentWriter } from "../../runtime/release/segment-writer.ts";
 import type { MadePiece, MetaPieceTask } from "./make-piece.ts";
 import type { PackThreads } from "./pack-threads.ts";
@@ -20,6 +22,8 @@ export interface PieceQueueOptions {
 export class PieceQueue {
   readonly #options: PieceQueueOptions;
   readonly #making: Promise<MadePiece>[] = [];
+  /** Of pieces that are written. */
+  readonly #memory: ArrayBuffer[] = [];
   #runs: number[] = [];
   #digests: Uint8Array[] = [];
   #sizes: number[] = [];
@@ -70,7 +74,8 @@ export class PieceQueue {
     const { root, entryFile, threads } = this.#options;
     const runs = Float64Array.from(this.#runs);
     const sizes = Uint32Array.from(this.#sizes);
-    this.#begin(threads.dataPiece({ root, entryFile, runs, digests, sizes }));
+    const memory = this.#takeMemory();
+    this.#begin(threads.dataPiece({ root, entryFile, runs, digests, sizes, memory }));
     this.#runs = [];
     this.#digests = [];
     this.#sizes = [];
@@ -78,17 +83,23 @@ export class PieceQueue {
   }
 
   /** Begins a meta piece; data that is gathered must be flushed before. */
-  meta(task: MetaPieceTask): void {
-    this.#begin(this.#options.threads.metaPiece(task));
+  meta(task: Omit<MetaPieceTask, "memory">): void {
+    this.#begin(this.#options.threads.metaPiece({ ...task, memory: this.#takeMemory() }));
   }
 
   /** Writes pieces until at most `left` are in flight. */
   async drain(left: number): Promise<void> {
     while (this.#making.length > left) {
-      const { encoded, row } = await (this.#making[0] as Promise<MadePiece>);
+      const { encoded, row, memory } = await (this.#making[0] as Promise<MadePiece>);
       void this.#making.shift();
       await this.#options.writer.add(encoded, row);
+      this.#memory.push(memory);
     }
+  }
+
+  /** Room for any piece: one is full with the chunk that takes it to its size. */
+  #takeMemory(): ArrayBuffer {
+    return this.#memory.pop() ?? new ArrayBuffer(this.#options.pieceBytes + CHUNK_BYTES_MAX);
   }
 
   #begin(making: Promise<MadePiece>): void {

@@ -136,7 +136,8 @@ describe("threats 17 and 18: an output is refused that", () => {
       const span = spans[0] as Span;
       const { digests, sizes, places } = chunkSpan(span, root, entryFile);
       const runs = Float64Array.of(places[0] as number, 0, sizes.length);
-      const piece = { root, entryFile, runs, digests, sizes };
+      const memory = new ArrayBuffer(before.length);
+      const piece = { root, entryFile, runs, digests, sizes, memory };
       assert.equal(makeDataPiece(piece, 1).row.plainBytes, before.length);
       const changed = (call: () => unknown) =>
         assert.throws(call, { name: "PackError", fault: "changed" });
