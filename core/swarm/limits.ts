@@ -103,6 +103,11 @@ export const PASS_ON_MS = 100;
 export const LEFT_ONE_IN = 8;
 /** Pieces of an offer for each that it gives: of eight lacked a moment ago one is mostly needed still. */
 export const OFFERED_PIECES = 8;
+/**
+ * Who took so many more offers than it told of pieces passes nothing on, and is served when nobody else is. Others have
+ * one or two of us on their way, three where a round trip takes 200 ms, and tell of what they get elsewhere, too.
+ */
+export const UNTOLD_MAX = 6;
 /** Pieces that one offer gives: with 16 neighbours and 200 ms that is 160 MB/s in pieces of 256 KiB. */
 export const OFFERED_COUNT_MAX = 8;
 /** Pieces of the longest offer. */

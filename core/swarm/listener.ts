@@ -20,6 +20,8 @@ export interface Listener {
   unaskedPiece: number;
   unaskedBytes: number;
   askedAt: Instant;
+  /** Of an agent's: pieces that it took when they were offered, less those that it has told of since. */
+  untold: number;
   /** Of a relay's: pieces that it asked for, since when, and such that it had time to tell of and did not. */
   given: Map<number, Instant> | undefined;
   doubted: Bitfield | undefined;
@@ -38,6 +40,7 @@ export function newListener(now: Instant, neighbour: Neighbour, settled: Bitfiel
     offered: [],
     unaskedPiece: -1,
     unaskedBytes: 0,
+    untold: 0,
     isServed: false,
     pausedUntil: undefined,
     given: undefined,

@@ -15,6 +15,7 @@ import {
   OUTSTANDING_MAX,
   PASS_ON_MS,
   PIPE_GAIN,
+  UNTOLD_MAX,
 } from "./limits.ts";
 import { type Listener, newListener } from "./listener.ts";
 import type { Block, PeerRole } from "./message.ts";
@@ -110,6 +111,7 @@ export class Offers {
     const listener = this.#listeners[place];
     if (listener === undefined) return;
     const { given, doubted } = listener;
+    if (change > 0) listener.untold = Math.max(0, listener.untold - pieces.length);
     for (const piece of pieces) {
       given?.delete(piece);
       if (doubted?.remove(piece)) this.#count(piece, 2);
@@ -146,6 +148,8 @@ export class Offers {
     if (listener.offered.includes(piece)) {
       this.#learn(1);
       this.#close(listener);
+      // Relays tell agents nothing.
+      if (!this.#isRelay && listener.neighbour.role === "agent") listener.untold += 1;
     }
     this.#settle(listener, piece);
     if (this.#isRelay) {
@@ -255,12 +259,14 @@ export class Offers {
 
   /** Tells the turns what a listener takes now; each change of one ends with this. */
   #turn(listener: Listener): void {
-    const { neighbour, settled, offered, unaskedBytes, doubted, isServed, pausedUntil } = listener;
+    const { neighbour, settled, offered, unaskedBytes, doubted, untold, isServed, pausedUntil } =
+      listener;
     if (isServed || offered.length > 0 || pausedUntil !== undefined) {
       this.#turns.close(neighbour.place);
       return;
     }
-    const load = neighbour.owed + (unaskedBytes > 0 ? 1 : 0) + (doubted?.count ?? 0);
+    const taking = neighbour.owed + (unaskedBytes > 0 ? 1 : 0);
+    const load = taking + (doubted?.count ?? 0) + (untold > UNTOLD_MAX ? untold : 0);
     // To a relay, the only source of what it gives, all are alike but for those that pass nothing on.
     this.#turns.open(neighbour.place, load, this.#isRelay ? 0 : settled.count);
   }
