@@ -100,10 +100,13 @@ function conclude(reports: readonly SeedReport[], wallS: number): void {
   if (values.rows) printRows(reports);
   const facts = reports.reduce((sum, report) => sum + report.facts, 0);
   const virtualH = reports.reduce((sum, report) => sum + report.virtualMs, 0) / 3_600_000;
+  const { user, system } = process.cpuUsage();
   const figures = {
     seeds: reports.length,
     violations,
     wall_s: round(wallS),
+    // Of all threads: what it takes where others have the machine, too.
+    cpu_s: round((user + system) / 1e6),
     seed_ms: round((wallS * 1_000) / Math.max(1, reports.length)),
     facts,
     virtual_h: round(virtualH),

@@ -34,6 +34,8 @@ export class RolloutChecks {
   readonly #world: FleetWorld;
   readonly #rollouts = new Map<string, Watched>();
   readonly #ended: RolloutRecord[] = [];
+  /** Epoch of the leader under which the service's newest orders were lost; until the next rollout begins. */
+  #stillSince: number | undefined;
   /** Machines whose disk was taken away: what they did before is forgotten. */
   readonly wiped = new Set<string>();
 
@@ -59,6 +61,7 @@ export class RolloutChecks {
     const { id, row } = record;
     const known = this.#rollouts.get(id);
     if (known === undefined) {
+      this.#stillSince = undefined;
       this.#rollouts.set(id, newWatched(record, 0));
       this.#entered(record);
       return;
@@ -109,9 +112,23 @@ export class RolloutChecks {
     this.#ended.push(...ended.filter(({ row }) => isFinal(row.state)));
   }
 
+  /** The newest orders are lost, and an operator goes on without them, above this epoch. */
+  standStill(epoch: number): void {
+    this.#stillSince = epoch;
+  }
+
   /** A machine's journal is on its disk. */
   persisted(agent: Agent, before: Journal, after: Journal): void {
     const { switching, outcome } = after;
+    const isOfItself =
+      before.switching === undefined &&
+      switching?.direction === "forward" &&
+      switching.permit === "" &&
+      !switching.isRollback;
+    const isStill = this.#stillSince !== undefined && after.epoch > this.#stillSince;
+    hold(!isOfItself || !isStill, "machines stay as they are where their orders are lost", () => {
+      return `${agent.name} goes to ${switching?.to?.release}`;
+    });
     if (before.switching === undefined && switching !== undefined && !switching.isRollback) {
       const { rollout, permit } = switching;
       if (permit !== "" || this.#isOpen(rollout)) this.#begun(agent, rollout, permit);

@@ -60,6 +60,12 @@ export const MUTANTS: readonly Mutant[] = [
     search: "if (seen.epoch > elected.epoch) return true;",
     replace: "if (seen.epoch > elected.epoch) return false;",
   },
+  {
+    name: "machines follow the older orders of a store that was put back",
+    file: "core/rollout/kept-service.ts",
+    search: 'return { ...entry, phase: "frozen", before: { entry, index } };',
+    replace: "return entry;",
+  },
   // What rollouts decide.
   {
     name: "permits that are held are not counted",
