@@ -18,7 +18,7 @@ export interface GateFacts {
 
 export interface Gate {
   readonly verdict: "over" | "wait" | "pass";
-  /** Why, for people. */
+  /** Why it is over, or what it waits for, for people. */
   readonly why: string;
   /** What may be granted now. */
   readonly room: Room;
@@ -51,7 +51,7 @@ export function judge(facts: GateFacts): Gate {
   if (failed >= together && capLeft > 0 && totals.unserved > 0) {
     return answer("over", `${failed} machines failed and others still wait for a permit`);
   }
-  if (permits.out > 0) return answer("wait");
+  if (permits.out > 0) return answer("wait", `permits that are not answered: ${permits.out}`);
   if (failed > 0 && permits.succeeded === 0 && isServed) {
     return answer("over", `none of ${permitted} permitted machines became healthy`);
   }
@@ -59,10 +59,12 @@ export function judge(facts: GateFacts): Gate {
   // Members that went offline without a permit cannot report; a sample asked for is never lowered.
   const reachable = plan.sampleMin > 0 ? planned : Math.min(planned, reported + totals.unserved);
   const needed = Math.max(Math.min(1, planned), sampleNeeded(plan, reachable));
-  if (reported < needed) return answer("wait");
+  if (reported < needed) return answer("wait", `${reported} of ${needed} answers have come`);
   // Who answered healthy and is silent now is not healthy.
   const since = Math.max(0, totals.active - wave.activeBefore);
   const silent = Math.max(0, permits.succeeded - since);
-  if (failed + silent > failureBudget(plan, permitted)) return answer("wait");
+  if (failed + silent > failureBudget(plan, permitted)) {
+    return answer("wait", `machines that became healthy and are not known to be now: ${silent}`);
+  }
   return answer("pass");
 }

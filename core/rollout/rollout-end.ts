@@ -36,7 +36,14 @@ export function leftOver(board: RelayBoard, book: RolloutBook): string {
 export function expiry(
   { row }: RolloutBook,
   board: RelayBoard,
-  missingRegions: readonly string[],
+  {
+    missingRegions,
+    waitsFor,
+  }: {
+    readonly missingRegions: readonly string[];
+    /** What its gate waited for; empty: not known. */
+    readonly waitsFor: string;
+  },
 ): { readonly reason: string; readonly message: string } {
   if (row.state === "replicating") {
     const regions = missingRegions.join(", ") || "no region is known";
@@ -46,6 +53,8 @@ export function expiry(
   const silent = row.state === "rolling_back" ? board.uncounted(row.permittedRelays) : [];
   const names = silent.slice(0, NAMED_MAX).join(", ");
   const who = silent.length === 0 ? "" : `; ${silent.length} relays not heard again: ${names}`;
-  const message = `${row.state.replace("_", " ")} took longer than its deadline${who}`;
+  const isGated = row.state === "activating" || row.state === "baking";
+  const what = isGated && waitsFor !== "" ? `: ${waitsFor}` : "";
+  const message = `${row.state.replace("_", " ")} took longer than its deadline${what}${who}`;
   return { reason: "deadline", message };
 }

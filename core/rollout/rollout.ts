@@ -27,6 +27,8 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
   #run: WaveRun | undefined;
   #missingRegions: readonly string[] | undefined;
   #queries = 0;
+  /** What its gate waited for when it was judged last. */
+  #waitsFor = "";
   #endsAt: Instant = Number.POSITIVE_INFINITY;
   #bakedAt: Instant = Number.POSITIVE_INFINITY;
   deadline: Instant = Number.POSITIVE_INFINITY;
@@ -227,6 +229,7 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
     if (planned === undefined) return;
     if (drawn.planned === undefined) this.#extend(at, planned);
     const { gate, wave } = run.judge(at, planned, failedBefore);
+    this.#waitsFor = gate.why;
     this.#book.note(wave);
     if (gate.verdict === "over") {
       this.#rollBack(at, "budget", gate.why, effects);
@@ -314,7 +317,8 @@ export class Rollout implements Machine<RolloutInput, RolloutEffect> {
 
   #expire(effects: RolloutEffect[]): void {
     const assign = this.row.state === "rolling_back" ? undefined : this.#leaveAsIs();
-    this.#end("failed", expiry(this.#book, this.#board, this.missingRegions), assign, effects);
+    const facts = { missingRegions: this.missingRegions, waitsFor: this.#waitsFor };
+    this.#end("failed", expiry(this.#book, this.#board, facts), assign, effects);
   }
 
   #leaveAsIs(): AssignPhase | undefined {

@@ -72,7 +72,8 @@ class Scene {
   report(counts: Partial<Tally> & { succeeded?: number; failedPermits?: number }): string[] {
     const { succeeded = 0, failedPermits = 0, ...more } = counts;
     const { activating = 0, active = 0, failed = 0 } = more;
-    const granted = Math.min(this.#quota, activating + active + Math.max(failed, failedPermits));
+    const used = Math.max(succeeded, activating + active + Math.max(failed, failedPermits));
+    const granted = Math.min(this.#quota, used);
     const permits = { granted, succeeded, failed: failedPermits, returned: 0 };
     const wave = { wave: 0, members: 2, healthy: more.active ?? 0, epoch: 7, ...permits };
     const nothing = { fetching: 0, staged: 0, activating: 0, active: 0, failed: 0, reverted: 0 };
@@ -155,6 +156,30 @@ test("every state ends: waiting, activating without an answer, baking in silence
   baking.report({ active: 2, succeeded: 2 });
   baking.pass(3600_000);
   assert.equal(baking.state, "failed: deadline", "a relay's old word is no health");
+});
+
+test("a gate that waits to its deadline says what for", () => {
+  const cases: { readonly last: Parameters<Scene["report"]>[0]; readonly why: RegExp }[] = [
+    { last: { fetching: 2 }, why: /^activating .* deadline: 0 of 2 answers have come$/ },
+    // As where a machine is replaced by an empty one, which another relay then serves.
+    {
+      last: { active: 1, fetching: 1, succeeded: 2 },
+      why: /^baking .* deadline: machines that became healthy and are not known to be now: 1$/,
+    },
+  ];
+  for (const { last, why } of cases) {
+    const scene = new Scene(newRolloutRow(false), { failuresPercent: 0 });
+    scene.begin();
+    if (last.succeeded !== undefined) {
+      scene.report({ staged: 2 });
+      scene.report({ active: 1, staged: 1, succeeded: 1 });
+      scene.report({ active: 2, succeeded: 2 });
+    }
+    scene.report(last);
+    scene.pass(3600_000);
+    assert.equal(scene.state, "failed: deadline");
+    assert.match(scene.rollout.row.message, why);
+  }
 });
 
 test("a pause stops every clock", () => {
