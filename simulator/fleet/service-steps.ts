@@ -23,6 +23,8 @@ export class ServiceSteps {
   readonly #options: ServiceStepsOptions;
   /** Processes on their way up; one that is to be ended meanwhile does not come up. */
   readonly #starting = new Map<ReleaseId, object>();
+  /** Hand-overs under way, by what they lead to, with the number of their step. */
+  readonly #handing = new Map<ReleaseId, number>();
   /** Steps begun; a check is given up when another begins. */
   #count = 0;
 
@@ -39,10 +41,7 @@ export class ServiceSteps {
         this.start(step.release, done);
         return;
       case "hand-over":
-        process.after(200 * random(), () => {
-          this.end(step.from);
-          this.start(step.to, done);
-        });
+        this.#handOver(this.#count, step.from, step.to, done);
         return;
       case "check":
         this.#check(this.#count, step.release, process.now + CHECK_WITHIN_MS, done);
@@ -67,8 +66,27 @@ export class ServiceSteps {
     }
   }
 
+  /** As in production it is one process that ends the old one and becomes the new one, and may be ended before. */
+  #handOver(number: number, from: ReleaseId, to: ReleaseId, done: Done): void {
+    const { process } = this.#options;
+    this.#handing.set(to, number);
+    process.after(200 * process.ground.random(), () => {
+      if (this.#handing.get(to) !== number) {
+        done("it was ended");
+        return;
+      }
+      this.#handing.delete(to);
+      const back = this.#handing.get(from);
+      this.end(from);
+      // One that takes over from this one in turn goes on.
+      if (back !== undefined && back > number) this.#handing.set(from, back);
+      this.start(to, done);
+    });
+  }
+
   /** Ends a process. */
   end(release: ReleaseId): void {
+    this.#handing.delete(release);
     this.#starting.delete(release);
     this.#options.disk.running.delete(release);
   }
