@@ -11,7 +11,8 @@ import type {
   ServiceAssignments,
   ServiceStatus,
 } from "../proto/gen/millrace/v1/fleet.ts";
-import { type RelayCommand, RelaySession } from "../runtime/agent/relay-session.ts";
+import { RelaySession } from "../runtime/agent/relay-session.ts";
+import type { RelayCommand } from "../runtime/agent/relay-ways.ts";
 import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
@@ -280,6 +281,7 @@ export class Agent {
       startedAtMs: this.#startedAtMs,
       root,
       callable: calls !== undefined,
+      earlyPermits: true,
     };
   }
 

@@ -1,7 +1,12 @@
 // Which assignments and orders each agent is told, at its arrival and from then on: those that concern
 // it by their rule, and the end of those that did.
 import { isTarget } from "../core/rollout/targets.ts";
-import type { Order, OrderEnded, ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
+import type {
+  Order,
+  OrderEnded,
+  Permit,
+  ServiceAssignments,
+} from "../proto/gen/millrace/v1/fleet.ts";
 import type { AgentSession } from "./agent-session.ts";
 import type { AssignmentBook } from "./assignment-book.ts";
 import { targetsOf } from "./wire.ts";
@@ -13,15 +18,24 @@ export function tellSnapshot(session: AgentSession, book: AssignmentBook, epoch:
   if (book.isComplete) session.send({ $case: "snapshotEnd", snapshotEnd: { epoch } });
 }
 
-/** Tells an agent of a service where it concerns it, or did. */
-export function tellAssignments(session: AgentSession, assignments: ServiceAssignments): void {
+/** Tells an agent of a service where it concerns it, or did, and of its permit under what it is told, where it has one. */
+export function tellAssignments(
+  session: AgentSession,
+  assignments: ServiceAssignments,
+  permit?: Permit,
+): void {
   const { service } = assignments;
   const concerns = assignments.assignments.some((one) =>
     isTarget(session.candidate, targetsOf(one)),
   );
   if (!concerns && !session.toldServices.has(service)) return;
   session.toldServices.add(service);
+  if (permit === undefined || session.takesEarly) {
+    session.send({ $case: "assignments", assignments }, permit);
+    return;
+  }
   session.send({ $case: "assignments", assignments });
+  session.send({ $case: "permit", permit });
 }
 
 /** Tells an agent of an order where it concerns it, or that it does no more. */

@@ -16,13 +16,14 @@ export const RELAY_AGENT_SERVICE = {
 
 /** Assignments are plain data that nobody changes: the same object is the same message. */
 function encode(response: ConnectAgentResponse): Buffer {
-  const { command } = response;
+  const { command, permitBeside } = response;
   if (command?.$case !== "assignments") return bytesOf(response);
-  const known = encoded.get(command.assignments);
-  if (known !== undefined) return known;
-  const bytes = bytesOf(response);
+  const bytes = encoded.get(command.assignments) ?? bytesOf({ command, permitBeside: undefined });
   encoded.set(command.assignments, bytes);
-  return bytes;
+  // Fields may follow each other in any order: one message and another are the message that has the fields of both.
+  return permitBeside === undefined
+    ? bytes
+    : Buffer.concat([bytes, bytesOf({ command: undefined, permitBeside })]);
 }
 
 function bytesOf(response: ConnectAgentResponse): Buffer {

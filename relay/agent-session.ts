@@ -9,6 +9,7 @@ import type {
   AgentInfo,
   ConnectAgentRequest,
   ConnectAgentResponse,
+  Permit,
   ServiceStatus,
 } from "../proto/gen/millrace/v1/fleet.ts";
 import type { RpcError } from "../runtime/grpc/rpc-error.ts";
@@ -85,6 +86,11 @@ export class AgentSession {
     return this.#swarms;
   }
 
+  /** Whether it takes permits before their release is staged, and beside assignments. */
+  get takesEarly(): boolean {
+    return this.hello.earlyPermits;
+  }
+
   /** Whether other peers can open connections to it. */
   get isReachable(): boolean {
     return this.hello.swarmAddress !== "" || this.hello.callable;
@@ -102,10 +108,13 @@ export class AgentSession {
     return this.#isEnded;
   }
 
-  /** Sends a command; an agent that does not read is let go, and comes back to a fresh snapshot. */
-  send(command: AgentCommand): void {
+  /**
+   * Sends a command, beside assignments with a permit under them; an agent that does not read is let go, and comes back
+   * to a fresh snapshot.
+   */
+  send(command: AgentCommand, permitBeside?: Permit): void {
     if (this.#isEnded) return;
-    this.#stream.write({ command });
+    this.#stream.write({ command, permitBeside });
     if (this.#stream.writableLength <= UNSENT_MAX) return;
     this.end(unavailable(`${UNSENT_MAX} commands wait unread; connect again`));
   }

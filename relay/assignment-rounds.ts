@@ -1,7 +1,7 @@
 // Tells the agents of a relay what has changed for a service, some of them at a time: 20,000 messages in one go would
 // hold up all else for a second.
 import { FanOut } from "../core/fleet/fan-out.ts";
-import type { ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
+import type { Permit, ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
 import { tellAssignments } from "./agent-commands.ts";
 import type { AgentSession } from "./agent-session.ts";
 
@@ -24,10 +24,11 @@ export class AssignmentRounds {
     this.#turn ??= setImmediate(() => this.#tell());
   }
 
-  /** Before an agent is told something that rests on a service's assignments, it is told these. */
-  settle(session: AgentSession, service: string): void {
-    const assignments = this.#fanOut.settle(service, session);
-    if (assignments !== undefined) tellAssignments(session, assignments);
+  /** Sends an agent a permit, and with it the assignments that it rests on, where these are still to be told. */
+  permit(session: AgentSession, permit: Permit): void {
+    const assignments = this.#fanOut.settle(permit.service, session);
+    if (assignments === undefined) session.send({ $case: "permit", permit });
+    else tellAssignments(session, assignments, permit);
   }
 
   stop(): void {

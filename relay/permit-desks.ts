@@ -7,10 +7,11 @@ import { type DesksEffect, type DesksInput, RelayDesks } from "../core/rollout/r
 import type { Candidate } from "../core/rollout/targets.ts";
 import type {
   Assignment,
+  Permit,
   PermitQuota,
   ServiceAssignments,
 } from "../proto/gen/millrace/v1/fleet.ts";
-import { Driver } from "../runtime/driver.ts";
+import { Driver, monotonicNow } from "../runtime/driver.ts";
 import { failpoint } from "../runtime/failpoint.ts";
 import type { Log } from "../runtime/log.ts";
 import type { AgentSession } from "./agent-session.ts";
@@ -18,11 +19,14 @@ import type { AgentSessions } from "./agent-sessions.ts";
 import type { PermitJournal } from "./permit-journal.ts";
 import { deskAssignmentOf, standingOf, targetsOf } from "./wire.ts";
 
+/** Permits sent before something else gets a turn: about 5 ms. */
+const SENT_A_TURN = 100;
+
 export interface PermitDesksOptions {
   readonly relayId: string;
   readonly sessions: AgentSessions;
-  /** The agent is to know the service's assignments before it gets a permit under them. */
-  readonly settle: (session: AgentSession, service: string) => void;
+  /** Sends a permit, after or beside the assignments that it rests on. */
+  readonly send: (session: AgentSession, permit: Permit) => void;
   readonly journal: PermitJournal;
   readonly log: Log;
   /** A permit has ended without its machine having said something. */
@@ -35,10 +39,15 @@ export interface OpenDesk {
   readonly assignment: Assignment;
 }
 
-/** Permits of one rollout to be kept, then sent, all in one go. */
+interface Sending {
+  readonly permit: KeptPermit;
+  readonly ttlMs: number;
+}
+
+/** Permits of one rollout to be kept in one go, then sent. */
 interface Outgoing {
   readonly keeping: KeptPermit[];
-  readonly sending: { readonly permit: KeptPermit; readonly ttlMs: number }[];
+  readonly sending: Sending[];
 }
 
 /** The desks of all rollouts. */
@@ -48,6 +57,12 @@ export class PermitDesks {
   readonly #driver: Driver<DesksInput, DesksEffect>;
   readonly #assignments = new Map<string, Assignment>();
   readonly #outgoing = new Map<string, Outgoing>();
+  /** How permits ended, by rollout, to be written down together. */
+  readonly #notes = new Map<string, KeptPermit[]>();
+  #noting: NodeJS.Immediate | undefined;
+  /** Permits that are kept and on their way. */
+  readonly #queue: (Sending & { readonly assignment: Assignment; readonly at: Instant })[] = [];
+  #turn: NodeJS.Immediate | undefined;
 
   constructor(options: PermitDesksOptions) {
     this.#options = options;
@@ -91,9 +106,9 @@ export class PermitDesks {
   }
 
   /** An agent has come. */
-  joined({ candidate, services }: AgentSession): void {
+  joined({ candidate, services, takesEarly }: AgentSession): void {
     const all = [...services].map(([service, status]) => [service, standingOf(status)] as const);
-    this.#driver.input({ kind: "joined", candidate, standings: new Map(all) });
+    this.#driver.input({ kind: "joined", candidate, standings: new Map(all), takesEarly });
   }
 
   /** An agent has said something of a service. */
@@ -131,6 +146,9 @@ export class PermitDesks {
 
   stop(): void {
     this.#driver.stop();
+    clearImmediate(this.#turn);
+    clearImmediate(this.#noting);
+    this.#writeNotes();
     this.#options.journal.close();
   }
 
@@ -143,11 +161,12 @@ export class PermitDesks {
         this.#out(effect.rollout).sending.push(effect);
         return;
       case "note":
-        this.#write(effect.rollout, [effect.permit], false);
+        this.#note(effect.rollout, effect.permit);
         return;
       case "forget":
         this.#assignments.delete(effect.rollout);
         this.#outgoing.delete(effect.rollout);
+        this.#notes.delete(effect.rollout);
         this.#options.journal.remove(effect.rollout);
         return;
       case "changed":
@@ -175,12 +194,36 @@ export class PermitDesks {
     const { keeping, sending } = outgoing;
     // What could not be kept is not sent; it runs out unused, and the leader hears so.
     if (keeping.length > 0 && !this.#write(rollout, keeping, true)) return;
-    for (const { permit, ttlMs } of sending) {
+    const at = monotonicNow();
+    for (const one of sending) this.#queue.push({ ...one, assignment, at });
+    if (this.#turn === undefined) this.#sendSome();
+    this.#options.onChange();
+  }
+
+  /** A machine counts its time from when the permit comes, the desk from when it was handed out. */
+  #sendSome(): void {
+    const now = monotonicNow();
+    for (const { permit, ttlMs, assignment, at } of this.#queue.splice(0, SENT_A_TURN)) {
       failpoint("relay.before-permit");
-      this.#send(assignment, permit, ttlMs);
+      const leftMs = Math.floor(ttlMs - (now - at));
+      if (leftMs > 0) this.#send(assignment, permit, leftMs);
       failpoint("relay.after-permit");
     }
-    this.#options.onChange();
+    this.#turn = this.#queue.length > 0 ? setImmediate(() => this.#sendSome()) : undefined;
+  }
+
+  /** Written once for all that is heard in one go: of 10,000 answers each would be a call of the system. */
+  #note(rollout: string, permit: KeptPermit): void {
+    const known = this.#notes.get(rollout);
+    if (known === undefined) this.#notes.set(rollout, [permit]);
+    else known.push(permit);
+    this.#noting ??= setImmediate(() => this.#writeNotes());
+  }
+
+  #writeNotes(): void {
+    this.#noting = undefined;
+    for (const [rollout, permits] of this.#notes) this.#write(rollout, permits, false);
+    this.#notes.clear();
   }
 
   #write(rollout: string, permits: readonly KeptPermit[], durable: boolean): boolean {
@@ -197,18 +240,14 @@ export class PermitDesks {
     const { id, agentId, epoch, wave } = permit;
     const session = this.#options.sessions.get(agentId);
     if (session === undefined) return;
-    this.#options.settle(session, service);
-    session.send({
-      $case: "permit",
-      permit: {
-        id,
-        service,
-        rollout,
-        epoch,
-        wave,
-        ttlMs: Math.floor(ttlMs),
-        release: release?.release ?? "",
-      },
+    this.#options.send(session, {
+      id,
+      service,
+      rollout,
+      epoch,
+      wave,
+      ttlMs,
+      release: release?.release ?? "",
     });
   }
 }

@@ -134,7 +134,7 @@ export class Relay {
     this.#desks = new PermitDesks({
       relayId,
       sessions: this.#sessions,
-      settle: (session, service) => this.#rounds.settle(session, service),
+      send: (session, permit) => this.#rounds.permit(session, permit),
       journal: new PermitJournal(root),
       log,
       onChange,

@@ -10,6 +10,7 @@ import {
   AssignmentPhase as WirePhase,
   ServicePhase as WireServicePhase,
 } from "../proto/gen/millrace/v1/fleet.ts";
+import type { Release } from "../proto/gen/millrace/v1/release_format.ts";
 import { invalid } from "../runtime/grpc/rpc-error.ts";
 import { AddressError, parseAddress } from "../runtime/listen-address.ts";
 
@@ -24,6 +25,11 @@ const SERVICES_MAX = 256;
 const ERROR_MAX = 1_000;
 const ID_MAX = 64;
 const TEXT_MAX = 4_096;
+
+/** A release of so much is fetched over 100 Mbit/s in 90 ms; relays report once a second. */
+const QUICK_BYTES_MAX = 1024 * 1024;
+/** So many files are written and synced within a tenth of a second or two. */
+const QUICK_ENTRIES_MAX = 100;
 
 /** Where a recipe says nothing of how long a machine may take to become healthy. */
 const HEALTH_WITHIN_MS_DEFAULT = 30_000;
@@ -123,7 +129,14 @@ export function deskAssignmentOf(assignment: Assignment): DeskAssignment {
     fallback: assignment.fallback?.release ?? "",
     waves: assignment.waves.map(waveRuleOf),
     answerMs: answerMsOf(assignment),
+    isQuick: isQuick(assignment.release),
   };
+}
+
+/** Whether a machine fetches and writes a release in less time than a round of messages takes; none is nothing to fetch. */
+function isQuick(release: Release | undefined): boolean {
+  if (release === undefined) return true;
+  return release.bytes <= QUICK_BYTES_MAX && release.entries <= QUICK_ENTRIES_MAX;
 }
 
 /** How long a machine may take from the beginning of a switch to its answer. */

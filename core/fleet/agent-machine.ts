@@ -174,10 +174,9 @@ export class ServiceMachine implements Machine<Input, Effect> {
       this.#reported = undefined;
       return;
     }
-    const isStaged = permit.release === "" || this.#onDisk.has(permit.release);
     const reason =
       permitFault(permit, this.#assignment, epoch, this.#options.candidate) ??
-      unreadiness(permit, isStaged, this.#journal);
+      unreadiness(permit, this.#journal);
     if (reason !== undefined) {
       effects.push({ kind: "refuse", permit, reason, isOld: permit.epoch < epoch });
       return;

@@ -29,12 +29,7 @@ export function permitFault(
 }
 
 /** Why this machine cannot act under a permit that holds, or undefined. */
-export function unreadiness(
-  permit: Permit,
-  isStaged: boolean,
-  { outcome }: Journal,
-): string | undefined {
-  if (!isStaged) return "the release is not staged yet";
+export function unreadiness(permit: Permit, { outcome }: Journal): string | undefined {
   const hasFailed = outcome?.kind === "failed" && outcome.rollout === permit.rollout;
   return hasFailed ? "it has failed here under this rollout" : undefined;
 }

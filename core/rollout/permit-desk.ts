@@ -17,6 +17,8 @@ export interface Member {
   /** First wave it is in; undefined: none yet. */
   readonly wave: number | undefined;
   readonly away: boolean;
+  /** It keeps a permit that comes before the release is staged. */
+  readonly takesEarly: boolean;
 }
 
 /**
@@ -137,15 +139,13 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     this.#isDue = true;
   }
 
-  #stand(
-    now: Instant,
-    { candidate, standing, connected, away = false }: Extract<DeskInput, { kind: "stood" }>,
-    effects: DeskEffect[],
-  ): void {
+  #stand(now: Instant, input: Extract<DeskInput, { kind: "stood" }>, effects: DeskEffect[]): void {
+    const { candidate, standing, connected, away = false, takesEarly = false } = input;
     const hash = waveHash(candidate.agentId, this.rollout);
     const wave = waveOf(candidate, hash, this.#assignment?.waves ?? []);
-    this.#members.set(candidate.agentId, { candidate, hash, standing, wave, away });
-    if (standing?.phase === "staged") this.#line = undefined;
+    const member = { candidate, hash, standing, wave, away, takesEarly };
+    this.#members.set(candidate.agentId, member);
+    if (standing?.phase === "staged" || (connected && this.isEarly(member))) this.#line = undefined;
     this.#isDue = true;
     const permit = this.ledger.of(candidate.agentId);
     if (permit === undefined) return;
@@ -209,17 +209,39 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     return undefined;
   }
 
-  /** Members that are staged and may get a permit, the one whose turn is first last: lowest wave, lowest hash. */
+  /**
+   * Whether a member that is in a wave may get its first permit now, though it is not staged: it begins as soon as it
+   * is. One that let its time run out has to be staged first, or machines that never are would hold permits for ever.
+   */
+  isEarly({ candidate, standing, wave, away, takesEarly }: Member): boolean {
+    if (!takesEarly || away || wave === undefined || this.#assignment?.isQuick !== true)
+      return false;
+    if (this.ledger.of(candidate.agentId) !== undefined) return false;
+    if (standing?.rollout !== this.rollout) return !isSwitching(standing);
+    return standing.phase === "fetching" || standing.phase === "staging";
+  }
+
+  /**
+   * Members that may get a permit, the one whose turn is first last: lowest wave, staged, lowest hash.
+   */
   #waiting(epoch: number): Member[] {
-    const waiting = [...this.#members.values()].filter(({ candidate, standing, wave }) => {
-      if (wave === undefined || standing?.phase !== "staged") return false;
-      if (standing.rollout !== this.rollout) return false;
+    const isStaged = ({ standing }: Member): boolean =>
+      standing?.phase === "staged" && standing.rollout === this.rollout;
+    const waiting = [...this.#members.values()].filter((member) => {
+      const { candidate, wave } = member;
+      if (wave === undefined) return false;
+      if (!isStaged(member)) return this.isEarly(member);
       const last = this.ledger.of(candidate.agentId);
       // One that ran out unused may be replaced; one that was used is the last of its epoch.
       if (last === undefined || last.state === "returned") return true;
       return !this.ledger.holds(candidate.agentId) && last.epoch < epoch;
     });
-    return waiting.sort((a, b) => Number(b.wave) - Number(a.wave) || b.hash - a.hash);
+    return waiting.sort(
+      (a, b) =>
+        Number(b.wave) - Number(a.wave) ||
+        Number(isStaged(a)) - Number(isStaged(b)) ||
+        b.hash - a.hash,
+    );
   }
 
   #issue(
@@ -235,6 +257,12 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     this.ledger.enter(permit, now + ttlMs + BEGIN_GRACE_MS, now + ttlMs + answerMs);
     effects.push({ kind: "keep", permit }, { kind: "send", permit, ttlMs });
   }
+}
+
+/** Whether a machine is at something else that ends by itself. */
+function isSwitching(standing: Standing | undefined): boolean {
+  const phase = standing?.phase;
+  return phase === "activating" || phase === "checking" || phase === "reverting";
 }
 
 /** What becomes of a permit by what its machine says; an answer that never came stays a failure. */

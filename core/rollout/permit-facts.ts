@@ -18,6 +18,8 @@ export interface DeskAssignment {
   readonly waves: readonly WaveRule[];
   /** How long a machine may take from the beginning of a switch to its answer. */
   readonly answerMs: number;
+  /** The release is on a machine in less time than it takes to say so, so that permits need not wait for that; left out: no. */
+  readonly isQuick?: boolean;
 }
 
 /** What a machine last said of the service. */
@@ -57,6 +59,8 @@ export type DeskInput =
       readonly connected: boolean;
       /** It broke off a moment ago, and may have come to another relay. */
       readonly away?: boolean;
+      /** It keeps a permit that comes before the release is staged. */
+      readonly takesEarly?: boolean;
     }
   /** A machine is offline, or matches no longer. */
   | { readonly kind: "gone"; readonly agentId: string }

@@ -27,6 +27,8 @@ export interface DeskTally {
   /** Of these: broke off a moment ago. */
   readonly away: number;
   readonly fetching: number;
+  /** Of these: in a wave, and would take a permit now. */
+  readonly early: number;
   readonly staged: number;
   readonly activating: number;
   readonly active: number;
@@ -52,12 +54,14 @@ export function tallyOf(desk: PermitDesk, failingMax: number): DeskTally {
   const healthyOf: number[] = [];
   let toRevert = 0;
   let away = 0;
+  let early = 0;
   let missingBytes = 0;
   for (const member of desk.members.values()) {
     const { standing, wave, candidate } = member;
     const place = placeOf(desk, member);
     if (member.away) away += 1;
     places[place] += 1;
+    if (place === "fetching" && desk.isEarly(member)) early += 1;
     if (wave !== undefined) {
       membersOf[wave] = (membersOf[wave] ?? 0) + 1;
       if (place === "active") healthyOf[wave] = (healthyOf[wave] ?? 0) + 1;
@@ -75,7 +79,15 @@ export function tallyOf(desk: PermitDesk, failingMax: number): DeskTally {
   }
   const waves = wavesOf(desk, membersOf, healthyOf);
   const { isClosed } = desk;
-  const sums = { matching: desk.members.size, away, ...places, toRevert, bytes, missingBytes };
+  const sums = {
+    matching: desk.members.size,
+    away,
+    ...places,
+    early,
+    toRevert,
+    bytes,
+    missingBytes,
+  };
   return { isClosed, ...sums, waves, failing };
 }
 

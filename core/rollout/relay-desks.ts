@@ -28,6 +28,8 @@ export type DesksInput =
       readonly kind: "joined";
       readonly candidate: Candidate;
       readonly standings: ReadonlyMap<string, Standing>;
+      /** It keeps permits that come before their release is staged. */
+      readonly takesEarly?: boolean;
     }
   | {
       readonly kind: "heard";
@@ -55,6 +57,7 @@ export type DesksEffect =
 interface Agent {
   readonly candidate: Candidate;
   readonly standings: Map<string, Standing>;
+  readonly takesEarly: boolean;
   /** It broke off, and counts as a machine that says nothing until then; undefined: it is here. */
   awayUntil: Instant | undefined;
 }
@@ -115,7 +118,7 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
         this.#assign(now, input.service, input.rules, effects);
         break;
       case "joined":
-        this.#join(now, input.candidate, input.standings, effects);
+        this.#join(now, input, effects);
         break;
       case "heard": {
         const agent = this.#agents.get(input.agentId);
@@ -185,13 +188,13 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
 
   #join(
     now: Instant,
-    candidate: Candidate,
-    standings: ReadonlyMap<string, Standing>,
+    { candidate, standings, takesEarly = false }: Extract<DesksInput, { kind: "joined" }>,
     effects: DesksEffect[],
   ): void {
     const before = this.#agents.get(candidate.agentId);
     if (before?.awayUntil !== undefined) this.#awayCount -= 1;
-    const agent = { candidate, standings: new Map(standings), awayUntil: undefined };
+    const known = new Map(standings);
+    const agent = { candidate, standings: known, takesEarly, awayUntil: undefined };
     this.#agents.set(candidate.agentId, agent);
     for (const service of this.#rules.keys()) this.#stand(now, agent, service, true, effects);
   }
@@ -219,7 +222,7 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
   /** Tells a service's desks how a machine stands: the one whose rule is its own, and no other. */
   #stand(
     now: Instant,
-    { candidate, standings, awayUntil }: Agent,
+    { candidate, standings, takesEarly, awayUntil }: Agent,
     service: string,
     connected: boolean,
     effects: DesksEffect[],
@@ -232,7 +235,8 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
       if (entry === undefined) continue;
       if (rollout === own) {
         const away = awayUntil !== undefined;
-        this.#step(now, entry, { kind: "stood", candidate, standing, connected, away }, effects);
+        const stood = { kind: "stood", candidate, standing, connected, away, takesEarly } as const;
+        this.#step(now, entry, stood, effects);
       } else this.#let(now, entry, candidate.agentId, effects);
     }
   }

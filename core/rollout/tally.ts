@@ -30,6 +30,8 @@ export interface Tally {
   /** Of these: broke off a moment ago, and may be counted by another relay too; left out: none. */
   readonly away?: number;
   readonly fetching: number;
+  /** Of these: would take a permit though they are not staged yet; left out: none. */
+  readonly early?: number;
   /** Staged, without a permit. */
   readonly staged: number;
   readonly activating: number;

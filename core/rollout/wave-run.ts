@@ -99,13 +99,14 @@ export class WaveRun {
     return { gate, wave: { ...wave, permitted, healthy: totals.healthy, failed: gate.failed } };
   }
 
-  /** Grants permits to relays with staged machines of the wave, as far as there is room. */
+  /** Grants permits to relays with machines of the wave that would take them, as far as there is room. */
   grants(at: Instant, room: Room): readonly Grant[] {
     const wants: Want[] = this.#known(at).flatMap(({ relay, boot, tally }) => {
       const counts = tally && waveTallyOf(tally, this.#index);
       if (tally === undefined || counts === undefined || tally.isClosed) return [];
       // Beyond the wave others are staged too; and who has failed is in it, and gets no other permit.
-      const machines = Math.min(tally.staged, unservedOf(tally, counts));
+      const waiting = tally.staged + (tally.early ?? 0);
+      const machines = Math.min(waiting, unservedOf(tally, counts));
       return machines > 0 ? [{ relay, boot, machines }] : [];
     });
     return this.#permits.allot(at, wants, room);

@@ -1,36 +1,23 @@
 // An agent's one stream to a relay of its region: finds one, says hello, hands over what comes, and
 // goes to another when it is lost. It loses nothing by that: hello carries all there is to say, and
 // the relay's snapshot all there is to hear. Agents have one each, and so has each agent of a load run.
-import { status as Code, type Client as GrpcClient, type ServiceError } from "@grpc/grpc-js";
+import { status as Code, type ServiceError } from "@grpc/grpc-js";
 import { RELAY_BACKOFF } from "../../core/fleet/agent-backoff.ts";
 import { type KnownRelay, relayOrder } from "../../core/fleet/agent-relay-choice.ts";
-import {
-  type AgentHello,
-  AgentServiceClient,
-  type ConnectAgentRequest,
-  type ConnectAgentResponse,
-  FleetServiceClient,
-} from "../../proto/gen/millrace/v1/fleet.ts";
-import { type ClientClass, call, connect } from "../grpc/client.ts";
+import type { AgentHello } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../log.ts";
 import { BackOff, pause } from "../program/back-off.ts";
+import {
+  type AgentMessage,
+  OWN_CONNECTIONS,
+  type RelayCommand,
+  type RelayStream,
+  type Ways,
+} from "./relay-ways.ts";
 
 /** A relay that takes the stream but does not welcome us is as good as gone. */
 const WELCOME_MS_MAX = 10_000;
 const LOCATE_MS_MAX = 5_000;
-
-/** How clients of control planes and relays are come by. */
-export interface Ways {
-  /** A client of a generated class to "host:port". */
-  open<Client extends GrpcClient>(Constructor: ClientClass<Client>, address: string): Client;
-  /** It is not used any more. */
-  close(client: GrpcClient): void;
-}
-
-/** Each client has a connection of its own. */
-const OWN_CONNECTIONS: Ways = { open: connect, close: (client) => client.close() };
-
-export type RelayCommand = NonNullable<ConnectAgentResponse["command"]>;
 
 export interface RelaySessionOptions {
   readonly agentId: string;
@@ -48,8 +35,6 @@ export interface RelaySessionOptions {
   readonly log: Log;
 }
 
-type Stream = ReturnType<AgentServiceClient["connectAgent"]>;
-
 export class RelaySession {
   readonly #options: RelaySessionOptions;
   readonly #ways: Ways;
@@ -57,7 +42,7 @@ export class RelaySession {
   readonly #backOff = new BackOff(RELAY_BACKOFF.firstMs, RELAY_BACKOFF.mostMs);
   readonly #failed = new Set<string>();
   #relays: readonly KnownRelay[];
-  #stream: Stream | undefined;
+  #stream: RelayStream | undefined;
   #isWelcome = false;
   /** No relay has taken it since it last asked for them: what it knows of them may be old. */
   #mustAsk = true;
@@ -88,8 +73,8 @@ export class RelaySession {
   }
 
   /** Says something, if a relay listens now. */
-  send(message: NonNullable<ConnectAgentRequest["message"]>): void {
-    this.#stream?.write({ message });
+  send(message: AgentMessage): void {
+    this.#stream?.send(message);
   }
 
   close(): void {
@@ -117,11 +102,13 @@ export class RelaySession {
   async #locate(): Promise<readonly KnownRelay[]> {
     const { join, region, log } = this.#options;
     for (const address of join) {
-      const client = this.#ways.open(FleetServiceClient, address);
       try {
-        const request = { region };
-        const options = { deadlineMs: LOCATE_MS_MAX, signal: this.#closing.signal };
-        const { relays } = await call(client, client.locateRelays, request, options);
+        const relays = await this.#ways.locate(
+          address,
+          region,
+          LOCATE_MS_MAX,
+          this.#closing.signal,
+        );
         if (relays.length > 0) return relays;
       } catch (error) {
         const { code, details } = error as ServiceError;
@@ -129,8 +116,6 @@ export class RelaySession {
           return [{ id: address, address, agents: 0, capacity: 0 }];
         }
         log.debug({ address, code, details }, "relays could not be asked for");
-      } finally {
-        this.#ways.close(client);
       }
     }
     return [];
@@ -138,33 +123,28 @@ export class RelaySession {
 
   async #serve(relay: KnownRelay): Promise<void> {
     const { hello, log } = this.#options;
-    const client = this.#ways.open(AgentServiceClient, relay.address);
-    const stream = client.connectAgent();
     this.#connects += 1;
+    const { promise, resolve: ended } = Promise.withResolvers<string>();
+    const stream = this.#ways.open(relay.address, {
+      command: (command) => {
+        if (command.$case === "welcome") {
+          clearTimeout(timer);
+          this.#welcomed(relay);
+        }
+        this.#hear(command, stream);
+      },
+      ended,
+    });
     const timer = setTimeout(() => stream.cancel(), WELCOME_MS_MAX);
-    try {
-      stream.write({ message: { $case: "hello", hello: hello(this.#connects) } });
-      // What changes from now on is said after the hello, welcomed yet or not.
-      this.#stream = stream;
-      const reason = await new Promise<string>((resolve) => {
-        stream.on("data", ({ command }: ConnectAgentResponse) => {
-          if (command?.$case === "welcome") {
-            clearTimeout(timer);
-            this.#welcomed(relay);
-          }
-          if (command !== undefined) this.#hear(command, stream);
-        });
-        stream.on("error", (error: ServiceError) => resolve(error.details));
-        stream.on("end", () => resolve("the relay ended the stream"));
-      });
-      this.#failed.add(relay.address);
-      log.info({ relay: relay.address, reason }, "relay lost");
-    } finally {
-      clearTimeout(timer);
-      this.#stream = undefined;
-      this.#isWelcome = false;
-      this.#ways.close(client);
-    }
+    stream.send({ $case: "hello", hello: hello(this.#connects) });
+    // What changes from now on is said after the hello, welcomed yet or not.
+    this.#stream = stream;
+    const reason = await promise;
+    clearTimeout(timer);
+    this.#stream = undefined;
+    this.#isWelcome = false;
+    this.#failed.add(relay.address);
+    log.info({ relay: relay.address, reason }, "relay lost");
   }
 
   #welcomed(relay: KnownRelay): void {
@@ -175,7 +155,7 @@ export class RelaySession {
     this.#options.log.info({ relay: relay.address }, "connected to a relay");
   }
 
-  #hear(command: RelayCommand, stream: Stream): void {
+  #hear(command: RelayCommand, stream: RelayStream): void {
     if (command.$case === "welcome" && command.welcome.relays.length > 0) {
       this.#relays = command.welcome.relays;
       this.#options.onRelays(this.#relays);

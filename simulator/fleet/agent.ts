@@ -5,6 +5,7 @@ import type { Journal } from "../../core/fleet/agent-journal.ts";
 import { ServiceMachine } from "../../core/fleet/agent-machine.ts";
 import type { ReleaseId } from "../../core/fleet/runnable.ts";
 import type { Candidate } from "../../core/rollout/targets.ts";
+import { waveHash } from "../../core/rollout/wave-hash.ts";
 import type { SimulatedPeer } from "../simulated-peer.ts";
 import type { Listener, Network } from "./lines.ts";
 import { type Fate, MachineDisk } from "./machine-disk.ts";
@@ -124,11 +125,13 @@ export class Agent {
     process.after(PROBE_MS, () => this.#probe());
     const { candidate, service, network, relays } = this.options;
     const boot = this.#boots;
+    // One in four is of before machines did so.
+    const takesEarly = waveHash(this.name, service) % 4 !== 0;
     this.#line = new RelayLine({
       ...{ process, network, relays },
       hello: (connect) => {
         const statuses = this.#report === undefined ? [] : [{ service, report: this.#report }];
-        return { kind: "hello", candidate, boot, connect, statuses };
+        return { kind: "hello", candidate, takesEarly, boot, connect, statuses };
       },
       onTold: (message) => this.#hear(message),
     });

@@ -20,6 +20,8 @@ export interface Release {
   readonly port: number;
   /** How long a machine may take from the beginning of a switch to its answer. */
   readonly answerMs: number;
+  /** Permits need not wait for it to be staged. */
+  readonly isQuick: boolean;
 }
 
 export type Rule = AssignmentRule<Release>;
@@ -98,6 +100,8 @@ export type AgentSays =
   | {
       readonly kind: "hello";
       readonly candidate: Candidate;
+      /** It keeps permits that come before their release is staged. */
+      readonly takesEarly: boolean;
       readonly boot: number;
       readonly connect: number;
       readonly statuses: readonly Status[];

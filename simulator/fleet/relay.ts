@@ -299,13 +299,13 @@ export class Relay {
   }
 
   #joined(session: Session): void {
-    const { candidate, statuses } = session.hello;
+    const { candidate, statuses, takesEarly } = session.hello;
     session.line.send({ kind: "welcome", relays: this.#siblings });
     for (const assignments of this.disk.services.values()) {
       this.#sessions.tell(session, assignments);
     }
     const all = statuses.map((status) => [status.service, standingOf(status)] as const);
-    this.#driver?.input({ kind: "joined", candidate, standings: new Map(all) });
+    this.#driver?.input({ kind: "joined", candidate, standings: new Map(all), takesEarly });
     this.#changed();
   }
 
@@ -381,6 +381,7 @@ function deskAssignment(rule: Rule, epoch: number, revision: number): DeskAssign
     release: release.release,
     fallback: fallback?.release ?? "",
     answerMs: release.answerMs,
+    isQuick: release.isQuick,
   };
 }
 

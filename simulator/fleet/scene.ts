@@ -4,6 +4,7 @@
 import type { BuildRow } from "../../core/builds/build-row.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import { isTarget } from "../../core/rollout/targets.ts";
+import { waveHash } from "../../core/rollout/wave-hash.ts";
 import type { Random } from "../../core/swarm/random.ts";
 import type { Agent } from "./agent.ts";
 import { FAIR_BLOBS } from "./blobs.ts";
@@ -159,6 +160,8 @@ export class Scene {
       segments: SEGMENTS,
       port: this.port,
       answerMs: ANSWER_MS,
+      // Half of them, whatever is drawn.
+      isQuick: waveHash(name, SERVICE) % 2 === 0,
     };
     this.world.publish(release, done);
     return release;

@@ -5,7 +5,8 @@ import { randomBytes } from "node:crypto";
 import type { Effect, Input, ServiceReport } from "../../core/fleet/agent-facts.ts";
 import { ServiceMachine } from "../../core/fleet/agent-machine.ts";
 import type { Candidate } from "../../core/rollout/targets.ts";
-import { type RelayCommand, RelaySession, type Ways } from "../../runtime/agent/relay-session.ts";
+import { RelaySession } from "../../runtime/agent/relay-session.ts";
+import type { RelayCommand, Ways } from "../../runtime/agent/relay-ways.ts";
 import { readOrders, readPermit, writeStatus } from "../../runtime/agent/wire.ts";
 import { Driver } from "../../runtime/driver.ts";
 import type { Log } from "../../runtime/log.ts";
@@ -65,6 +66,7 @@ export class VirtualAgent {
         startedAtMs: this.#startedAtMs,
         root: "",
         callable: false,
+        earlyPermits: true,
       }),
       onCommand: (command) => this.#hear(command),
       onRelays: () => {},

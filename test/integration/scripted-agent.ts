@@ -108,6 +108,7 @@ function helloOf(hello: Partial<AgentHello>): AgentHello {
     startedAtMs: 1,
     root: "/agent",
     callable: false,
+    earlyPermits: false,
     ...hello,
   };
 }

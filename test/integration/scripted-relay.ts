@@ -135,7 +135,7 @@ export class ScriptedRelay {
   }
 
   send(command: Command): void {
-    this.#stream?.write({ command });
+    this.#stream?.write({ command, permitBeside: undefined });
   }
 
   /** Says what should run, now and to whoever connects later. */

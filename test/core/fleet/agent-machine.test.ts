@@ -7,14 +7,29 @@ check("a machine that comes late catches up with a rollout that is over", FIRST)
 check("an open rollout is switched to with a permit, old one drained last", SECOND_ACTIVE);
 
 check(
-  "a permit before the release is staged is refused",
+  "a permit that comes before the release is staged is kept until then",
   `${FIRST}
 assign r2 b open
   persist
   stage b
   report fetching b runs=a healthy
 permit r2 b
-  refuse the release is not staged yet
+staged b
+  persist
+  start b
+  report activating b runs=a healthy
+`,
+);
+
+check(
+  "a permit that comes before the release is staged runs out with its time",
+  `${FIRST}
+assign r2 b open
+  persist
+  stage b
+  report fetching b runs=a healthy
+permit r2 b
+at 1000000
 staged b
   report staged b runs=a healthy
 `,

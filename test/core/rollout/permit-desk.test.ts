@@ -62,6 +62,13 @@ class Desk {
     return this.step({ kind: "stood", candidate, standing: standing(over), connected });
   }
 
+  /** A machine that takes permits early has come. */
+  came(agentId: string, over: Partial<Standing> = {}, away = false): this {
+    const candidate = { agentId, region: "eu", labels: {} };
+    const about = { candidate, standing: standing(over), connected: true, away, takesEarly: true };
+    return this.step({ kind: "stood", ...about });
+  }
+
   granted(quota: number, epoch = 1, wave = 0, together = quota): this {
     return this.step({ kind: "granted", epoch, wave, quota, together, ttlMs: TTL_MS });
   }
@@ -280,4 +287,54 @@ test("fault 32: a machine that was replaced by an empty one gets another permit"
   assert.equal(desk.desk.ledger.counts(1, 0).returned, 1);
   desk.granted(2);
   assert.deepEqual(desk.sent, ["a", "a"]);
+});
+
+const QUICK: DeskAssignment = { ...OPEN, isQuick: true };
+const BEFORE = { rollout: "r-0", phase: "active", running: "old" } as const;
+
+test("of a quick release a machine gets its first permit before it says that it is staged", () => {
+  const desk = new Desk().step({ kind: "assigned", assignment: QUICK });
+  desk.came("a", BEFORE).came("b", { phase: "fetching" }).stood("c", BEFORE);
+  assert.equal(tallyOf(desk.desk, 10).early, 2, "c does not take permits early");
+  desk.granted(3);
+  assert.deepEqual(byHash(...desk.sent), byHash("a", "b"));
+  assert.equal(tallyOf(desk.desk, 10).early, 0);
+  desk.stood("a", {
+    phase: "active",
+    running: "new",
+    permit: desk.kept.find(({ agentId }) => agentId === "a")?.id ?? "",
+  });
+  assert.deepEqual([desk.counts().succeeded, desk.counts().outstanding], [1, 1]);
+});
+
+test("nobody gets a permit early of a release that takes its time, while away or while at another switch", () => {
+  const slow = new Desk().granted(1).came("a", BEFORE);
+  const away = new Desk()
+    .step({ kind: "assigned", assignment: QUICK })
+    .granted(1)
+    .came("a", BEFORE, true);
+  const busy = new Desk().step({ kind: "assigned", assignment: QUICK }).granted(1);
+  busy.came("a", { ...BEFORE, phase: "checking" });
+  for (const desk of [slow, away, busy]) {
+    assert.deepEqual(desk.sent, []);
+    assert.equal(tallyOf(desk.desk, 10).early, 0);
+  }
+});
+
+test("a machine that let an early permit run out has to be staged before it gets another", () => {
+  const desk = new Desk().step({ kind: "assigned", assignment: QUICK }).granted(2);
+  desk.came("a", { phase: "fetching" }).after(TTL_MS + 2_000);
+  assert.equal(desk.counts().returned, 1);
+  desk.granted(3).came("a", { phase: "fetching" });
+  assert.deepEqual(desk.sent, ["a"]);
+  desk.came("a");
+  assert.deepEqual(desk.sent, ["a", "a"]);
+});
+
+test("who is staged comes before who may get a permit early", () => {
+  const all = ["a", "b", "c", "d"];
+  const last = byHash(...all).at(-1) as string;
+  const desk = new Desk().step({ kind: "assigned", assignment: QUICK });
+  for (const id of all) desk.came(id, id === last ? {} : BEFORE);
+  assert.deepEqual(desk.granted(1).sent, [last]);
 });

@@ -31,6 +31,8 @@ interface World {
   readonly failuresPercent: number;
   readonly maxUnavailablePercent: number;
   readonly bakeMs: number;
+  /** Permits come before the release is staged, at every other machine. */
+  readonly isQuick?: boolean;
   readonly delays: readonly number[];
   readonly troubles: readonly Trouble[];
 }
@@ -45,7 +47,7 @@ function build(world: World): VirtualRollout {
       .filter(({ number }) => number % world.relays === index)
       .map(({ fate, number }) => {
         const candidate = { agentId: `agent-${number}`, region: `region-${index % 2}`, labels: {} };
-        return new VirtualAgent(candidate, fate, OLD);
+        return new VirtualAgent(candidate, fate, OLD, number % 2 === 0);
       });
     return new VirtualRelay(`relay-${index}`, `region-${index % 2}`, agents, time, delay);
   });
@@ -65,7 +67,7 @@ function build(world: World): VirtualRollout {
     answerMs: ANSWER_MS,
     hasFallback: true,
   };
-  const rollout = new VirtualRollout(plan, relays, time, delay);
+  const rollout = new VirtualRollout(plan, relays, time, delay, world.isQuick);
   for (const trouble of world.troubles) time.in(trouble.atMs, () => happen(rollout, trouble));
   return rollout;
 }
@@ -129,6 +131,7 @@ function worldOf(
     failuresPercent: fc.constantFrom(0, 1, 10, 30),
     maxUnavailablePercent: fc.constantFrom(0, 10, 25, 100),
     bakeMs: fc.constantFrom(0, 2_000, 10_000),
+    isQuick: fc.boolean(),
     delays: fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 5, maxLength: 20 }),
     troubles,
   });

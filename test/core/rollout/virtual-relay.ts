@@ -32,9 +32,14 @@ export class VirtualAgent {
   /** A relay has heard that it began. */
   isHeard = false;
   standing: Standing;
+  /** It keeps a permit that comes before the release is staged. */
+  readonly takesEarly: boolean;
+  /** The permit that it keeps. */
+  early: { readonly permit: KeptPermit; readonly until: number } | undefined;
 
-  constructor(candidate: Candidate, fate: Fate, running: string) {
+  constructor(candidate: Candidate, fate: Fate, running: string, takesEarly: boolean) {
     this.candidate = candidate;
+    this.takesEarly = takesEarly;
     this.fate = fate;
     this.standing = {
       rollout: "",
@@ -171,9 +176,9 @@ export class VirtualRelay {
 
   #say(agent: VirtualAgent, connected = false): void {
     if (this.#desk.assignment === undefined || !agent.connected) return;
-    const { candidate, standing } = agent;
+    const { candidate, standing, takesEarly } = agent;
     if (agent.online && agent.begun) agent.isHeard = true;
-    if (agent.online) this.#step({ kind: "stood", candidate, standing, connected });
+    if (agent.online) this.#step({ kind: "stood", candidate, standing, connected, takesEarly });
     else this.#step({ kind: "gone", agentId: candidate.agentId });
   }
 
@@ -207,7 +212,9 @@ export class VirtualRelay {
     this.#become(agent, { rollout: ROLLOUT, phase: "fetching" });
     if (agent.fate === "never-staged") return;
     this.#time.in(500 + 20 * this.#delay(), () => {
-      if (agent.standing.phase === "fetching") this.#become(agent, { phase: "staged" });
+      if (agent.standing.phase !== "fetching") return;
+      this.#become(agent, { phase: "staged" });
+      if (agent.early !== undefined) this.#permitted(agent.early.permit, agent.early.until);
     });
   }
 
@@ -222,7 +229,12 @@ export class VirtualRelay {
       this.#time.now > until
     )
       return;
-    if (agent.standing.phase !== "staged") return;
+    const { phase, rollout } = agent.standing;
+    if (agent.takesEarly && (phase === "fetching" || rollout !== ROLLOUT)) {
+      agent.early = { permit, until };
+      return;
+    }
+    if (phase !== "staged") return;
     agent.begun = true;
     this.#become(agent, { phase: "activating", permit: permit.id });
     this.#time.in(500, () => this.#switch(agent));

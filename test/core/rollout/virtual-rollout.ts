@@ -40,6 +40,7 @@ export class VirtualRollout {
   readonly stored: Stored;
   readonly #plan: RolloutPlan;
   readonly #delay: () => number;
+  readonly #isQuick: boolean;
   readonly #arrivals = new Map<string, number>();
   #epoch = 0;
   #leader!: Rollout;
@@ -53,8 +54,10 @@ export class VirtualRollout {
     relays: readonly VirtualRelay[],
     time: VirtualTime,
     delay: () => number,
+    isQuick = false,
   ) {
     this.#plan = plan;
+    this.#isQuick = isQuick;
     this.relays = relays;
     this.time = time;
     this.#delay = delay;
@@ -216,7 +219,9 @@ export class VirtualRollout {
     });
     const about = { epoch: this.#epoch, revision, phase: deskPhase, paused: row.paused, waves };
     const releases = { release: NEW, fallback: this.#plan.hasFallback ? OLD : "" };
-    this.#to(relay.id, (one) => one.assigned({ ...about, ...releases, answerMs: ANSWER_MS }));
+    this.#to(relay.id, (one) =>
+      one.assigned({ ...about, ...releases, answerMs: ANSWER_MS, isQuick: this.#isQuick }),
+    );
   }
 
   /** Down a stream that keeps its order, and dies with its leader. */

@@ -731,6 +731,8 @@ export interface RolloutTally {
   closed: boolean;
   /** Of the matching: broke off a moment ago, and may be counted by another relay too. */
   away: number;
+  /** Of the fetching: in a wave, and would take a permit now, as the release is staged within its time. */
+  early: number;
 }
 
 /** Counts of one wave at one relay. */
@@ -911,6 +913,8 @@ export interface AgentHello {
   root: string;
   /** True: it takes calls of peers (PeerSignal), which need no address. */
   callable: boolean;
+  /** True: a permit may come before its release is staged, and beside assignments (ConnectAgentResponse.permit_beside). */
+  earlyPermits: boolean;
 }
 
 export interface AgentHello_LabelsEntry {
@@ -1064,7 +1068,7 @@ export interface Permit {
   epoch: number;
   /** Wave. */
   wave: number;
-  /** It must be begun within this time from receipt, milliseconds. */
+  /** It must be begun within this time from receipt, milliseconds; the release may be staged within it. */
   ttlMs: number;
   /** Release it is for. */
   release: string;
@@ -1105,6 +1109,8 @@ export interface ConnectAgentResponse {
     /** A step of a call, from another peer. */
     { $case: "signal"; signal: PeerSignal }
     | undefined;
+  /** Beside assignments: leave to activate under them. Only to agents whose hello has early_permits. */
+  permitBeside: Permit | undefined;
 }
 
 /** What a relay tells its siblings, at most once a second; the whole of it where `full`. */
@@ -6100,6 +6106,7 @@ function createBaseRolloutTally(): RolloutTally {
     revision: 0,
     closed: false,
     away: 0,
+    early: 0,
   };
 }
 
@@ -6158,6 +6165,9 @@ export const RolloutTally: MessageFns<RolloutTally> = {
     }
     if (message.away !== 0) {
       writer.uint32(144).uint32(message.away);
+    }
+    if (message.early !== 0) {
+      writer.uint32(152).uint32(message.early);
     }
     return writer;
   },
@@ -6319,6 +6329,14 @@ export const RolloutTally: MessageFns<RolloutTally> = {
             message.away = reader.uint32();
             continue;
           }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.early = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6361,6 +6379,7 @@ export const RolloutTally: MessageFns<RolloutTally> = {
       revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
       closed: isSet(object.closed) ? globalThis.Boolean(object.closed) : false,
       away: isSet(object.away) ? globalThis.Number(object.away) : 0,
+      early: isSet(object.early) ? globalThis.Number(object.early) : 0,
     };
   },
 
@@ -6420,6 +6439,9 @@ export const RolloutTally: MessageFns<RolloutTally> = {
     if (message.away !== 0) {
       obj.away = Math.round(message.away);
     }
+    if (message.early !== 0) {
+      obj.early = Math.round(message.early);
+    }
     return obj;
   },
 
@@ -6448,6 +6470,7 @@ export const RolloutTally: MessageFns<RolloutTally> = {
     message.revision = object.revision ?? 0;
     message.closed = object.closed ?? false;
     message.away = object.away ?? 0;
+    message.early = object.early ?? 0;
     return message;
   },
 };
@@ -7820,6 +7843,7 @@ function createBaseAgentHello(): AgentHello {
     startedAtMs: 0,
     root: "",
     callable: false,
+    earlyPermits: false,
   };
 }
 
@@ -7857,6 +7881,9 @@ export const AgentHello: MessageFns<AgentHello> = {
     }
     if (message.callable !== false) {
       writer.uint32(88).bool(message.callable);
+    }
+    if (message.earlyPermits !== false) {
+      writer.uint32(96).bool(message.earlyPermits);
     }
     return writer;
   },
@@ -7965,6 +7992,14 @@ export const AgentHello: MessageFns<AgentHello> = {
             message.callable = reader.bool();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.earlyPermits = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8013,6 +8048,11 @@ export const AgentHello: MessageFns<AgentHello> = {
         : 0,
       root: isSet(object.root) ? globalThis.String(object.root) : "",
       callable: isSet(object.callable) ? globalThis.Boolean(object.callable) : false,
+      earlyPermits: isSet(object.earlyPermits)
+        ? globalThis.Boolean(object.earlyPermits)
+        : isSet(object.early_permits)
+        ? globalThis.Boolean(object.early_permits)
+        : false,
     };
   },
 
@@ -8057,6 +8097,9 @@ export const AgentHello: MessageFns<AgentHello> = {
     if (message.callable !== false) {
       obj.callable = message.callable;
     }
+    if (message.earlyPermits !== false) {
+      obj.earlyPermits = message.earlyPermits;
+    }
     return obj;
   },
 
@@ -8084,6 +8127,7 @@ export const AgentHello: MessageFns<AgentHello> = {
     message.startedAtMs = object.startedAtMs ?? 0;
     message.root = object.root ?? "";
     message.callable = object.callable ?? false;
+    message.earlyPermits = object.earlyPermits ?? false;
     return message;
   },
 };
@@ -9542,7 +9586,7 @@ export const Permit: MessageFns<Permit> = {
 };
 
 function createBaseConnectAgentResponse(): ConnectAgentResponse {
-  return { command: undefined };
+  return { command: undefined, permitBeside: undefined };
 }
 
 export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
@@ -9578,6 +9622,9 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
       case "signal":
         PeerSignal.encode(message.command.signal, writer.uint32(82).fork()).join();
         break;
+    }
+    if (message.permitBeside !== undefined) {
+      Permit.encode(message.permitBeside, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -9675,6 +9722,14 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
             message.command = { $case: "signal", signal: PeerSignal.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.permitBeside = Permit.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9714,6 +9769,11 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
         : isSet(object.signal)
         ? { $case: "signal", signal: PeerSignal.fromJSON(object.signal) }
         : undefined,
+      permitBeside: isSet(object.permitBeside)
+        ? Permit.fromJSON(object.permitBeside)
+        : isSet(object.permit_beside)
+        ? Permit.fromJSON(object.permit_beside)
+        : undefined,
     };
   },
 
@@ -9739,6 +9799,9 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
       obj.snapshotEnd = SnapshotEnd.toJSON(message.command.snapshotEnd);
     } else if (message.command?.$case === "signal") {
       obj.signal = PeerSignal.toJSON(message.command.signal);
+    }
+    if (message.permitBeside !== undefined) {
+      obj.permitBeside = Permit.toJSON(message.permitBeside);
     }
     return obj;
   },
@@ -9813,6 +9876,9 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
         break;
       }
     }
+    message.permitBeside = (object.permitBeside !== undefined && object.permitBeside !== null)
+      ? Permit.fromPartial(object.permitBeside)
+      : undefined;
     return message;
   },
 };
