@@ -134,7 +134,7 @@ export function deskAssignmentOf(assignment: Assignment): DeskAssignment {
 }
 
 /** Whether a machine fetches and writes a release in less time than a round of messages takes; none is nothing to fetch. */
-function isQuick(release: Release | undefined): boolean {
+export function isQuick(release: Release | undefined): boolean {
   if (release === undefined) return true;
   return release.bytes <= QUICK_BYTES_MAX && release.entries <= QUICK_ENTRIES_MAX;
 }

@@ -16,7 +16,11 @@ const RELAY_FLAGS = ["--max-semi-space-size=8"];
  * A leader lives on 50 MB, but V8 lets 256 MB of garbage gather before it looks for the first time: 50,000 agents that
  * ask for a relay left 140 MB. When what is left is half as much again it is collected (decision 0028).
  */
-const CONTROLPLANE_FLAGS = ["--max-semi-space-size=4", "--heap-growing-percent=50"];
+const CONTROLPLANE_FLAGS = [
+  "--max-semi-space-size=4",
+  "--initial-old-space-size=32",
+  "--heap-growing-percent=50",
+];
 
 /**
  * Flags of Node for a program. An agent streams, with 25 MB of live objects; without a bound V8 lets

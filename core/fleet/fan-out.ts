@@ -22,6 +22,18 @@ export class FanOut<Member, Word> {
     if (waiting.size > 0) this.#rounds.set(topic, { word, waiting });
   }
 
+  /** Whether one has yet to hear of a topic. */
+  awaits(topic: string, member: Member): boolean {
+    return this.#rounds.get(topic)?.waiting.has(member) === true;
+  }
+
+  /** Takes all out of their turns that have yet to hear of a topic, with what they were to hear; undefined: none. */
+  take(topic: string): { readonly word: Word; readonly members: Iterable<Member> } | undefined {
+    const round = this.#rounds.get(topic);
+    this.#rounds.delete(topic);
+    return round && { word: round.word, members: round.waiting };
+  }
+
   /** Takes one out of its turn: the word that it has yet to hear; undefined: none. */
   settle(topic: string, member: Member): Word | undefined {
     const round = this.#rounds.get(topic);

@@ -38,6 +38,16 @@ test("topics do not wait for each other, and one member can be taken out of its 
   assert.equal(fanOut.isOver, true);
 });
 
+test("a topic can be taken away from those that have yet to hear of it", () => {
+  const fanOut = new FanOut<string, string>();
+  fanOut.say("web", "1", ["a", "b", "c"]);
+  assert.equal(told(fanOut, 1), "a:1");
+  assert.deepEqual([fanOut.awaits("web", "a"), fanOut.awaits("web", "b")], [false, true]);
+  const { word, members = [] } = fanOut.take("web") ?? {};
+  assert.deepEqual([word, [...members]], ["1", ["b", "c"]]);
+  assert.deepEqual([fanOut.take("web"), fanOut.isOver], [undefined, true]);
+});
+
 test("everybody has heard the last word in the end, and no word twice", () => {
   const move = fc.oneof(
     fc.record({ kind: fc.constant("say" as const) }),
