@@ -1,5 +1,5 @@
-// A peer's side of a desk: it comes, asks for the piece table row after row, hears of members, and comes
-// again when the connection is lost. A desk that is away is no failure of a swarm that knows its table.
+// A peer's side of a desk: it comes, asks for the piece table row after row, hears of members once it has
+// begun to fetch, and comes again when the connection is lost. A desk that is away is no failure of a swarm that knows its table.
 import { decodeNote } from "../core/introduction/desk-note.ts";
 import type { DeskMember } from "../core/introduction/introduction-desk.ts";
 import { FrameError, type Hello } from "../core/swarm/frame.ts";
@@ -21,6 +21,8 @@ export interface DeskVisitOptions {
   /** Where others can dial us; "": nowhere. */
   readonly ownAddress: string;
   readonly claim: TableClaim;
+  /** Resolves when we fetch: nobody is told of us before. */
+  readonly begun: Promise<void>;
   /** Who answers at the desk. */
   readonly onHost: (hello: Hello) => void;
   readonly onMembers: (members: readonly DeskMember[]) => void;
@@ -49,7 +51,7 @@ function visitOnce(
   signal: AbortSignal,
   answered: () => void,
 ): Promise<string> {
-  const { node, swarm, address, ownAddress, claim } = options;
+  const { node, swarm, address, ownAddress, claim, begun } = options;
   return new Promise((resolve) => {
     void node.callDesk(deskName(swarm), address, {
       failed: resolve,
@@ -77,8 +79,8 @@ function visitOnce(
         });
         options.onHost(hello);
         claim.restart();
-        tell(connection, { kind: "join", address: ownAddress });
         ask(connection, claim);
+        void begun.then(() => tell(connection, { kind: "join", address: ownAddress }));
       },
     });
   });

@@ -32,27 +32,34 @@ export class Fetching {
   readonly #claim: TableClaim;
   readonly #swarm: Swarm;
   readonly #desk: Desk;
-  readonly #startedAt = performance.now();
+  /** Before, the table is fetched, and no piece. */
+  readonly #begun = Promise.withResolvers<void>();
+  #startedAt = Number.POSITIVE_INFINITY;
   /** Ends the visits. */
   readonly #over = new AbortController();
   readonly #whole = Promise.withResolvers<void>();
   #wasAnswered = false;
   #isAway = false;
 
-  /** Joins the swarm; what an earlier process fetched counts at once. */
+  /** Joins the swarm and visits its desk, for the table alone; what an earlier process fetched counts at once. */
   constructor(options: FetchingOptions, report: Report) {
     const { node, target, ticket } = options;
     this.#options = options;
     this.#report = report;
     this.#claim = new TableClaim(ticket, target.store.rows());
-    this.#swarm = node.join(ticket.swarm, target.store, "all", ticket.isUrgent);
+    this.#swarm = node.join(ticket.swarm, target.store, [], ticket.isUrgent);
     this.#desk = new Desk({ node, swarm: ticket.swarm, table: () => this.#claim.proven });
+    // What fails before somebody waits for the end is told to who does.
+    this.#whole.promise.catch(() => {});
+    this.#visit();
   }
 
-  /** Resolves when the file is whole and has its name. Throws CommandError. */
+  /** Fetches; resolves when the file is whole and has its name. Throws CommandError. */
   async run(stop: AbortSignal): Promise<void> {
     const { timeoutMs } = this.#options;
-    this.#visit();
+    this.#startedAt = performance.now();
+    this.#swarm.want("all");
+    this.#begun.resolve();
     const interrupted = () => this.#fail(EXIT.interrupted, "interrupted; the same command goes on");
     stop.addEventListener("abort", interrupted, { once: true });
     if (stop.aborted) interrupted();
@@ -87,6 +94,7 @@ export class Fetching {
       address: from,
       ownAddress: node.address,
       claim: this.#claim,
+      begun: this.#begun.promise,
       onHost: (hello: Hello) => this.#meetHost(hello),
       onMembers: (members: readonly DeskMember[]) => this.#meet(members),
       onProven: () => this.#learnRows(),
@@ -120,6 +128,7 @@ export class Fetching {
 
   #look(): void {
     const { have, wanted } = this.#swarm.progress();
+    if (this.#startedAt === Number.POSITIVE_INFINITY) return;
     if (this.#claim.proven.proof.isSealed && have === wanted) this.#whole.resolve();
   }
 

@@ -39,53 +39,49 @@ export async function get(options: GetOptions, report: Report, stop: AbortSignal
   if (first === undefined) return;
   const address = await ownAddress(options, options.from ?? first.seed);
   const targets: TargetFile[] = [];
+  const fetchings: Fetching[] = [];
   let node: SwarmNode | undefined;
   let isDone = false;
   try {
-    const { out: folder, force, startFile } = options;
+    const { out: folder, force, startFile, from, timeoutMs } = options;
     for (const ticket of tickets) targets.push(await TargetFile.open({ ticket, folder, force }));
     node = await listen(options, address);
+    for (const target of targets) {
+      const { ticket } = target;
+      const asked = { ticket, from: from ?? ticket.seed, node, target, timeoutMs };
+      fetchings.push(new Fetching(asked, report));
+    }
     if (startFile !== undefined) await getReady(options);
     const names = tickets.map(({ name }) => name).join(", ");
     report.event("ready", { address: node.address }, `fetching ${names}`);
     if (startFile !== undefined) await fileAppeared(startFile, stop);
-    await fetchAll({ ...options, node, targets, done: () => (isDone = true) }, report, stop);
+    await fetchAll(fetchings, { ...options, done: () => (isDone = true) }, report, stop);
   } finally {
     report.end();
+    for (const one of fetchings) one.leave();
     await node?.close();
     for (const target of targets) await target.close(isDone);
   }
 }
 
-interface Opened {
-  readonly node: SwarmNode;
-  readonly targets: readonly TargetFile[];
-  /** All files are whole. */
-  readonly done: () => void;
-}
-
+/** Has all of them end; `done` is called when all files are whole. */
 async function fetchAll(
-  options: GetOptions & Opened,
+  fetchings: readonly Fetching[],
+  { seedForMs, done }: { readonly seedForMs: number; readonly done: () => void },
   report: Report,
   stop: AbortSignal,
 ): Promise<void> {
-  const { node, targets, from, timeoutMs, seedForMs } = options;
-  const fetchings = targets.map((target) => {
-    const { ticket } = target;
-    return new Fetching({ ticket, from: from ?? ticket.seed, node, target, timeoutMs }, report);
-  });
   const progress = () => sumOf(fetchings.map((one) => one.progress()));
   const fetched = new AbortController();
   const telling = tellProgress(report, progress, fetched.signal);
   try {
     await Promise.all(fetchings.map((one) => one.run(stop)));
-    options.done();
+    done();
     fetched.abort();
     await telling;
     if (seedForMs > 0) await tellProgress(report, progress, endOf(seedForMs, stop));
   } finally {
     fetched.abort();
-    for (const one of fetchings) one.leave();
   }
 }
 

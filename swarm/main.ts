@@ -110,7 +110,7 @@ const getCommand = swarmCommand("get")
   .option("--force", "replace a file of that name", false)
   .option(
     "--start-file <path>",
-    "get ready, with a rehearsal on loopback, and begin when this file appears",
+    "get ready, with the piece table and a rehearsal on loopback, and begin when this file appears",
   )
   .action((paths: string[], flags: GetFlags, command: Command) =>
     run(command, flags, async (report, stop, log) => {

@@ -33,7 +33,7 @@ test("a seed and four who get the file", async () => {
     world.get(name, "--start-file", world.path("go"), "--seed-for", "1s"),
   );
   await Promise.all(gets.map((get) => eventOf(get, "ready")));
-  assert.equal(world.state("a")?.rows, 0, "something came before the start file");
+  assert.equal(world.state("a")?.pieces, 0, "a piece came before the start file");
   writeFileSync(world.path("go"), "");
   const done = await Promise.all(gets.map((get) => eventOf(get, "done")));
   for (const get of gets) assert.equal((await get.ended).code, 0);
