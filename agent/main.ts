@@ -11,6 +11,7 @@ import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { Health } from "../runtime/program/health.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
 import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { portNumber, wholeNumber } from "../runtime/program/number-flags.ts";
 import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
@@ -54,12 +55,22 @@ const flags = drainTimeout(rateLimits(new Command("millrace agent")), DRAIN_MS_D
   .option("--advertise <host:port>", "what peers are told, where --listen is a wildcard")
   .option("--no-webrtc", "reach and be reached by TCP only")
   .option("--ice-server <url>", "STUN or TURN server for calls; may be repeated", iceServer, [])
-  .option("--piece-cache <bytes>", "pieces kept for other machines", whole, PIECE_CACHE_BYTES)
-  .option("--disk-budget <bytes>", "what releases and pieces may take; 0: no limit", whole, 0)
-  .option("--keep <n>", "releases kept of each service", whole, 3)
+  .option(
+    "--piece-cache <bytes>",
+    "pieces kept for other machines",
+    wholeNumber(0),
+    PIECE_CACHE_BYTES,
+  )
+  .option(
+    "--disk-budget <bytes>",
+    "what releases and pieces may take; 0: no limit",
+    wholeNumber(0),
+    0,
+  )
+  .option("--keep <n>", "releases kept of each service", wholeNumber(0), 3)
   .option("--insecure", "use other than loopback addresses, with no authentication", false)
   .option("--stop-services", "stop the services when the agent is stopped", false)
-  .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", whole)
+  .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", portNumber)
   .parse()
   .opts<Flags>();
 
@@ -136,10 +147,4 @@ function label(text: string, before: Record<string, string>): Record<string, str
     throw new InvalidArgumentError(`more than ${LABELS_MAX} labels`);
   }
   return labels;
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new InvalidArgumentError(`"${text}": expected a whole number`);
 }

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { BUILD_LIMITS } from "../core/builds/build-limits.ts";
 import { HOT_DAYS_DEFAULT } from "../core/history/archive-plan.ts";
 import { DAY_MS } from "../core/history/calendar.ts";
@@ -27,6 +27,7 @@ import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { packageRoot } from "../runtime/package-root.ts";
 import { Health } from "../runtime/program/health.ts";
 import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { numberBetween, portNumber, wholeNumber } from "../runtime/program/number-flags.ts";
 import { openStore } from "../runtime/store/open-store.ts";
 import { gauge, startTelemetry } from "../runtime/telemetry.ts";
 import { startBuilds } from "./builds/start-builds.ts";
@@ -111,19 +112,19 @@ const flags = drainTimeout(new Command("millrace controlplane"), DRAIN_MS_DEFAUL
   .option(
     "--build-detect <ms>",
     "silence after which a worker counts as lost",
-    Number,
+    wholeNumber(1),
     BUILD_LIMITS.detectMs,
   )
   .option(
     "--history-hot <days>",
     "ended builds and rollouts stay in the store so long, then go to the archive at the origin",
-    between(0, HOT_DAYS_MAX),
+    numberBetween(0, HOT_DAYS_MAX),
     HOT_DAYS_DEFAULT,
   )
   .option(
     "--store-history <minutes>",
     "what rows were before is left so long for who follows changes, then compacted away; 0: never",
-    between(0, STORE_HISTORY_MINUTES_MAX),
+    numberBetween(0, STORE_HISTORY_MINUTES_MAX),
     5,
   )
   .option(
@@ -133,34 +134,34 @@ const flags = drainTimeout(new Command("millrace controlplane"), DRAIN_MS_DEFAUL
   .option(
     "--store-backup-every <minutes>",
     "how often that is made",
-    between(STORE_BACKUP_MINUTES_MIN, STORE_HISTORY_MINUTES_MAX),
+    numberBetween(STORE_BACKUP_MINUTES_MIN, STORE_HISTORY_MINUTES_MAX),
     STORE_BACKUP_MINUTES_DEFAULT,
   )
   .option(
     "--rollout-writes <n>",
     "writes to the store a second that all rollouts make together at most",
-    between(1, ROLLOUT_WRITES_MAX),
+    numberBetween(1, ROLLOUT_WRITES_MAX),
     ROLLOUT_WRITES_PER_S,
   )
   .option(
     "--keep-releases <n>",
     "releases kept of each service, beside those in use",
-    between(1, KEEP_RELEASES_MAX),
+    wholeNumber(1, KEEP_RELEASES_MAX),
     GARBAGE_LIMITS.keepReleases,
   )
   .option(
     "--gc-every <ms>",
     "how often packs nobody needs are looked for; 0: only by `millrace gc`",
-    between(0, GC_MS_MAX),
+    numberBetween(0, GC_MS_MAX),
     GARBAGE_LIMITS.everyMs,
   )
   .option(
     "--gc-wait <ms>",
     "how long such a pack stays before it is deleted; longer than builds take",
-    between(0, GC_MS_MAX),
+    numberBetween(0, GC_MS_MAX),
     GARBAGE_LIMITS.waitMs,
   )
-  .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", Number)
+  .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", portNumber)
   .option("--insecure", "listen on other than loopback addresses, unauthenticated", false)
   .parse()
   .opts<Flags>();
@@ -327,15 +328,6 @@ printReady({
   address: listening,
   metrics: telemetry.metricsPort,
 });
-
-/** A parser for numbers in these bounds, fractions too. */
-function between(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() !== "" && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`expected a number from ${min} to ${max}`);
-  };
-}
 
 /** Ends where this program can do nothing for the store, and starting it again would help nobody. */
 function refuse(error: unknown): never {

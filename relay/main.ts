@@ -1,7 +1,7 @@
 // The relay program: reads its flags, opens its stores and listeners, and runs until it is told to stop.
 // Failpoints: relay.after-segment-stored, relay.before-permit, relay.after-permit.
 import { randomBytes } from "node:crypto";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { MIRROR_LIMITS, MIRROR_LIMITS_COSTLY } from "../core/fleet/mirror.ts";
 import { RosterServiceService } from "../proto/gen/millrace/v1/fleet.ts";
 import { BlobProbe } from "../runtime/blobs/blob-probe.ts";
@@ -14,6 +14,7 @@ import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { Health } from "../runtime/program/health.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
 import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { portNumber, wholeNumber } from "../runtime/program/number-flags.ts";
 import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
@@ -58,15 +59,15 @@ const flags = drainTimeout(rateLimits(new Command("millrace relay")), DRAIN_MS_D
   .option(
     "--region-budget <bytes>",
     "packs of old releases stay in the region's store within it; 0: only what is needed stays",
-    bytes,
+    wholeNumber(0),
     0,
   )
   .option("--listen <host:port>", "where agents connect; port 0: a free one", "127.0.0.1:7080")
   .option("--swarm-listen <host:port>", "where peers connect; port 0: a free one", "127.0.0.1:7081")
   .option("--no-webrtc", "be reached by TCP only")
   .option("--ice-server <url>", "STUN or TURN server for calls; may be repeated", iceServer, [])
-  .option("--capacity <n>", "agents it takes at most", wholeNumber, CAPACITY_DEFAULT)
-  .option("--metrics-port <n>", "serve Prometheus metrics on this port of loopback", wholeNumber)
+  .option("--capacity <n>", "agents it takes at most", wholeNumber(0), CAPACITY_DEFAULT)
+  .option("--metrics-port <n>", "serve Prometheus metrics on this port of loopback", portNumber)
   .option("--insecure", "use other than loopback addresses, without authentication", false)
   .parse()
   .opts<Flags>();
@@ -168,15 +169,4 @@ async function run(): Promise<void> {
     await telemetry.stop();
     unlock();
   });
-}
-
-function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("give a whole number");
-  return Number(text);
-}
-
-function bytes(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
-  throw new InvalidArgumentError("give a whole number of bytes");
 }

@@ -3,6 +3,7 @@
 import { Command, type CommanderError, InvalidArgumentError } from "commander";
 import type { SwarmLog } from "../runtime/peer/swarm.ts";
 import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
+import { wholeNumber } from "../runtime/program/number-flags.ts";
 import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
 import { parseDuration } from "../runtime/recipe/duration.ts";
 import { VERSION } from "../runtime/version.ts";
@@ -66,7 +67,7 @@ const seedCommand = swarmCommand("seed")
     "the file is still being written: give away what is there, as it comes",
     false,
   )
-  .option("--size <bytes>", "size that a growing file will have", wholeNumber)
+  .option("--size <bytes>", "size that a growing file will have", wholeNumber(0))
   .option("--quiet-for <time>", "without --size: whole after so long without growth", time, 10_000)
   .option("--seed-for <time>", "end after so long (default: until ^C)", time)
   .action((files: string[], flags: SeedFlags, command: Command) =>
@@ -169,12 +170,6 @@ async function openLog(): Promise<SwarmLog> {
 
 function usage(message: string): CommandError {
   return new CommandError(EXIT.usage, message);
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (text !== "" && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new InvalidArgumentError(`"${text}": expected a whole number of bytes`);
 }
 
 function time(text: string): number {

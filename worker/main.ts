@@ -4,7 +4,7 @@
 import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { WorkerServiceClient } from "../proto/gen/millrace/v1/workers.ts";
 import { openBlobStore } from "../runtime/blobs/open-blob-store.ts";
 import { connect } from "../runtime/grpc/client.ts";
@@ -12,6 +12,7 @@ import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { Health } from "../runtime/program/health.ts";
 import { keptId } from "../runtime/program/kept-id.ts";
 import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
+import { portNumber, wholeNumber } from "../runtime/program/number-flags.ts";
 import { lockRoot } from "../runtime/program/root-lock.ts";
 import { startTelemetry } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
@@ -26,6 +27,9 @@ import { SourceMirrors } from "./source.ts";
  * is filled. A worker has 600 MB and needs 250 besides.
  */
 const UPLOAD_CHUNKS_MAX = 16;
+
+/** More than processors of any machine that builds. */
+const THREADS_MAX = 256;
 
 /** A build that packs is done by then; one of 15 min loses little by it. */
 const DRAIN_MS_DEFAULT = 30_000;
@@ -48,8 +52,13 @@ const flags = drainTimeout(new Command("millrace worker"), DRAIN_MS_DEFAULT)
   )
   .requiredOption("--origin <url>", "where packs lie: file:PATH or gs://BUCKET/PREFIX")
   .requiredOption("--root <folder>", "folder for mirrors, builds and caches; made where missing")
-  .option("--threads <n>", "threads that chunk and compress", threadCount, availableParallelism())
-  .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", Number)
+  .option(
+    "--threads <n>",
+    "threads that chunk and compress",
+    wholeNumber(1, THREADS_MAX),
+    availableParallelism(),
+  )
+  .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port", portNumber)
   .parse()
   .opts<Flags>();
 
@@ -114,10 +123,4 @@ async function cleanRoot(root: string, worker: string): Promise<void> {
   await endLeftProcesses(join(root, "groups"), `${WORKER_MARK}=${worker}`);
   await removeTree(join(root, "builds"));
   mkdirSync(join(root, "builds"), { mode: 0o700 });
-}
-
-function threadCount(text: string): number {
-  const count = Number(text);
-  if (Number.isInteger(count) && count >= 1 && count <= 256) return count;
-  throw new InvalidArgumentError("Expected a whole number from 1 to 256.");
 }

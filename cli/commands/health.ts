@@ -1,9 +1,10 @@
 // `millrace health`: whether a program is ready, or lives; for supervisors and people.
 import { Command } from "commander";
 import { EXIT } from "../../runtime/program/exit-codes.ts";
+import { wholeNumber } from "../../runtime/program/number-flags.ts";
 import { print } from "../output/print.ts";
 import { askByGrpc, askByHttp, type HealthQuestion } from "../remote/ask-health.ts";
-import { count, type RemoteFlags, remoteCommand } from "../remote/command-options.ts";
+import { type RemoteFlags, remoteCommand } from "../remote/command-options.ts";
 import { controlPlaneAddress } from "../remote/control-plane.ts";
 
 interface Flags extends RemoteFlags {
@@ -16,7 +17,7 @@ export function healthCommand(): Command {
   return remoteCommand(new Command("health"))
     .description("Ask programs whether they are ready; exit code 1 where one is not.")
     .option("--live", "ask whether they live, ready or not", false)
-    .option("--metrics-port <n>", "ask the program with this port of metrics here", count(1))
+    .option("--metrics-port <n>", "ask the program with this port of metrics here", wholeNumber(1))
     .action(async (flags: Flags) => {
       const question = flags.live ? "live" : "ready";
       const programs = await ask(flags, question);

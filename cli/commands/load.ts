@@ -3,13 +3,13 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
+import { wholeNumber } from "../../runtime/program/number-flags.ts";
 import { parseDuration } from "../../runtime/recipe/duration.ts";
 import { planLoad } from "../load/load-plan.ts";
 import { LOAD_PHASES, type LoadPhase, loadHere } from "../load/load-story.ts";
 import { loadTarget, targetWarning } from "../load/load-target.ts";
 import { describeLoad, rounded } from "../load/load-view.ts";
 import { printRead } from "../output/print.ts";
-import { count } from "../remote/command-options.ts";
 import { interruption } from "../up/interruption.ts";
 import { makePassingRoot } from "../up/passing-root.ts";
 
@@ -40,12 +40,17 @@ export function loadCommand(): Command {
       "Load a control plane and relays with virtual agents: real streams and the machines of real agents, with " +
         "disks that do nothing. All of it runs on this machine, unless --target names a cluster.",
     )
-    .option("--agents <n>", "agents, spread over the regions", count(1), AGENTS_DEFAULT)
-    .option("--relays <n>", "relays, two a region", count(2), 10)
+    .option("--agents <n>", "agents, spread over the regions", wholeNumber(1), AGENTS_DEFAULT)
+    .option("--relays <n>", "relays, two a region", wholeNumber(2), 10)
     .option("--phases <names>", `of ${LOAD_PHASES.join(",")}`, phases, new Set(LOAD_PHASES))
     .option("--target <host:port,...>", "control planes of a cluster to join instead; needs --yes")
     .option("--region <name>", "with --target: region to join")
-    .option("--rate <n>", "with --target: agents that connect a second", count(1), RATE_DEFAULT)
+    .option(
+      "--rate <n>",
+      "with --target: agents that connect a second",
+      wholeNumber(1),
+      RATE_DEFAULT,
+    )
     .option("--hold <duration>", "with --target: how long they stay", "1m")
     .option("--yes", "with --target: the warning has been read", false)
     .option("--root <folder>", "a new folder to work in (default: a temporary one)")

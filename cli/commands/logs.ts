@@ -1,8 +1,8 @@
 // `millrace logs`: the log of a build, from an offset, followed while it runs.
 import { once } from "node:events";
 import { Command } from "commander";
+import { wholeNumber } from "../../runtime/program/number-flags.ts";
 import { readLog } from "../remote/build-log.ts";
-import { count } from "../remote/command-options.ts";
 import { openControlPlane } from "../remote/control-plane.ts";
 
 interface Flags {
@@ -18,8 +18,8 @@ export function logsCommand(): Command {
     .description("Print the log of a build, named by its id or its commit.")
     .argument("<build>", "build id, or SHA, whole or short")
     .option("-f, --follow", "go on until the build has ended", false)
-    .option("--offset <bytes>", "begin at this byte", count(0), 0)
-    .option("--attempt <n>", "log of this attempt (default: the current one)", count(0), 0)
+    .option("--offset <bytes>", "begin at this byte", wholeNumber(0), 0)
+    .option("--attempt <n>", "log of this attempt (default: the current one)", wholeNumber(0), 0)
     .option("--addr <host:port>", "the control plane (or MILLRACE_ADDR)")
     .action(logs);
 }

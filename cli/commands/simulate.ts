@@ -7,9 +7,10 @@ import { SingleBar } from "cli-progress";
 import { Command } from "commander";
 import { moduleUrl } from "../../runtime/module-url.ts";
 import { CommandError, EXIT, type ExitCode } from "../../runtime/program/exit-codes.ts";
+import { wholeNumber } from "../../runtime/program/number-flags.ts";
 import { print } from "../output/print.ts";
 import { describeSimulation, type SimulationRun } from "../output/simulation-view.ts";
-import { collect, count } from "../remote/command-options.ts";
+import { collect } from "../remote/command-options.ts";
 
 /** 100,000 machines take half a gigabyte; a day with its requests more. */
 const HEAP_MB_MAX = 3_500;
@@ -37,8 +38,8 @@ export function simulateCommand(): Command {
       "Run a scenario in virtual time: does this fleet meet 30 minutes, and what when it breaks?",
     )
     .argument("<scenario>", "release, day or another that ships, or a YAML file")
-    .option("--seed <n>", "of all chance; the same seed gives the same run", count(0), 1)
-    .option("--agents <n>", "machines, instead of the scenario's", count(1))
+    .option("--seed <n>", "of all chance; the same seed gives the same run", wholeNumber(0), 1)
+    .option("--agents <n>", "machines, instead of the scenario's", wholeNumber(1))
     .option("--set <path=value>", "change a number of the scenario; repeatable", collect, [])
     .option("--html <file>", "write a page with plots, which needs nothing else")
     .option("--json", "print one JSON object, last on stdout", false)

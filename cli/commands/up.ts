@@ -2,8 +2,9 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
+import { wholeNumber } from "../../runtime/program/number-flags.ts";
 import { processStartTime } from "../../runtime/program/process-start.ts";
-import { collect, count } from "../remote/command-options.ts";
+import { collect } from "../remote/command-options.ts";
 import { aborted, interruption } from "../up/interruption.ts";
 import { passedOn, takePassedOn } from "../up/passed-on.ts";
 import { startSystem } from "../up/system.ts";
@@ -28,16 +29,16 @@ export function upCommand(): Command {
   const command = new Command("up")
     .description("Run the whole system on this machine, every program a process of its own.")
     .option("--regions <n|names>", "how many regions, or their names: eu,us", "3")
-    .option("--agents <n>", "agents in each region", count(0), 4)
-    .option("--relays <n>", "relays in each region", count(1), 1)
-    .option("--workers <n>", "workers", count(0), 1)
+    .option("--agents <n>", "agents in each region", wholeNumber(0), 4)
+    .option("--relays <n>", "relays in each region", wholeNumber(1), 1)
+    .option("--workers <n>", "workers", wholeNumber(0), 1)
     .option(
       "--root <folder>",
       "folder that everything is kept in",
       join(homedir(), ".millrace", "up"),
     )
     .option("--blobs <url>", "keep blobs below it, as gs://BUCKET/PREFIX, not in the folder")
-    .option("--port <n>", "port of the control plane; 0: a free one", count(0), 7070)
+    .option("--port <n>", "port of the control plane; 0: a free one", wholeNumber(0), 7070)
     .option("--label <k=v>", "a label for every agent; repeatable", collect, [])
     .option("--metrics", "serve Prometheus metrics, each program on a free port", false)
     .option("--json", "print one JSON object when it is up, nothing else", false);

@@ -1,6 +1,7 @@
 // Options that commands share, read in one place.
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { CommandError, EXIT } from "../../runtime/program/exit-codes.ts";
+import { wholeNumber } from "../../runtime/program/number-flags.ts";
 import { parseDuration } from "../../runtime/recipe/duration.ts";
 
 export interface RemoteFlags {
@@ -22,16 +23,12 @@ export function remoteCommand(command: Command): Command {
 
 /** Adds the flags of a command that lists, newest first. */
 export function listCommand(command: Command, limitDefault: number): Command {
-  return remoteCommand(command).option("--limit <n>", "at most so many", count(1), limitDefault);
-}
-
-/** A parser for options that are whole numbers from `countMin`. */
-export function count(countMin: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= countMin) return value;
-    throw new InvalidArgumentError(`expected a whole number from ${countMin}`);
-  };
+  return remoteCommand(command).option(
+    "--limit <n>",
+    "at most so many",
+    wholeNumber(1),
+    limitDefault,
+  );
 }
 
 /** Gathers the values of an option that is given several times. */
