@@ -17,6 +17,7 @@ import type { Log } from "../runtime/log.ts";
 import type { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { readJson, writeJson } from "../runtime/program/json-file.ts";
 import { type Drain, endedOr } from "../runtime/program/lifecycle.ts";
+import { UrgentPacks } from "../runtime/release/urgent-packs.ts";
 import { gauge } from "../runtime/telemetry.ts";
 import { VERSION } from "../runtime/version.ts";
 import type { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
@@ -47,6 +48,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #boot = randomBytes(8).toString("hex");
   readonly #startedAtMs = Date.now();
+  readonly #urgent = new UrgentPacks();
   readonly #shelf: PackShelf;
   readonly #budget: DiskBudget;
   readonly #prefetch: Prefetch;
@@ -63,6 +65,7 @@ export class Agent {
     this.#shelf = new PackShelf({
       folder: join(root, ".packs"),
       node,
+      isUrgent: (pack) => this.#urgent.has(pack),
       budgetBytes: options.pieceCacheBytes,
       log,
       announce: (pack, joined, hungry) => {
@@ -76,7 +79,7 @@ export class Agent {
       log,
       onChange: () => this.#tellAll(),
     });
-    this.#prefetch = new Prefetch(this.#shelf, candidate, log);
+    this.#prefetch = new Prefetch(this.#shelf, this.#urgent, candidate, log);
     this.#session = new RelaySession({
       agentId: candidate.agentId,
       region: candidate.region,
@@ -207,6 +210,8 @@ export class Agent {
         log.error({ service, err: error }, "the service's folder cannot be used");
       });
     }
+    this.#urgent.assigned(message);
+    this.#shelf.urgencyChanged();
     this.#with(service, (runner) => runner.assigned(message));
   }
 

@@ -3,6 +3,7 @@
 import { type Candidate, isTarget } from "../core/rollout/targets.ts";
 import type { Order, OrderEnded } from "../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../runtime/log.ts";
+import type { UrgentPacks } from "../runtime/release/urgent-packs.ts";
 import { refusals } from "./refusals.ts";
 import type { PackShelf } from "./swarm/pack-shelf.ts";
 
@@ -13,6 +14,7 @@ const ORDERS_MAX = 64;
 
 export class Prefetch {
   readonly #shelf: PackShelf;
+  readonly #urgent: UrgentPacks;
   readonly #candidate: Candidate;
   readonly #log: Log;
   /** Packs by order. */
@@ -22,8 +24,9 @@ export class Prefetch {
   readonly #refused = refusals();
   #epoch = 0;
 
-  constructor(shelf: PackShelf, candidate: Candidate, log: Log) {
+  constructor(shelf: PackShelf, urgent: UrgentPacks, candidate: Candidate, log: Log) {
     this.#shelf = shelf;
+    this.#urgent = urgent;
     this.#candidate = candidate;
     this.#log = log;
   }
@@ -39,8 +42,10 @@ export class Prefetch {
     for (const [id, pack] of this.#orders) {
       if (named.has(id)) continue;
       this.#orders.delete(id);
+      this.#urgent.orderEnded(id);
       this.#shelf.release(pack, HOLD_MS);
     }
+    this.#shelf.urgencyChanged();
   }
 
   /** Begins to fetch, if the order is for this machine. A repeat changes nothing. */
@@ -53,6 +58,8 @@ export class Prefetch {
     }
     this.#epoch = epoch;
     this.#named?.add(id);
+    this.#urgent.ordered(order);
+    this.#shelf.urgencyChanged();
     if (this.#orders.has(id) || this.#orders.size >= ORDERS_MAX) return;
     if (!isTarget(this.#candidate, { labels: targets, excludedRegions })) return;
     this.#orders.set(id, pack);
@@ -66,6 +73,8 @@ export class Prefetch {
   }
 
   async ended({ id, pack, keep }: OrderEnded): Promise<void> {
+    this.#urgent.orderEnded(id);
+    this.#shelf.urgencyChanged();
     if (!this.#orders.delete(id)) return;
     this.#shelf.release(pack, keep ? HOLD_MS : 0);
     if (!keep) await this.#shelf.drop(pack);

@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { isOlder, revisionWithin } from "../core/leadership/epoch.ts";
 import { type Order, ServiceAssignments } from "../proto/gen/millrace/v1/fleet.ts";
 import { syncFolder, writeJson } from "../runtime/program/json-file.ts";
+import { UrgentPacks } from "../runtime/release/urgent-packs.ts";
 
 const SUFFIX = ".assignments";
 
@@ -25,6 +26,7 @@ export class AssignmentBook {
   readonly #folder: string;
   readonly #services = new Map<string, ServiceAssignments>();
   readonly #orders = new Map<string, Order>();
+  readonly #urgent = new UrgentPacks();
   #isComplete: boolean;
 
   /** Reads what was kept in `<root>/assignments/`. */
@@ -36,6 +38,7 @@ export class AssignmentBook {
       if (!name.endsWith(SUFFIX)) continue;
       const kept = ServiceAssignments.decode(readFileSync(join(this.#folder, name)));
       this.#services.set(kept.service, kept);
+      this.#urgent.assigned(kept);
     }
   }
 
@@ -45,6 +48,11 @@ export class AssignmentBook {
 
   get orders(): ReadonlyMap<string, Order> {
     return this.#orders;
+  }
+
+  /** An order or an assignment says that the pack goes before others. */
+  isUrgent(pack: string): boolean {
+    return this.#urgent.has(pack);
   }
 
   /** Highest store revision among the assignments of the epoch's incarnation; 0: there are none. */
@@ -62,6 +70,7 @@ export class AssignmentBook {
     const before = this.#services.get(assignments.service);
     if (before !== undefined && isOlder(assignments, before)) return false;
     this.#services.set(assignments.service, assignments);
+    this.#urgent.assigned(assignments);
     this.#write(assignments);
     return true;
   }
@@ -69,6 +78,7 @@ export class AssignmentBook {
   /** Forgets a service. */
   remove(service: string): void {
     this.#services.delete(service);
+    this.#urgent.assigned({ service, assignments: [] });
     rmSync(this.#pathOf(service), { force: true });
   }
 
@@ -81,10 +91,12 @@ export class AssignmentBook {
 
   order(order: Order): void {
     this.#orders.set(order.id, order);
+    this.#urgent.ordered(order);
   }
 
   endOrder(id: string): void {
     this.#orders.delete(id);
+    this.#urgent.orderEnded(id);
   }
 
   get #completePath(): string {

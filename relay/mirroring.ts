@@ -43,6 +43,8 @@ export interface MirroringOptions {
   /** A leader has told all that is needed, and lives. */
   readonly isInformed: () => boolean;
   readonly node: SwarmNode;
+  /** A pack goes before others; `urgencyChanged` is to be called when that may have changed. */
+  readonly isUrgent: (pack: string) => boolean;
   readonly log: Log;
   /** More of a pack's rows are known, or that they are all. */
   readonly onRows: (room: PackRoom) => void;
@@ -116,6 +118,11 @@ export class Mirroring {
     this.#driver.input({ kind: "told", pack, segments, sealed });
   }
 
+  /** Other packs than before may be urgent. */
+  urgencyChanged(): void {
+    for (const [pack, { swarm }] of this.#rooms) swarm.urge(this.#options.isUrgent(pack));
+  }
+
   /** Deletes a pack here; a whole one that is `spare` may stay while there is room. */
   drop(pack: string, spare: boolean): void {
     this.#afterDrop.delete(pack);
@@ -175,14 +182,14 @@ export class Mirroring {
   }
 
   #open(pack: string): PackRoom {
-    const { origin, region, node, log, onRows, onChange } = this.#options;
+    const { origin, region, node, isUrgent, log, onRows, onChange } = this.#options;
     const room = new PackRoom({
       pack,
       origin,
       region,
       log,
       spool: this.#spool,
-      join: (id, store) => node.join(id, store, []),
+      join: (id, store) => node.join(id, store, [], isUrgent(id)),
       onRows: () => {
         this.#roomErrors.delete(pack);
         onRows(room);

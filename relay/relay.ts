@@ -148,6 +148,7 @@ export class Relay {
       budgetBytes: options.regionBudgetBytes,
       isInformed: () => this.#named === undefined && this.#gate.isLed(monotonicNow()),
       node,
+      isUrgent: (pack) => this.#book.isUrgent(pack),
       log,
       onRows: (room) => this.#directory.rowsKnown(room),
       onChange,
@@ -298,12 +299,14 @@ export class Relay {
       case "assignments":
         this.#named?.services.add(command.assignments.service);
         if (!this.#book.assign(command.assignments)) break;
+        this.#mirroring.urgencyChanged();
         this.#desks.assigned(command.assignments.service, command.assignments);
         this.#rounds.assigned(command.assignments);
         break;
       case "order":
         this.#named?.orders.add(command.order.id);
         this.#book.order(command.order);
+        this.#mirroring.urgencyChanged();
         for (const session of this.#sessions.all()) tellOrder(session, command.order);
         break;
       case "orderEnded":
@@ -359,6 +362,7 @@ export class Relay {
 
   #endOrder(id: string, pack: string, keep: boolean): void {
     this.#book.endOrder(id);
+    this.#mirroring.urgencyChanged();
     for (const session of this.#sessions.all()) tellOrderEnded(session, { id, pack, keep });
   }
 
@@ -370,6 +374,7 @@ export class Relay {
     for (const [service, kept] of [...this.#book.services]) {
       if (named.services.has(service)) continue;
       this.#book.remove(service);
+      this.#mirroring.urgencyChanged();
       this.#desks.assigned(service, undefined);
       const revision = withdrawalRevision(kept, epoch);
       this.#rounds.assigned({ service, assignments: [], epoch, revision });

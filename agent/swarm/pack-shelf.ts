@@ -20,6 +20,8 @@ export interface PackShelfOptions {
   /** Holds one folder a pack. */
   readonly folder: string;
   readonly node: SwarmNode;
+  /** A pack goes before others; `urgencyChanged` is to be called when that may have changed. */
+  readonly isUrgent: (pack: string) => boolean;
   /** Encoded bytes of packs that nobody here needs. */
   readonly budgetBytes: number;
   readonly log: Log;
@@ -132,6 +134,11 @@ export class PackShelf {
     for (const [pack] of idle) await this.drop(pack);
   }
 
+  /** Other packs than before may be urgent. */
+  urgencyChanged(): void {
+    for (const [pack, { open }] of this.#places) open?.swarm.urge(this.#options.isUrgent(pack));
+  }
+
   addRows(pack: string, first: number, rows: Uint8Array): void {
     this.#with(pack, (open) => open.addRows(first, rows));
   }
@@ -172,6 +179,7 @@ export class PackShelf {
     place.opened.then(
       (open) => {
         place.open = open;
+        open.swarm.urge(this.#options.isUrgent(pack));
         if (this.#places.get(pack) === place) this.#options.announce(pack, true, false);
       },
       (error: unknown) => {

@@ -26,7 +26,13 @@ const LOOK_MS = 250;
 const FAST = ["--rollout-writes", "10000"];
 /** A sweep each 43 s instead of each 5 min; what goes does so by its number. */
 const SWEEPING = ["--history-hot", "1"];
-const SHIP = { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false };
+const SHIP = {
+  targets: {},
+  overrideTargets: false,
+  excludedRegions: [],
+  supersede: false,
+  urgent: false,
+};
 /** Archiving 6,000 of each kind takes some 2 min. */
 const ARCHIVED_MS_MAX = 15 * 60_000;
 /** Rows that stay beyond: the newest rollout and ten releases of each service, and rows of one millisecond. */

@@ -18,6 +18,7 @@ interface Flags extends WaitFlags {
   readonly plan: boolean;
   readonly revision?: string;
   readonly supersede: boolean;
+  readonly urgent: boolean;
   readonly excludeRegion: string[];
   readonly machineRate?: number;
   readonly relayRate?: number;
@@ -36,6 +37,7 @@ export function deployCommand(): Command {
     .option("--wan-rate <rate>", "the way from the origin into a region for 10gbit, or this", rate)
     .option("--revision <n>", "revision of a plan: refused (6) where the service has moved since")
     .option("--supersede", "end an open rollout of the service instead of waiting behind it", false)
+    .option("--urgent", "its bytes go before those of other rollouts", false)
     .option("--exclude-region <name>", "leave a region out; repeatable", collect, [])
     .action(deploy);
 }
@@ -80,6 +82,7 @@ async function start(plane: ControlPlane, release: string, flags: Flags): Promis
     policy: undefined,
     excludedRegions: flags.excludeRegion,
     supersede: flags.supersede,
+    urgent: flags.urgent,
     revision,
     idempotencyKey: randomUUID(),
   };

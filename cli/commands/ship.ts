@@ -23,6 +23,7 @@ export interface BuildFlags extends WaitFlags, SourceFlags {
 
 interface ShipFlags extends BuildFlags {
   readonly supersede: boolean;
+  readonly urgent: boolean;
   readonly excludeRegion: string[];
 }
 
@@ -31,6 +32,7 @@ export function shipCommand(): Command {
   return buildFlags(new Command("ship"))
     .description("Build a git repository, roll the result out to its machines, and wait.")
     .option("--supersede", "end an open rollout of the service instead of waiting behind it", false)
+    .option("--urgent", "its bytes go before those of other rollouts", false)
     .option("--exclude-region <name>", "leave a region out; repeatable", collect, [])
     .action((place: string, flags: ShipFlags) => ship(place, flags));
 }
@@ -58,6 +60,7 @@ async function ship(place: string, flags: ShipFlags): Promise<void> {
       overrideTargets: false,
       excludedRegions: flags.excludeRegion,
       supersede: flags.supersede,
+      urgent: flags.urgent,
     });
     const { build, attached } = await submit(plane, request, signal);
     following = `builds ${build.id}`;

@@ -51,7 +51,13 @@ export async function shipCommit(options: DemoShipOptions): Promise<DemoShip> {
     recipe: "",
     service: "",
     rebuild: false,
-    ship: { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false },
+    ship: {
+      targets: {},
+      overrideTargets: false,
+      excludedRegions: [],
+      supersede: false,
+      urgent: false,
+    },
     requester: "",
     overallTimeoutMs: 0,
   };

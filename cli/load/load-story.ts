@@ -24,12 +24,12 @@ const QUIET_MS = 5_000;
 /** Everybody at once, whatever fails: the command is measured, not caution. */
 const ALL_AT_ONCE = {
   waves: [{ percent: 100, regions: [], labels: {}, bakeMs: 0 }],
-  ...{ failuresPercent: 100, maxUnavailablePercent: 100, targets: {}, sampleMin: 0 },
+  ...{ failuresPercent: 100, maxUnavailablePercent: 100, targets: {}, sampleMin: 0, urgent: false },
 };
 /** As a service has it that cares: a tenth first, and a few out at a time. */
 const WITH_CARE = {
   waves: [10, 100].map((percent) => ({ percent, regions: [], labels: {}, bakeMs: 0 })),
-  ...{ failuresPercent: 10, maxUnavailablePercent: 10, targets: {}, sampleMin: 0 },
+  ...{ failuresPercent: 10, maxUnavailablePercent: 10, targets: {}, sampleMin: 0, urgent: false },
 };
 
 /** What a run can measure beside connecting: in this order. */

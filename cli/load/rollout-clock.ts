@@ -31,7 +31,14 @@ export async function clockRollout(options: RolloutClockOptions): Promise<Acknow
   const { plane, sha, policy, machines, shares, onState, signal } = options;
   const startedAt = performance.now();
   const { rollout } = await call(plane.rollouts, plane.rollouts.startRollout, {
-    ...{ service: "load", release: sha, policy, excludedRegions: [], supersede: false },
+    ...{
+      service: "load",
+      release: sha,
+      policy,
+      excludedRegions: [],
+      supersede: false,
+      urgent: false,
+    },
     ...{ revision: 0, idempotencyKey: randomUUID() },
   });
   if (rollout === undefined) throw new Error("the answer to a start has no rollout");

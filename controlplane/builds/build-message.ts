@@ -56,8 +56,8 @@ export function buildMessage(row: BuildRow): Build {
 
 /** What to roll out, as the queue keeps it. */
 export function wishOf(ship: ShipRequest): ShipWish {
-  const { targets, overrideTargets, excludedRegions, supersede } = ship;
-  return { targets, overrideTargets, excludedRegions, supersede };
+  const { targets, overrideTargets, excludedRegions, supersede, urgent } = ship;
+  return { targets, overrideTargets, excludedRegions, supersede, urgent };
 }
 
 /** What to roll out, as the API has it. */
@@ -67,5 +67,6 @@ export function shipOf(wish: ShipWish): ShipRequest {
     overrideTargets: wish.overrideTargets,
     excludedRegions: [...wish.excludedRegions],
     supersede: wish.supersede,
+    urgent: wish.urgent,
   };
 }

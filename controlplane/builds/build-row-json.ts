@@ -30,6 +30,7 @@ const facts = {
         overrideTargets: z.boolean(),
         excludedRegions: z.array(z.string()),
         supersede: z.boolean(),
+        urgent: z.boolean().default(false),
       }),
       requesters: z.array(z.string()),
     })

@@ -67,5 +67,6 @@ function orderOf(row: LeasedBuild): PackOrder | undefined {
     targets: wish.overrideTargets ? wish.targets : row.progress.targets,
     excludedRegions: wish.excludedRegions,
     traceparent: row.traceparent,
+    urgent: wish.urgent,
   };
 }

@@ -15,6 +15,8 @@ export interface PackOrder {
   readonly excludedRegions: readonly string[];
   /** W3C trace context of the request. */
   readonly traceparent: string;
+  /** It goes before other packs. */
+  readonly urgent: boolean;
 }
 
 /** Hears of packs as they grow; a call never throws and never waits. */

@@ -132,10 +132,10 @@ export class PackTeller<Listener extends PackListener> implements PackFeed {
   }
 
   #order(order: LiveOrder): Extract<Command, { $case: "order" }>["order"] {
-    const { build, attempt, pack, service, targets, traceparent } = order;
+    const { build, attempt, pack, service, targets, traceparent, urgent } = order;
     const { epoch } = this.#options;
     const excludedRegions = [...order.excludedRegions];
-    const wire = { build, attempt, pack, service, targets: { ...targets }, traceparent };
+    const wire = { build, attempt, pack, service, targets: { ...targets }, traceparent, urgent };
     return { id: pack, epoch, excludedRegions, ...wire };
   }
 }

@@ -27,6 +27,7 @@ const Flat = z.object({
   waves: z.array(Rule),
   paused: z.boolean(),
   traceparent: z.string(),
+  urgent: z.boolean().default(false),
 });
 const Stored = Flat.extend({
   before: z.object({ entry: Flat, index: z.number().int().nonnegative() }).optional(),
@@ -75,6 +76,7 @@ export function toWire(
     })),
     paused: entry.paused,
     traceparent: entry.traceparent,
+    urgent: entry.urgent,
     superseded: false,
     keepReleases: KEEP_RELEASES,
     signature: Buffer.alloc(0),

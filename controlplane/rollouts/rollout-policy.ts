@@ -12,7 +12,7 @@ const REGIONS_MAX = 64;
 
 /** The policy with its defaults filled in; throws INVALID_ARGUMENT where it breaks a limit. */
 export function checkedPolicy(policy: RolloutPolicy | undefined): RolloutPolicy {
-  const { waves = [], targets = {}, sampleMin = 0 } = policy ?? {};
+  const { waves = [], targets = {}, sampleMin = 0, urgent = false } = policy ?? {};
   const { failuresPercent = 0, maxUnavailablePercent = 0 } = policy ?? {};
   if (waves.length > WAVES_MAX) throw invalid(`waves: ${waves.length}, at most ${WAVES_MAX}`);
   checkPercent("failures_percent", failuresPercent);
@@ -35,6 +35,7 @@ export function checkedPolicy(policy: RolloutPolicy | undefined): RolloutPolicy 
     maxUnavailablePercent,
     targets,
     sampleMin,
+    urgent,
   };
 }
 

@@ -37,7 +37,8 @@ export class RolloutStarter {
     checkKey(key);
     checkRegions("excluded_regions", request.excludedRegions);
     const release = await requireRelease(this.#options.store, request.release, request.service);
-    const policy = checkedPolicy(request.policy ?? release.rollout);
+    const asked = checkedPolicy(request.policy ?? release.rollout);
+    const policy = { ...asked, urgent: asked.urgent || request.urgent };
     const { excludedRegions } = request;
     const start = { release, policy, excludedRegions, supersede, build: "", traceparent };
     return this.commit(start, key, revision);

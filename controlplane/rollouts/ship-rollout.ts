@@ -21,7 +21,7 @@ export class ShipRollout implements ShipChain {
     checkRegions("excluded_regions", ship.excludedRegions);
     const { record, compares, operations } = await prepareRows(this.#store, {
       release,
-      policy: checkedPolicy({ ...recipe, targets }),
+      policy: checkedPolicy({ ...recipe, targets, urgent: recipe.urgent || ship.urgent }),
       excludedRegions: ship.excludedRegions,
       supersede: ship.supersede,
       build: buildId,

@@ -21,6 +21,7 @@ export interface ShipWish {
   readonly overrideTargets: boolean;
   readonly excludedRegions: readonly string[];
   readonly supersede: boolean;
+  readonly urgent: boolean;
 }
 
 /** What is known of a build in every state. */

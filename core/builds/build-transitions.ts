@@ -311,7 +311,7 @@ function isSameWish(one: ShipWish, other: ShipWish): boolean {
 function wishText(wish: ShipWish): string {
   const targets = Object.entries(wish.targets).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const regions = wish.excludedRegions.toSorted();
-  return JSON.stringify([targets, wish.overrideTargets, regions, wish.supersede]);
+  return JSON.stringify([targets, wish.overrideTargets, regions, wish.supersede, wish.urgent]);
 }
 
 function changed<Row extends BuildRow>(before: BuildRow, row: Row): Change<Row> {

@@ -19,6 +19,8 @@ export interface AssignmentRule<Release> {
   readonly waves: readonly WaveRule[];
   readonly paused: boolean;
   readonly traceparent: string;
+  /** Its packs go before others, until the rollout has ended. */
+  readonly urgent: boolean;
   /** The last successful entry of the same rule, and where in the list it belongs. */
   readonly before: { readonly entry: AssignmentRule<Release>; readonly index: number } | undefined;
 }
@@ -32,6 +34,7 @@ export interface AssignedRollout<Release> {
   readonly policy: {
     readonly targets: Labels;
     readonly waves: readonly Omit<WaveRule, "threshold">[];
+    readonly urgent?: boolean;
   };
   readonly excludedRegions: readonly string[];
   readonly traceparent: string;
@@ -80,6 +83,7 @@ export function revised<Release>(
     }),
     paused: row.paused,
     traceparent: rollout.traceparent,
+    urgent: policy.urgent === true && phase !== "final" && phase !== "frozen",
     before: phase === "final" ? undefined : before,
   };
   return [entry, ...others].slice(0, RULES_MAX);

@@ -108,6 +108,11 @@ export class Downloads {
     return this.#lane.note(0);
   }
 
+  /** The swarm goes before the others of the process from now on, or is one of them. */
+  urge(isUrgent: boolean): void {
+    this.#lane.urge(isUrgent);
+  }
+
   /** The swarm is left. */
   leave(): void {
     this.#lane.leave();

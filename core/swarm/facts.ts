@@ -28,6 +28,8 @@ export type SwarmInput =
   | { readonly kind: "block-sent"; readonly to: PeerId }
   /** The store could not read a block that was to be sent. */
   | { readonly kind: "read-failed"; readonly to: PeerId; readonly piece: number }
+  /** This swarm goes before the others of the process from now on, or is one of them. */
+  | { readonly kind: "urged"; readonly isUrgent: boolean }
   /** Another swarm of this process leaves room. */
   | { readonly kind: "room-left" }
   | { readonly kind: "wake" };

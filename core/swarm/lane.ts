@@ -42,7 +42,7 @@ export class Lane {
 export class LanePlace {
   readonly #lane: Shared;
   readonly #limit: RateLimit | undefined;
-  readonly #isUrgent: boolean;
+  #isUrgent: boolean;
   /** Bytes under way as it last said; Infinity: it waits for the limit. */
   #bytes = 0;
   #waits = false;
@@ -62,6 +62,15 @@ export class LanePlace {
   /** Tells places whether there is another. */
   static noteWhoIsAlone(places: readonly LanePlace[]): void {
     for (const one of places) one.#isAlone = places.length === 1;
+  }
+
+  /** From now on it goes before the others, or is one of them. */
+  urge(isUrgent: boolean): void {
+    if (isUrgent === this.#isUrgent) return;
+    this.#isUrgent = isUrgent;
+    this.#wanted = undefined;
+    // Whoever waited for it may go on: the others are told with the next note.
+    this.#lane.isLeft = true;
   }
 
   /** Bytes a millisecond; Infinity: no limit. */

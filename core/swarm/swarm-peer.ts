@@ -169,6 +169,11 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       case "read-failed":
         this.#unread(now, input.to, input.piece, effects);
         return;
+      case "urged":
+        this.#uploads.urge(input.isUrgent);
+        this.#downloads.urge(input.isUrgent);
+        this.#downloads.ask(now, effects);
+        return;
       case "room-left":
         this.#downloads.ask(now, effects);
         return;

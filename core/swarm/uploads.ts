@@ -94,6 +94,11 @@ export class Uploads {
     return this.#lane.note(this.#queuedBytes + this.#flyingBytes);
   }
 
+  /** The swarm goes before the others of the process from now on, or is one of them. */
+  urge(isUrgent: boolean): void {
+    this.#lane.urge(isUrgent);
+  }
+
   /** The swarm is left. */
   leave(): void {
     this.#lane.leave();

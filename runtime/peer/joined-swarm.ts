@@ -62,6 +62,7 @@ export class JoinedSwarm implements Swarm {
   readonly #announced = new Bitfield();
   #rowsKnown = 0;
   #hasLeft = false;
+  #isUrgent: boolean;
 
   constructor(options: JoinedSwarmOptions) {
     this.#options = options;
@@ -71,6 +72,7 @@ export class JoinedSwarm implements Swarm {
     this.#listeners = new SwarmListeners(options.pack, (piece) => this.#store.has(piece));
     const { peerId: peer, role, share, isUrgent } = options;
     const seed = randomBytes(4).readUInt32LE();
+    this.#isUrgent = isUrgent;
     this.#machine = new SwarmPeer({ peer, role, seed, share, isUrgent });
     this.#driver = new Driver(this.#machine, {
       now: options.now,
@@ -102,6 +104,12 @@ export class JoinedSwarm implements Swarm {
 
   want(pieces: "all" | readonly number[]): void {
     this.#driver.input({ kind: "wanted", pieces });
+  }
+
+  urge(isUrgent: boolean): void {
+    if (isUrgent === this.#isUrgent) return;
+    this.#isUrgent = isUrgent;
+    this.#driver.input({ kind: "urged", isUrgent });
   }
 
   stored(piece: number): void {

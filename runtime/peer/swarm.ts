@@ -49,6 +49,8 @@ export interface Swarm {
   extend(rows: Uint8Array): void;
   /** Adds to the wanted pieces; "all" also covers rows that come later. Pieces may be named early. */
   want(pieces: "all" | readonly number[]): void;
+  /** It goes before the other swarms of this process from now on, or is one of them; its peers are to know it, too. */
+  urge(isUrgent: boolean): void;
   /** Tells that the store has got a piece in another way (mirrored from the origin). */
   stored(piece: number): void;
   /** Gives peers to connect to; known ones are updated, ourselves is ignored. */

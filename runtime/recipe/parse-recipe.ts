@@ -50,6 +50,7 @@ function asRecipe(data: z.output<typeof recipeSchema>): Recipe {
       maxUnavailablePercent: rollout.maxUnavailable,
       targets: rollout.targets,
       sampleMin: rollout.minSample,
+      urgent: rollout.urgent,
     },
   };
 }

@@ -98,6 +98,7 @@ const rollout = z.strictObject({
   maxUnavailable: percent.default(10),
   minSample: z.int().min(0).max(100_000).default(0),
   targets: labels.default({}),
+  urgent: z.boolean().default(false),
 });
 
 /** A service's name: a part of file names and keys everywhere. */

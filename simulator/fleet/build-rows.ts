@@ -80,7 +80,13 @@ export interface BuildRequest {
   readonly ship: boolean;
 }
 
-const WISH = { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false };
+const WISH = {
+  targets: {},
+  overrideTargets: false,
+  excludedRegions: [],
+  supersede: false,
+  urgent: false,
+};
 
 /** Submits a build, or joins one that is equal; `done` gets its id, or undefined where it is not known. */
 export function submitBuild(

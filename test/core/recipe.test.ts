@@ -40,6 +40,7 @@ test("a recipe is read into the domain's words, defaults filled in", () => {
       maxUnavailablePercent: 10,
       targets: { role: "web" },
       sampleMin: 0,
+      urgent: false,
     },
   });
 });

@@ -82,7 +82,7 @@ describe("agents that listen nowhere", { timeout: 120_000 }, () => {
     relay = await world.relay({ name: "relay" });
     line = await world.control.line(relay.id);
     const order = { id: "o-1", epoch: 1, build: "b-1", attempt: 1, pack: PACK, service: "web" };
-    const forAll = { targets: {}, excludedRegions: [], traceparent: "" };
+    const forAll = { targets: {}, excludedRegions: [], traceparent: "", urgent: false };
     line.send({ $case: "order", order: { ...order, ...forAll } });
   });
   after(async () => {

@@ -97,7 +97,7 @@ test("an order: pieces are fetched, nothing is staged; dropped or kept as the bu
   const fetchedAll = (): boolean =>
     existsSync(join(folder, "journal")) && statSync(join(folder, "journal")).size === 4 * pieces;
   const order = { id: "o-1", epoch: 1, build: "b", attempt: 1, pack, service, targets: {} };
-  const rest = { excludedRegions: [], traceparent: "" };
+  const rest = { excludedRegions: [], traceparent: "", urgent: false };
   world.relay.send({ $case: "order", order: { ...order, ...rest } });
   await until("fetched under the order", fetchedAll);
   assert.ok(!existsSync(join(world.root, service)));

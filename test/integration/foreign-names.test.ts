@@ -77,7 +77,7 @@ test("threat 19: an agent takes no path for a service, a release or a pack", asy
     });
     relay.permit(name, "r-0", good.release);
     const order = { id: name, epoch: 1, build: name, attempt: 1, pack: name, service: name };
-    const rest = { targets: {}, excludedRegions: [], traceparent: "" };
+    const rest = { targets: {}, excludedRegions: [], traceparent: "", urgent: false };
     relay.send({ $case: "order", order: { ...order, ...rest } });
     relay.send({
       $case: "rows",

@@ -189,7 +189,13 @@ async function isAnswered(plane: ControlPlane, { first }: Past): Promise<void> {
   const joined = await submit(plane, request);
   assert.ok(joined.attached);
   assert.equal(joined.build?.id, first.build);
-  const ship = { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false };
+  const ship = {
+    targets: {},
+    overrideTargets: false,
+    excludedRegions: [],
+    supersede: false,
+    urgent: false,
+  };
   const shipped = await submit(plane, { ...request, requester: "late", ship });
   assert.equal(shipped.build?.id, first.build);
   const id = shipped.build?.rollout ?? "";

@@ -22,7 +22,8 @@ test("a relay passes over what later versions say, and serves a machine of an ea
   agent.status(statusOf({ service: "hello" }));
   const pack = "b-0000000000000001.1";
   const of = { build: "b-0000000000000001", attempt: 1, pack, service: "hello", targets: {} };
-  const order = { ...of, id: pack, epoch: 1, excludedRegions: [], traceparent: "" };
+  const rest = { excludedRegions: [], traceparent: "", urgent: false };
+  const order = { ...of, ...rest, id: pack, epoch: 1 };
   line.send({ $case: "order", order });
   assert.equal((await agent.command("order")).order.pack, pack);
   const report = await line.report("one machine", ({ agents }) => agents === 1);

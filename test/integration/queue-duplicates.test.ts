@@ -17,7 +17,13 @@ after(async () => {
 
 const { builds } = queue;
 const KEYS = 3;
-const SHIP = { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false };
+const SHIP = {
+  targets: {},
+  overrideTargets: false,
+  excludedRegions: [],
+  supersede: false,
+  urgent: false,
+};
 
 /** What happens between two waves of requests to whatever build is queued. */
 const turn = fc.constantFrom("nothing", "lease", "fail", "succeed", "cancel");

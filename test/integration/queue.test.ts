@@ -26,7 +26,13 @@ after(async () => {
   for (const { remove } of folders) remove();
 });
 
-const SHIP = { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false };
+const SHIP = {
+  targets: {},
+  overrideTargets: false,
+  excludedRegions: [],
+  supersede: false,
+  urgent: false,
+};
 const failure = (reason: string) =>
   ({ $case: "failure", failure: { reason, message: `it was ${reason}` } }) as const;
 const get = async (id: string, { builds } = queue) =>

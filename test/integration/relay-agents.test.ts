@@ -77,6 +77,7 @@ describe("a relay's agents", { timeout: 240_000 }, () => {
       targets: { role: "db" },
       excludedRegions: [],
       traceparent: "",
+      urgent: false,
     };
     line.send({ $case: "order", order });
     const web = agent("agent-web");

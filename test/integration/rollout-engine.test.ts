@@ -44,10 +44,10 @@ test("a shipped build goes from replication over its waves to every machine", as
   });
   const pack = `${release.build}.1`;
   const order = { build: release.build, attempt: 1, pack, service: "hello", targets: {} };
-  world.plane.packs.orderBegun({ ...order, excludedRegions: [], traceparent: "" });
+  world.plane.packs.orderBegun({ ...order, excludedRegions: [], traceparent: "", urgent: false });
   world.plane.packs.packGrew(pack, 2);
   await until("pre-fetch", () => world.relays.every((one) => one.packs.get(pack) === 2));
-  const ship = ShipRequest.fromPartial({});
+  const ship = ShipRequest.fromPartial({ urgent: true });
   const input = { buildId: release.build, release, ship, traceparent: "" };
   const { rolloutId, compares, operations } = await world.plane.ship.prepare(input);
   world.plane.packs.orderEnded(pack, true);
@@ -57,7 +57,7 @@ test("a shipped build goes from replication over its waves to every machine", as
     rollout.waves.map(({ size }) => size),
     [1, 2, 12],
   );
-  assert.equal(rollout.build, release.build);
+  assert.deepEqual([rollout.build, rollout.policy?.urgent], [release.build, true]);
   for (const machine of world.machines) {
     assert.deepEqual([...machine.switched], [[release.release, 1]]);
   }

@@ -156,6 +156,7 @@ export class ScriptedRelay {
       paused,
       traceparent: "",
       superseded: false,
+      urgent: false,
       keepReleases: 0,
       signature: Buffer.alloc(0),
     };

@@ -19,7 +19,13 @@ import { DeadlineKeeper, type KeeperEffect } from "../../../core/builds/deadline
 import { submitted } from "./queue-world.ts";
 
 const RELEASE: Outcome = { kind: "release", release: "a1", service: "s" };
-const WISH = { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false };
+const WISH = {
+  targets: {},
+  overrideTargets: false,
+  excludedRegions: [],
+  supersede: false,
+  urgent: false,
+};
 
 function rowOf(change: Change): BuildRow {
   assert.ok(change.ok, "the change is refused");

@@ -7,7 +7,9 @@ import { keptRow, keptRules } from "../../../core/rollout/kept-service.ts";
 const WHOM = { targets: {}, excludedRegions: [] };
 
 function rule(phase: AssignmentRule<string>["phase"]): AssignmentRule<string> {
-  const nothing = { fallback: undefined, waves: [], paused: false, traceparent: "" };
+  const nothing = {
+    ...{ fallback: undefined, waves: [], paused: false, traceparent: "", urgent: false },
+  };
   return { ...WHOM, ...nothing, rollout: "r", release: "one", phase, before: undefined };
 }
 

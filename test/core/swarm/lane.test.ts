@@ -86,6 +86,19 @@ for (const { name, swarms, bounds } of CASES) {
   });
 }
 
+test("one that becomes urgent goes first from then on, and leaves all when it is urgent no more", () => {
+  const lane = new Lane();
+  const [one, other] = [lane.enter(false), lane.enter(false)];
+  assert.deepEqual([one.yields, other.yields], [false, false]);
+  one.note(BOUND);
+  one.urge(true);
+  assert.deepEqual([one.yields, other.yields, other.boundOf(BOUND)], [false, true, 0]);
+  other.want(BOUND);
+  one.urge(false);
+  assert.equal(one.note(BOUND), true, "who waited for it hears of it");
+  assert.deepEqual([other.yields, other.boundOf(BOUND)], [false, BOUND]);
+});
+
 test("who wants more hears of it when the urgent one has less under way, or leaves it its part", () => {
   const lane = new Lane();
   const [urgent, usual] = [lane.enter(true), lane.enter(false)];

@@ -168,6 +168,8 @@ export interface ShipRequest {
   excludedRegions: string[];
   /** What to do with a rollout of the service that is open: false: wait for it, true: supersede it. */
   supersede: boolean;
+  /** True: what is built goes before other packs, as the recipe's policy may say, too. */
+  urgent: boolean;
 }
 
 export interface ShipRequest_TargetsEntry {
@@ -761,7 +763,7 @@ export const Build: MessageFns<Build> = {
 };
 
 function createBaseShipRequest(): ShipRequest {
-  return { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false };
+  return { targets: {}, overrideTargets: false, excludedRegions: [], supersede: false, urgent: false };
 }
 
 export const ShipRequest: MessageFns<ShipRequest> = {
@@ -777,6 +779,9 @@ export const ShipRequest: MessageFns<ShipRequest> = {
     }
     if (message.supersede !== false) {
       writer.uint32(32).bool(message.supersede);
+    }
+    if (message.urgent !== false) {
+      writer.uint32(40).bool(message.urgent);
     }
     return writer;
   },
@@ -829,6 +834,14 @@ export const ShipRequest: MessageFns<ShipRequest> = {
             message.supersede = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.urgent = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -868,6 +881,7 @@ export const ShipRequest: MessageFns<ShipRequest> = {
         ? object.excluded_regions.map((e: any) => globalThis.String(e))
         : [],
       supersede: isSet(object.supersede) ? globalThis.Boolean(object.supersede) : false,
+      urgent: isSet(object.urgent) ? globalThis.Boolean(object.urgent) : false,
     };
   },
 
@@ -891,6 +905,9 @@ export const ShipRequest: MessageFns<ShipRequest> = {
     if (message.supersede !== false) {
       obj.supersede = message.supersede;
     }
+    if (message.urgent !== false) {
+      obj.urgent = message.urgent;
+    }
     return obj;
   },
 
@@ -911,6 +928,7 @@ export const ShipRequest: MessageFns<ShipRequest> = {
     message.overrideTargets = object.overrideTargets ?? false;
     message.excludedRegions = object.excludedRegions?.map((e) => e) || [];
     message.supersede = object.supersede ?? false;
+    message.urgent = object.urgent ?? false;
     return message;
   },
 };

@@ -448,6 +448,8 @@ export interface Assignment {
   keepReleases: number;
   /** Reserved for the director's signature (identity is a later step). */
   signature: Buffer;
+  /** True until its rollout has ended, where that is urgent: its packs go before others. */
+  urgent: boolean;
 }
 
 export interface Assignment_TargetsEntry {
@@ -487,6 +489,8 @@ export interface Order {
   excludedRegions: string[];
   /** W3C trace context. */
   traceparent: string;
+  /** True: the pack goes before others. */
+  urgent: boolean;
 }
 
 export interface Order_TargetsEntry {
@@ -3304,6 +3308,7 @@ function createBaseAssignment(): Assignment {
     superseded: false,
     keepReleases: 0,
     signature: Buffer.alloc(0),
+    urgent: false,
   };
 }
 
@@ -3353,6 +3358,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.signature.length !== 0) {
       writer.uint32(122).bytes(message.signature);
+    }
+    if (message.urgent !== false) {
+      writer.uint32(128).bool(message.urgent);
     }
     return writer;
   },
@@ -3493,6 +3501,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.signature = Buffer.from(reader.bytes());
             continue;
           }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.urgent = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3543,6 +3559,7 @@ export const Assignment: MessageFns<Assignment> = {
         ? globalThis.Number(object.keep_releases)
         : 0,
       signature: isSet(object.signature) ? Buffer.from(bytesFromBase64(object.signature)) : Buffer.alloc(0),
+      urgent: isSet(object.urgent) ? globalThis.Boolean(object.urgent) : false,
     };
   },
 
@@ -3599,6 +3616,9 @@ export const Assignment: MessageFns<Assignment> = {
     if (message.signature.length !== 0) {
       obj.signature = base64FromBytes(message.signature);
     }
+    if (message.urgent !== false) {
+      obj.urgent = message.urgent;
+    }
     return obj;
   },
 
@@ -3634,6 +3654,7 @@ export const Assignment: MessageFns<Assignment> = {
     message.superseded = object.superseded ?? false;
     message.keepReleases = object.keepReleases ?? 0;
     message.signature = object.signature ?? Buffer.alloc(0);
+    message.urgent = object.urgent ?? false;
     return message;
   },
 };
@@ -3853,6 +3874,7 @@ function createBaseOrder(): Order {
     targets: {},
     excludedRegions: [],
     traceparent: "",
+    urgent: false,
   };
 }
 
@@ -3884,6 +3906,9 @@ export const Order: MessageFns<Order> = {
     }
     if (message.traceparent !== "") {
       writer.uint32(74).string(message.traceparent);
+    }
+    if (message.urgent !== false) {
+      writer.uint32(80).bool(message.urgent);
     }
     return writer;
   },
@@ -3976,6 +4001,14 @@ export const Order: MessageFns<Order> = {
             message.traceparent = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.urgent = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4016,6 +4049,7 @@ export const Order: MessageFns<Order> = {
         ? object.excluded_regions.map((e: any) => globalThis.String(e))
         : [],
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
+      urgent: isSet(object.urgent) ? globalThis.Boolean(object.urgent) : false,
     };
   },
 
@@ -4054,6 +4088,9 @@ export const Order: MessageFns<Order> = {
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
+    if (message.urgent !== false) {
+      obj.urgent = message.urgent;
+    }
     return obj;
   },
 
@@ -4079,6 +4116,7 @@ export const Order: MessageFns<Order> = {
     );
     message.excludedRegions = object.excludedRegions?.map((e) => e) || [];
     message.traceparent = object.traceparent ?? "";
+    message.urgent = object.urgent ?? false;
     return message;
   },
 };

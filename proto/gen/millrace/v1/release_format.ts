@@ -285,6 +285,8 @@ export interface RolloutPolicy {
   targets: { [key: string]: string };
   /** Machines that must have reported before a gate opens; 0: all of the wave's size up to 10. */
   sampleMin: number;
+  /** True: its packs go before those of other rollouts, at relays and machines. */
+  urgent: boolean;
 }
 
 export interface RolloutPolicy_TargetsEntry {
@@ -2194,7 +2196,7 @@ export const WavePolicy_LabelsEntry: MessageFns<WavePolicy_LabelsEntry> = {
 };
 
 function createBaseRolloutPolicy(): RolloutPolicy {
-  return { waves: [], failuresPercent: 0, maxUnavailablePercent: 0, targets: {}, sampleMin: 0 };
+  return { waves: [], failuresPercent: 0, maxUnavailablePercent: 0, targets: {}, sampleMin: 0, urgent: false };
 }
 
 export const RolloutPolicy: MessageFns<RolloutPolicy> = {
@@ -2213,6 +2215,9 @@ export const RolloutPolicy: MessageFns<RolloutPolicy> = {
     });
     if (message.sampleMin !== 0) {
       writer.uint32(40).uint32(message.sampleMin);
+    }
+    if (message.urgent !== false) {
+      writer.uint32(48).bool(message.urgent);
     }
     return writer;
   },
@@ -2273,6 +2278,14 @@ export const RolloutPolicy: MessageFns<RolloutPolicy> = {
             message.sampleMin = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.urgent = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2317,6 +2330,7 @@ export const RolloutPolicy: MessageFns<RolloutPolicy> = {
         : isSet(object.sample_min)
         ? globalThis.Number(object.sample_min)
         : 0,
+      urgent: isSet(object.urgent) ? globalThis.Boolean(object.urgent) : false,
     };
   },
 
@@ -2343,6 +2357,9 @@ export const RolloutPolicy: MessageFns<RolloutPolicy> = {
     if (message.sampleMin !== 0) {
       obj.sampleMin = Math.round(message.sampleMin);
     }
+    if (message.urgent !== false) {
+      obj.urgent = message.urgent;
+    }
     return obj;
   },
 
@@ -2364,6 +2381,7 @@ export const RolloutPolicy: MessageFns<RolloutPolicy> = {
       {},
     );
     message.sampleMin = object.sampleMin ?? 0;
+    message.urgent = object.urgent ?? false;
     return message;
   },
 };

@@ -385,6 +385,8 @@ export interface StartRolloutRequest {
   revision: number;
   /** The same key twice starts one rollout; empty: always a new one. */
   idempotencyKey: string;
+  /** True: its packs go before others, as the policy may say, too. */
+  urgent: boolean;
 }
 
 /** Answer to StartRollout. */
@@ -2692,6 +2694,7 @@ function createBaseStartRolloutRequest(): StartRolloutRequest {
     supersede: false,
     revision: 0,
     idempotencyKey: "",
+    urgent: false,
   };
 }
 
@@ -2717,6 +2720,9 @@ export const StartRolloutRequest: MessageFns<StartRolloutRequest> = {
     }
     if (message.idempotencyKey !== "") {
       writer.uint32(58).string(message.idempotencyKey);
+    }
+    if (message.urgent !== false) {
+      writer.uint32(64).bool(message.urgent);
     }
     return writer;
   },
@@ -2790,6 +2796,14 @@ export const StartRolloutRequest: MessageFns<StartRolloutRequest> = {
             message.idempotencyKey = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.urgent = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2819,6 +2833,7 @@ export const StartRolloutRequest: MessageFns<StartRolloutRequest> = {
         : isSet(object.idempotency_key)
         ? globalThis.String(object.idempotency_key)
         : "",
+      urgent: isSet(object.urgent) ? globalThis.Boolean(object.urgent) : false,
     };
   },
 
@@ -2845,6 +2860,9 @@ export const StartRolloutRequest: MessageFns<StartRolloutRequest> = {
     if (message.idempotencyKey !== "") {
       obj.idempotencyKey = message.idempotencyKey;
     }
+    if (message.urgent !== false) {
+      obj.urgent = message.urgent;
+    }
     return obj;
   },
 
@@ -2862,6 +2880,7 @@ export const StartRolloutRequest: MessageFns<StartRolloutRequest> = {
     message.supersede = object.supersede ?? false;
     message.revision = object.revision ?? 0;
     message.idempotencyKey = object.idempotencyKey ?? "";
+    message.urgent = object.urgent ?? false;
     return message;
   },
 };
