@@ -69,13 +69,14 @@ export class LiveProgress {
 
 /** A relay's sums as the machine takes them. */
 export function tallyOf(tally: RolloutTally): Tally {
-  const { epoch, revision, matching, away, fetching, staged, activating, active } = tally;
+  const { epoch, revision, matching, away, fetching, early, staged, activating, active } = tally;
   const { failed, reverted, toRevert, waves, closed: isClosed } = tally;
   const isRollback = tally.phase === AssignmentPhase.ASSIGNMENT_PHASE_ROLLBACK;
   const counts = {
     matching,
     away,
     fetching,
+    early,
     staged,
     activating,
     active,

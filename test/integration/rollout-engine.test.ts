@@ -67,6 +67,17 @@ test("a shipped build goes from replication over its waves to every machine", as
   );
 });
 
+test("machines of a small release are granted permits before any of them has it", async () => {
+  await world.addRelays(2, 3);
+  for (const relay of world.relays) relay.isEarly = true;
+  const { id } = await world.rollOut(await world.release("hello", "one", FAST));
+  const { regions } = await world.reaches(id, "succeeded");
+  assert.deepEqual(
+    regions.map(({ active }) => active),
+    [3, 3],
+  );
+});
+
 test("a region that does not hold every pack holds the rollout up", async () => {
   await world.addRelays(2, 1);
   const release = await world.release("hello", "one", FAST);

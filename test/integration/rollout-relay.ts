@@ -69,6 +69,8 @@ export class TestRelay {
   readonly lastGood = new Set<string>();
   /** It does not say what its machines have. */
   isSilent = false;
+  /** Its machines take permits early, and have a release only once they have one. */
+  isEarly = false;
   /** Highest epoch seen, as it says hello. */
   epoch = 0;
   /** Store that it has followed, as it says hello. */
@@ -204,6 +206,7 @@ export class TestRelay {
       this.#become(machine, desk, { rollout, phase: "active" });
     } else if (machine.standing.rollout !== rollout) {
       this.#become(machine, desk, { rollout, phase: "fetching", permit: "", error: "" });
+      if (this.isEarly) return;
       setTimeout(() => this.#become(machine, desk, { phase: "staged" }), this.#stepMs);
     } else this.#become(machine, desk, {});
   }
@@ -211,7 +214,7 @@ export class TestRelay {
   #permitted(machine: TestMachine, desk: Desk, permit: KeptPermit): void {
     const { release, fallback } = desk.assignment;
     const target = release?.release ?? "";
-    if (machine.standing.phase !== "staged") return;
+    if (machine.standing.phase !== "staged" && !this.isEarly) return;
     this.#become(machine, desk, { phase: "activating", permit: permit.id });
     this.#switch(machine, target);
     this.#become(machine, desk, { phase: "checking" });
@@ -240,7 +243,9 @@ export class TestRelay {
     machine.standing = { ...machine.standing, ...change, running: machine.running };
     if (this.#desks.get(desk.assignment.rollout) !== desk) return;
     const candidate = this.#candidate(machine.id);
-    this.#step(desk, { kind: "stood", candidate, standing: machine.standing, connected: false });
+    const { standing } = machine;
+    const stood = { kind: "stood", candidate, standing, takesEarly: this.isEarly } as const;
+    this.#step(desk, { ...stood, connected: false });
   }
 
   #step(desk: Desk, input: Parameters<PermitDesk["step"]>[1]): void {
