@@ -13,7 +13,8 @@ export interface ColdRow extends EndedRow, RowToArchive {
 
 /**
  * When the oldest row was made that its number lets stay, unix milliseconds, by an index whose keys go on with
- * the time after `prefix`; 0: there are no more than may stay.
+ * the time after `prefix`; 0: there are fewer than may stay. Where there are just as many it is told too: what belongs
+ * to rows that have left already is older, and is to leave as well.
  */
 export async function crowdedBefore(store: Store, prefix: string): Promise<number> {
   let after: string | undefined;
@@ -27,7 +28,7 @@ export async function crowdedBefore(store: Store, prefix: string): Promise<numbe
     });
     left -= page.entries.length;
     after = page.entries.at(-1)?.key;
+    if (after !== undefined && left === 0) return Number.parseInt(after.slice(prefix.length), 10);
     if (after === undefined || !page.more) return 0;
-    if (left === 0) return Number.parseInt(after.slice(prefix.length), 10);
   }
 }
