@@ -1,5 +1,6 @@
 // Which releases machines run, bring to disk, or would go back to: only relays know, so they are asked. A region that
 // does not answer makes the answer unknown, for a while; its machines keep what they run on their own disks.
+import { usesUnanswered, whyUsesUnknown } from "../../core/fleet/uses-question.ts";
 import type { Instant } from "../../core/machine.ts";
 import type { UsesAnswer } from "../../proto/gen/millrace/v1/fleet.ts";
 import type { RelayHub } from "./relay-hub.ts";
@@ -34,22 +35,17 @@ export class UsesDirectory {
   /** Asks all relays. Regions whose relays have all been away for `awayMs` of this term are not waited for. */
   async find(awayMs: number): Promise<ReleasesInUse> {
     const { sessions, known } = this.#hub;
-    const here = new Set(sessions.map(({ region }) => region));
-    const away = [...new Set(known.map(({ region }) => region))].filter((one) => !here.has(one));
-    if (away.length > 0 && this.#now() - this.#beganAt < awayMs) {
-      return { known: false, unknown: `no relay of region ${away.join(", ")} is connected` };
-    }
-    const settling = sessions.find(({ settlesAt }) => settlesAt > this.#now());
-    if (settling !== undefined) {
-      const unknown = `relay ${settling.relay} waits for its machines after its start`;
-      return { known: false, unknown };
-    }
+    const now = this.#now();
+    const asked = sessions.map(({ relay, region, settlesAt }) => ({
+      ...{ relay, region, isSettled: settlesAt <= now },
+    }));
+    const unknown = whyUsesUnknown(known, asked, { forMs: now - this.#beganAt, awayMs });
+    if (unknown !== "") return { known: false, unknown };
     const digests = new Set<string>();
     const answers = await Promise.all(sessions.map(({ relay }) => this.#ask(relay, digests)));
     const silent = sessions.filter((_, index) => answers[index] !== true);
     if (silent.length === 0) return { known: true, digests };
-    const names = silent.map(({ relay }) => relay).join(", ");
-    return { known: false, unknown: `relay ${names} did not say which releases its machines have` };
+    return { known: false, unknown: usesUnanswered(silent.map(({ relay }) => relay)) };
   }
 
   answered(relay: string, { query, releases, last }: UsesAnswer): void {

@@ -34,6 +34,8 @@ export class BlobModel {
   readonly weather: BlobWeather = { ...FAIR_BLOBS };
   readonly #ground: Ground;
   readonly #blobs = new Map<string, Content>();
+  /** Called for each blob that is deleted. */
+  onRemoved: (key: string) => void = () => {};
 
   constructor(ground: Ground) {
     this.#ground = ground;
@@ -88,8 +90,13 @@ export class BlobModel {
     });
   }
 
-  delete(key: string): void {
-    this.#blobs.delete(key);
+  /** Deletes what is there; the error says nothing of whether it still is. */
+  remove(key: string, done: (error: string | undefined) => void): void {
+    this.#call((isAway) => {
+      if (isAway) return done("503");
+      if (this.#blobs.delete(key)) this.onRemoved(key);
+      done(undefined);
+    });
   }
 
   #call(act: (isAway: boolean) => void): void {

@@ -3,6 +3,7 @@
 
 import { type BuildRow, isLive, packOf } from "../../core/builds/build-row.ts";
 import { reissue } from "../../core/builds/build-transitions.ts";
+import { packNamed } from "./region-packs.ts";
 import { hold } from "./violation.ts";
 
 /** Workers that a build may take with it before it is given up. */
@@ -44,6 +45,12 @@ export class BuildChecks {
     hold(row.release === packOf(id, attempt), "the current attempt's result counts alone", () => {
       return `${id} succeeded in attempt ${attempt} with ${row.release}`;
     });
+  }
+
+  /** The build whose attempt makes the pack now. */
+  madeBy(pack: string): string | undefined {
+    const rows = [...this.#rows.values()].filter(({ state }) => state === "leased");
+    return rows.find(({ id, attempt }) => packNamed(packOf(id, attempt)) === pack)?.id;
   }
 
   get areAllOver(): boolean {

@@ -10,6 +10,7 @@ import {
 } from "../../core/builds/build-transitions.ts";
 import { activeKey } from "../../core/rollout/service-turns.ts";
 import type { Release } from "./messages.ts";
+import { footing } from "./pack-rows.ts";
 import { assignmentsKey, beginChange, type RolloutRecord, rolloutByKey } from "./rollout-record.ts";
 import type { StoreClient } from "./store-client.ts";
 import type { Condition, StoreModel, Write } from "./store-model.ts";
@@ -174,7 +175,10 @@ export function succeed(
   const outcome = { kind: "release", release: release.release, service: release.service } as const;
   const change = complete(row, attempt, outcome, 0);
   if (!change.ok || row.state !== "leased" || change.row.state !== "succeeded") return change;
-  if (change.row.ship === undefined) return change;
+  // Nobody else's mark can be on it: an attempt that is current is not collected.
+  const base = footing(model, release, wallMs);
+  if (base === undefined) return { ok: false, refusal: "not-current" };
+  if (change.row.ship === undefined) return { ...change, ...base };
   const { service } = release;
   const reads = {
     active: model.get(activeKey(service)),
@@ -185,7 +189,11 @@ export function succeed(
   return {
     ok: true,
     row: { ...change.row, rollout: id },
-    compares: begun.change.compares,
-    operations: [...begun.change.operations, { put: rolloutByKey(row.id), value: id }],
+    compares: [...begun.change.compares, ...base.compares],
+    operations: [
+      ...begun.change.operations,
+      ...base.operations,
+      { put: rolloutByKey(row.id), value: id },
+    ],
   };
 }

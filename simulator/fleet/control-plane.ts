@@ -13,6 +13,7 @@ import {
   electionChange,
   LEADER_KEY,
 } from "../../core/leadership/election.ts";
+import type { BlobModel } from "./blobs.ts";
 import { LedTerm } from "./led-term.ts";
 import type { Listener } from "./lines.ts";
 import type { LeaderSays, RelaySays } from "./messages.ts";
@@ -28,6 +29,8 @@ export interface ControlPlaneOptions {
   readonly ground: Ground;
   readonly name: string;
   readonly store: StoreModel;
+  readonly origin: BlobModel;
+  readonly wallMs: () => number;
   readonly storeWeather?: StoreWeather;
   /** A term of this replica begins or ends. */
   readonly onReached: (replica: ControlPlane, point: FailPoint) => void;
@@ -192,6 +195,8 @@ export class ControlPlane {
       epoch,
       revision,
       holds: () => this.#campaign.leadsAt(this.process.now),
+      origin: this.#options.origin,
+      wallMs: this.#options.wallMs,
       onReached: (point) => this.#options.onReached(this, point),
       onLost: () => this.#stepper?.input({ kind: "fenced", epoch }),
     });

@@ -40,6 +40,8 @@ export class FleetChecks implements FleetWatch {
   readonly #kept = new Map<string, TermPoint>();
   /** The store was put back, and all relays know later orders of the service. */
   #isForgotten = false;
+  /** Packs of which something was deleted at the origin. */
+  readonly collected = new Set<string>();
   /** The store lies about leases: two may believe, and the fence alone holds. */
   isLeaseLie = false;
 
@@ -47,6 +49,7 @@ export class FleetChecks implements FleetWatch {
   watch(world: FleetWorld): void {
     this.#world = world;
     this.#rollouts = new RolloutChecks(world);
+    world.origin.onRemoved = (key) => this.#removed(key);
     world.store.onCommit = (operations, by) => this.#committed(operations, by);
   }
 
@@ -187,6 +190,14 @@ export class FleetChecks implements FleetWatch {
         this.rollouts.assigned(record, rules);
       }
     }
+  }
+
+  /** A blob at the origin is deleted. */
+  #removed(key: string): void {
+    const pack = key.split("/")[0] as string;
+    const who = this.rollouts.neededBy(pack) ?? this.builds.madeBy(pack);
+    hold(who === undefined, "nothing is deleted that is needed", () => `${key}, for ${who}`);
+    this.collected.add(pack);
   }
 
   /** The store was put back: it goes on from what it knows now, and counts epochs anew. */

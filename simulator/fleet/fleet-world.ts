@@ -142,10 +142,12 @@ export class FleetWorld {
 
   #makeControlPlanes(watch: FleetWatch): void {
     for (let index = 0; index < CONTROL_PLANES; index += 1) {
-      const { ground, store, storeWeather } = this;
+      const { ground, store, storeWeather, origin } = this;
+      const name = `c${index}`;
       this.controlPlanes.push(
         new ControlPlane({
-          ...{ ground, store, storeWeather, name: `c${index}` },
+          ...{ ground, store, storeWeather, origin, name },
+          wallMs: () => this.wallMs(name),
           onReached: (replica, point) => this.#reached(replica, point),
           onTerm: (replica, epoch, isBegun) => watch.term(replica, epoch, isBegun),
         }),

@@ -166,6 +166,7 @@ export function epochOf(command: RelayCommand): number | undefined {
     case "snapshot-end":
       return command.epoch;
     case "count":
+    case "uses":
     case "pack":
     case "siblings":
       return undefined;

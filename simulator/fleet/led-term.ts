@@ -5,10 +5,12 @@ import { BEHIND_KEY, epochCompare } from "../../core/leadership/election.ts";
 import { isBehind, type TermPoint } from "../../core/leadership/epoch.ts";
 import { ACTIVE_PREFIX, WAITING_PREFIX } from "../../core/rollout/service-turns.ts";
 import { ROLLOUT_WRITES_PER_S, WritePace } from "../../core/rollout/write-pace.ts";
+import type { BlobModel } from "./blobs.ts";
 import { BuildSweeper } from "./build-sweeper.ts";
 import { HeldTerm } from "./held-term.ts";
 import type { Assignments, LeaderSays, RelayCommand, RelaySays, Release } from "./messages.ts";
 import { OpenRollouts } from "./open-rollouts.ts";
+import { PackCollector } from "./pack-collector.ts";
 import type { Process } from "./process.ts";
 import { rulesOf } from "./rollout-record.ts";
 import type { RolloutRunner } from "./rollout-runner.ts";
@@ -37,6 +39,9 @@ export interface LedTermOptions {
   readonly revision: number;
   /** False as soon as others may lead, by the process's own clock. */
   readonly holds: () => boolean;
+  readonly origin: BlobModel;
+  /** Wall-clock time as it is shown to this process. */
+  readonly wallMs: () => number;
   /** A named place of its work is reached. */
   readonly onReached: (point: FailPoint) => void;
   /** Another leads by now, or what is written says that nothing may be decided. */
@@ -57,6 +62,7 @@ export class LedTerm implements TermHost {
   readonly #assignments = new Map<string, Assignments>();
   readonly #rollouts: OpenRollouts;
   #builds: BuildSweeper | undefined;
+  #collector: PackCollector | undefined;
   #held: HeldTerm | undefined;
   #isReady = false;
   #isStopped = false;
@@ -73,6 +79,10 @@ export class LedTerm implements TermHost {
 
   get isStopped(): boolean {
     return this.#isStopped;
+  }
+
+  get holds(): boolean {
+    return this.#options.holds();
   }
 
   /** Every relay that ever registered. */
@@ -224,6 +234,8 @@ export class LedTerm implements TermHost {
         }
         this.#rollouts.begin(open.map(({ value }) => value as string));
         this.#builds = new BuildSweeper(this);
+        const { origin, wallMs } = this.#options;
+        this.#collector = new PackCollector({ host: this, origin, wallMs });
         this.#isReady = true;
         this.#beat();
       },
@@ -270,6 +282,8 @@ export class LedTerm implements TermHost {
     } else if (message.kind === "counted") {
       const { rollout, query, count } = message;
       this.#rollouts.get(rollout)?.input({ kind: "census-answered", relay, query, count });
+    } else if (message.kind === "used") {
+      this.#collector?.answered(relay, message.query, message.releases);
     }
   }
 

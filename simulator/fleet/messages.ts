@@ -65,6 +65,7 @@ export type RelaySays =
       readonly query: number;
       readonly count: CensusCount;
     }
+  | { readonly kind: "used"; readonly query: number; readonly releases: readonly string[] }
   | { readonly kind: "memory"; readonly orders: readonly RememberedOrder[] };
 
 export type LeaderSays =
@@ -93,6 +94,7 @@ export type RelayCommand =
       readonly segments: number;
       readonly sealed: boolean;
     }
+  | { readonly kind: "uses"; readonly query: number }
   | { readonly kind: "siblings"; readonly relays: readonly string[] }
   | { readonly kind: "snapshot-end"; readonly epoch: number };
 

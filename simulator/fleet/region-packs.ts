@@ -15,6 +15,9 @@ export const SEGMENT_BYTES = PIECES_A_SEGMENT * PIECE_BYTES;
 /** Bytes a millisecond of each NIC: 20 Mbit/s, so that a pack takes a third of a second. */
 const NIC_RATE = 2_500;
 
+/** The pack of a release, or of an attempt. */
+export const packNamed = (name: string): string => `pack-${name}`;
+
 export class RegionPacks implements Timeline {
   readonly world: SwarmWorld;
   /** Whether the next block that arrives anywhere has been changed on its way. */

@@ -248,6 +248,13 @@ export class Relay {
         this.#link?.send({ kind: "counted", rollout: asked.rollout, query, count });
         return;
       }
+      case "uses": {
+        const used = [...this.#sessions.statuses()].flatMap(({ report }) => {
+          return [report.release, report.running, report.lastGood].filter((one) => one !== "");
+        });
+        this.#link?.send({ kind: "used", query: command.query, releases: [...new Set(used)] });
+        return;
+      }
       case "pack":
         this.#mirror?.told(command.pack, command.segments, command.sealed);
         return;

@@ -6,6 +6,9 @@ import type { Scene } from "./scene.ts";
 /** Longer than two checks take that are missed. */
 const WATCHED_MS = 45_000;
 
+/** A mark waits for half an hour. */
+const COLLECTED_MS = 2 * 3_600_000;
+const COMING_AND_GOING = 8;
 /** A region that cannot be written to, from an evening to the morning. */
 const OUTAGE_MS = 12 * 3_600_000;
 const OUTAGE_RELEASES = 4;
@@ -46,6 +49,29 @@ export const RELEASE_FAULTS: readonly Fault[] = [
       const { weather } = scene.pick([...scene.world.regionStores.values()]);
       if (scene.random() < 0.5) weather.isAway = true;
       else weather.delayMs = scene.between(1_000, 8_000);
+    },
+  },
+  {
+    row: 21,
+    what: "releases come and go for hours, while packs are collected and the leader dies of it",
+    oneIn: 3,
+    strike: (scene) => {
+      scene.ail(COLLECTED_MS);
+      const later = (): number => scene.now + scene.between(0, COLLECTED_MS);
+      for (let turn = 0; turn < COMING_AND_GOING; turn += 1) {
+        scene.at(later(), () => {
+          const key = scene.newKey("hourly");
+          // One that is new, or one of before that may be gone.
+          const good = scene.releases.filter(({ release }) => !scene.world.fates.has(release));
+          const known = scene.random() < 0.5 ? [] : good;
+          const release = known.length === 0 ? scene.release(key) : scene.pick(known);
+          scene.deploy({ key, release, policy: scene.drawPolicy(), supersede: false });
+        });
+        scene.at(later(), () => {
+          scene.world.failPoints.set(scene.pick(["before-txn", "after-txn"]), 0);
+          scene.reviveSoon(() => scene.world.controlPlanes, 3);
+        });
+      }
     },
   },
   {

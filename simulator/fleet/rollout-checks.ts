@@ -4,10 +4,10 @@ import type { Journal } from "../../core/fleet/agent-journal.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import type { RolloutPlan } from "../../core/rollout/rollout-row.ts";
 import type { Agent } from "./agent.ts";
-import type { FleetWorld } from "./fleet-world.ts";
+import { type FleetWorld, SERVICE } from "./fleet-world.ts";
 import type { Rule } from "./messages.ts";
 import { sealKey } from "./relay-mirror.ts";
-import { planOf, type RolloutRecord } from "./rollout-record.ts";
+import { assignmentsKey, planOf, type RolloutRecord, rulesOf } from "./rollout-record.ts";
 import { hold } from "./violation.ts";
 
 /** What became of one machine under one rollout. */
@@ -96,6 +96,19 @@ export class RolloutChecks {
         return `${id} begins, and ${region} has not all of ${release.pack}`;
       });
     }
+  }
+
+  /** What of the fleet needs a pack by what is written: an open rollout, or what machines are assigned or go back to. */
+  neededBy(pack: string): string | undefined {
+    const open = this.records.filter(({ row }) => !isFinal(row.state));
+    const rollout = open.find((one) => one.release.pack === pack || one.previous?.pack === pack);
+    if (rollout !== undefined) return rollout.id;
+    const isOf = ({ release, fallback, before }: Rule): boolean =>
+      release.pack === pack ||
+      fallback?.pack === pack ||
+      (before !== undefined && isOf(before.entry));
+    const rules = rulesOf(this.#world.store.get(assignmentsKey(SERVICE)));
+    return rules.find(isOf)?.rollout;
   }
 
   /** The store was put back and knows these: others have never been, and what machines did since is not counted. */

@@ -4,6 +4,7 @@
 import { activeKey } from "../../core/rollout/service-turns.ts";
 import type { LedTerm } from "./led-term.ts";
 import type { Release } from "./messages.ts";
+import { footing } from "./pack-rows.ts";
 import { assignmentsKey, beginChange, type RolloutRecord, rolloutByKey } from "./rollout-record.ts";
 import type { Change, StoreModel } from "./store-model.ts";
 
@@ -29,6 +30,8 @@ export type StartAnswer =
   | { readonly kind: "started"; readonly rollout: string }
   /** The service has moved since the plan. */
   | { readonly kind: "conflict" }
+  /** The release's packs have been collected: it is to be built again. */
+  | { readonly kind: "gone" }
   /** It is not known whether it began: ask again with the same key. */
   | { readonly kind: "unavailable" };
 
@@ -58,20 +61,32 @@ export function startRollout(
       active: model.get(activeKey(service)),
       assignments: model.get(assignmentsKey(service)),
       revision: serviceRevision(model, service),
+      footing: footing(model, release, request.wallMs),
     }),
     (read) => {
       if (read.kind !== "answered") return unavailable();
       const { known } = read.value;
       if (known !== undefined) return answer({ kind: "started", rollout: known });
       if (revision !== 0 && read.value.revision !== revision) return answer({ kind: "conflict" });
+      const { footing: base } = read.value;
+      if (base === undefined) return answer({ kind: "gone" });
       const { policy, supersede, wallMs, excludedRegions = [] } = request;
       const id = request.newId();
       const start = { id, service, release, policy, supersede, excludedRegions };
       const { change } = beginChange({ ...start, createdAtMs: wallMs }, read.value);
       const own: Change = {
         by: term.epoch,
-        compares: [term.fence, { key: rolloutByKey(key), is: "absent" }, ...change.compares],
-        operations: [{ put: rolloutByKey(key), value: id }, ...change.operations],
+        compares: [
+          term.fence,
+          { key: rolloutByKey(key), is: "absent" },
+          ...change.compares,
+          ...base.compares,
+        ],
+        operations: [
+          { put: rolloutByKey(key), value: id },
+          ...change.operations,
+          ...base.operations,
+        ],
       };
       term.store.transact(own, (result) => {
         if (result.kind !== "answered") return unavailable();

@@ -14,7 +14,7 @@ import { FleetWorld, SERVICE } from "./fleet-world.ts";
 import { type Fate, GOOD } from "./machine-disk.ts";
 import type { Release } from "./messages.ts";
 import type { Process } from "./process.ts";
-import { SEGMENTS } from "./region-packs.ts";
+import { packNamed, SEGMENTS } from "./region-packs.ts";
 import { type StartRequest, serviceRevision, startRollout } from "./rollout-desk.ts";
 import { assignmentsKey, type RolloutRecord, rolloutKey, rulesOf } from "./rollout-record.ts";
 import { FAIR_WEATHER } from "./store-client.ts";
@@ -47,6 +47,8 @@ export class Scene {
   /** Rollouts that an operator was told of, by the key of the request. */
   readonly acknowledged = new Map<string, string>();
   readonly conflicts = new Set<string>();
+  /** All that were ever made. */
+  readonly releases: Release[] = [];
   /** Builds that a build system was told of, by what it asked for. */
   readonly builds = new Map<string, string>();
   /** What they ask for that kills whoever builds it. */
@@ -156,13 +158,14 @@ export class Scene {
     const release = {
       release: name,
       service: SERVICE,
-      pack: `pack-${name}`,
+      pack: packNamed(name),
       segments: SEGMENTS,
       port: this.port,
       answerMs: ANSWER_MS,
       // Half of them, whatever is drawn.
       isQuick: waveHash(name, SERVICE) % 2 === 0,
     };
+    this.releases.push(release);
     this.world.publish(release, done);
     return release;
   }

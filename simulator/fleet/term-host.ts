@@ -38,6 +38,8 @@ export interface TermHost {
   readonly pace: WritePace;
   readonly replicas: Replicas;
   readonly isStopped: boolean;
+  /** False as soon as others may lead. */
+  readonly holds: boolean;
   /** Every relay that ever registered. */
   readonly knownRelays: readonly KnownRelay[];
   readonly seats: readonly RelaySeat[];
