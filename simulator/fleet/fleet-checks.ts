@@ -38,8 +38,6 @@ export class FleetChecks implements FleetWatch {
   /** Told of each journal that is on a machine's disk. */
   readonly onPersisted: ((agent: Agent) => void)[] = [];
   readonly #kept = new Map<string, TermPoint>();
-  /** The store was put back, and all relays know later orders of the service. */
-  #isForgotten = false;
   /** Packs of which something was deleted at the origin. */
   readonly collected = new Set<string>();
   /** The store lies about leases: two may believe, and the fence alone holds. */
@@ -169,10 +167,6 @@ export class FleetChecks implements FleetWatch {
     hold(by === undefined || by === this.epoch, "no leader of old writes", () => {
       return `epoch ${by} wrote, ${this.epoch} is current`;
     });
-    if (operations.some((one) => "delete" in one && one.delete === BEHIND_KEY)) {
-      if (this.#isForgotten) this.rollouts.standStill(this.epoch);
-      this.#isForgotten = false;
-    }
     const key = assignmentsKey(SERVICE);
     const put = operations.find((one) => "put" in one && one.put === key);
     const rules =
@@ -204,11 +198,10 @@ export class FleetChecks implements FleetWatch {
   restored(): void {
     const { store } = this.#world as FleetWorld;
     this.#epochs.clear();
-    const entry = store.get(assignmentsKey(SERVICE));
-    this.#isForgotten = (this.#world as FleetWorld).relays.every(({ disk }) => {
-      const kept = disk.services.get(SERVICE);
-      return kept !== undefined && kept.revision > (entry?.modRevision ?? 0);
-    });
+    const { relays } = this.#world as FleetWorld;
+    const stored = store.get(assignmentsKey(SERVICE))?.modRevision ?? 0;
+    const isLost = relays.every(({ disk }) => (disk.services.get(SERVICE)?.revision ?? 0) > stored);
+    if (isLost) this.rollouts.standStill(Math.max(...this.#obeyed.values()));
     this.builds.restored(store.range(BUILDS_PREFIX).map(({ value }) => value as BuildRow));
     this.rollouts.restored(store.range(ROLLOUTS_PREFIX).map(({ value }) => value as RolloutRecord));
   }

@@ -34,7 +34,7 @@ export class RolloutChecks {
   readonly #world: FleetWorld;
   readonly #rollouts = new Map<string, Watched>();
   readonly #ended: RolloutRecord[] = [];
-  /** Epoch of the leader under which the service's newest orders were lost; until the next rollout begins. */
+  /** Leaders above this epoch do not know the service's newest orders; until the next rollout begins. */
   #stillSince: number | undefined;
   /** Machines whose disk was taken away: what they did before is forgotten. */
   readonly wiped = new Set<string>();
@@ -125,7 +125,7 @@ export class RolloutChecks {
     this.#ended.push(...ended.filter(({ row }) => isFinal(row.state)));
   }
 
-  /** The newest orders are lost, and an operator goes on without them, above this epoch. */
+  /** The newest orders of the service are lost to all leaders above this epoch. */
   standStill(epoch: number): void {
     this.#stillSince = epoch;
   }

@@ -57,8 +57,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a store that was put back is taken for what it was",
     file: "core/leadership/epoch.ts",
-    search: "if (seen.epoch > elected.epoch) return true;",
-    replace: "if (seen.epoch > elected.epoch) return false;",
+    search: "return isSameHistory && seen.revision > elected.revision;",
+    replace: "return isSameHistory && seen.revision > elected.revision + 1e9;",
   },
   {
     name: "machines follow the older orders of a store that was put back",
