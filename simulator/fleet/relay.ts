@@ -6,7 +6,6 @@ import { NEIGHBOURS_TOLD, Roster } from "../../core/fleet/roster.ts";
 import type { RosterMember } from "../../core/fleet/swarm-members.ts";
 import { isOlder, revisionWithin, withdrawalRevision } from "../../core/leadership/epoch.ts";
 import { LeaderGate } from "../../core/leadership/leader-gate.ts";
-import type { RememberedOrder } from "../../core/leadership/lost-orders.ts";
 import type { Instant } from "../../core/machine.ts";
 import { countMachines } from "../../core/rollout/census.ts";
 import type { DeskAssignment, Standing } from "../../core/rollout/permit-facts.ts";
@@ -25,6 +24,7 @@ import type {
   Status,
 } from "./messages.ts";
 import { type Ground, Process, Stepper } from "./process.ts";
+import { rememberedOrders, usedReleases } from "./relay-memory.ts";
 import { RelayMirror, type RelayMirrorOptions } from "./relay-mirror.ts";
 import { RelaySessions, type Session } from "./relay-sessions.ts";
 
@@ -132,7 +132,10 @@ export class Relay {
       ...this.#options,
       ...{ process, gate: this.#gate },
       hello: () => this.#hello(),
-      memory: () => ({ kind: "memory", orders: this.#remembered() }),
+      memory: () => {
+        const orders = rememberedOrders(disk.services, this.#sessions.statuses());
+        return { kind: "memory", orders };
+      },
       keep: (epoch) => {
         if (!disk.isFull) disk.epoch = epoch;
         return !disk.isFull;
@@ -204,23 +207,6 @@ export class Relay {
     };
   }
 
-  /** Orders that it keeps, and those that its machines follow of a later epoch. */
-  #remembered(): readonly RememberedOrder[] {
-    const { services } = this.disk;
-    const kept = [...services.values()].flatMap(({ service, epoch, revision, rules }) =>
-      rules.map(({ rollout }) => ({ service, rollout, epoch, revision })),
-    );
-    const followed = [...this.#sessions.statuses()].map(({ service, report }) => {
-      const { rollout, epoch } = report;
-      return { service, rollout, epoch, revision: 0 };
-    });
-    const beside = followed.filter(
-      ({ service, rollout, epoch }) =>
-        rollout !== "" && epoch > (services.get(service)?.epoch ?? 0),
-    );
-    return [...kept, ...beside];
-  }
-
   #tryObey(command: RelayCommand): boolean {
     if (command.kind === "assignments" && this.disk.isFull) return false;
     this.#options.onObeyed(this.name, command);
@@ -249,10 +235,8 @@ export class Relay {
         return;
       }
       case "uses": {
-        const used = [...this.#sessions.statuses()].flatMap(({ report }) => {
-          return [report.release, report.running, report.lastGood].filter((one) => one !== "");
-        });
-        this.#link?.send({ kind: "used", query: command.query, releases: [...new Set(used)] });
+        const releases = usedReleases(this.#sessions.statuses());
+        this.#link?.send({ kind: "used", query: command.query, releases });
         return;
       }
       case "pack":
