@@ -1,6 +1,6 @@
 // The streams of all relays: who is connected, what each is to know, and what each says. It keeps the
 // assignments that relays must be told at connect; packs are the teller's, rollouts the engine's business.
-import type { TermPoint } from "../../core/leadership/epoch.ts";
+import { isOlder, type TermPoint } from "../../core/leadership/epoch.ts";
 import type { Instant } from "../../core/machine.ts";
 import type {
   CensusAnswer,
@@ -178,8 +178,10 @@ export class RelayHub {
     if (session !== undefined) this.#push(session, command);
   }
 
-  /** A service's assignments are these now; kept for relays that connect later. */
+  /** A service's assignments are these now; kept for relays that connect later. Older ones that come late say nothing. */
   assign(assignments: ServiceAssignments): void {
+    const before = this.#assignments.get(assignments.service);
+    if (before !== undefined && isOlder(assignments, before)) return;
     this.#assignments.set(assignments.service, assignments);
     failpoint("controlplane.before-send");
     this.packs.assigned(assignments);

@@ -190,9 +190,9 @@ export class OpenRollout {
   /** Undefined: it was stopped before the store came back. */
   async #commit(phases: Parameters<typeof commitRollout>[3]): Promise<Committed | undefined> {
     const { store, fence, log } = this.#options;
-    while (!this.#isStopped) {
+    for (let isAgain = false; !this.#isStopped; isAgain = true) {
       try {
-        return await commitRollout(store, fence, this.#record, phases);
+        return await commitRollout(store, fence, this.#record, phases, isAgain);
       } catch (error) {
         // Written twice is written once: nobody else writes these rows under this epoch.
         const isPassing =

@@ -13,6 +13,7 @@ import { assignmentsKey, encodeAssignments, parseAssignments, toWire } from "./a
 import {
   encodedTurn,
   encodeRollout,
+  parseRollout,
   type RolloutRecord,
   rolloutKey,
   turnRow,
@@ -21,7 +22,7 @@ import {
 export interface Committed {
   /** Store revision that the service's assignments are at. */
   readonly revision: number;
-  /** They changed; undefined: as before. */
+  /** They changed, or may have by an earlier try that nobody heard of; undefined: as before. */
   readonly assignments: ServiceAssignments | undefined;
 }
 
@@ -32,12 +33,16 @@ interface Change {
 
 const NOTHING: Change = { compares: [], operations: [] };
 
-/** Commits; throws FenceLostError where another leader has taken over, and what the store throws. */
+/**
+ * Commits; throws FenceLostError where another leader has taken over, and what the store throws. `isAgain`: an earlier try
+ * may have been committed without an answer.
+ */
 export async function commitRollout(
   store: Store,
   fence: Fence,
   record: RolloutRecord,
   phases: readonly AssignPhase[],
+  isAgain = false,
 ): Promise<Committed> {
   for (;;) {
     const { service } = record;
@@ -46,6 +51,11 @@ export async function commitRollout(
       store.get(rolloutKey(record.id)),
     ]);
     const before = parseAssignments(entry);
+    const known = entry?.modRevision ?? 0;
+    // An end that is written is not written again: another may have its turn by now, and the assignments are that one's.
+    if (written !== undefined && isFinal(parseRollout(written).row.state)) {
+      return { revision: known, assignments: toWire(service, before, fence.epoch, known) };
+    }
     const list = phases.reduce((so, phase) => revised(so, record, phase), before);
     const value = encodeAssignments(list);
     const isChanged = phases.length > 0 && !isSame(entry, value);
@@ -63,8 +73,9 @@ export async function commitRollout(
       continue;
     }
     failpoint("controlplane.after-rollout-txn");
-    const revision = isChanged ? result.revision : (entry?.modRevision ?? 0);
-    const assignments = isChanged ? toWire(service, list, fence.epoch, revision) : undefined;
+    const revision = isChanged ? result.revision : known;
+    const isNews = isChanged || (isAgain && phases.length > 0);
+    const assignments = isNews ? toWire(service, list, fence.epoch, revision) : undefined;
     return { revision, assignments };
   }
 }

@@ -2,7 +2,7 @@
 // deadlines of builds. What it does in which order is controlplane/'s; what is decided is core's.
 import { Replicas } from "../../core/fleet/replicas.ts";
 import { BEHIND_KEY, epochCompare } from "../../core/leadership/election.ts";
-import { isBehind, type TermPoint } from "../../core/leadership/epoch.ts";
+import { isBehind, isOlder, type TermPoint } from "../../core/leadership/epoch.ts";
 import { ACTIVE_PREFIX, WAITING_PREFIX } from "../../core/rollout/service-turns.ts";
 import { ROLLOUT_WRITES_PER_S, WritePace } from "../../core/rollout/write-pace.ts";
 import type { BlobModel } from "./blobs.ts";
@@ -164,6 +164,8 @@ export class LedTerm implements TermHost {
 
   /** A service's assignments are these now. */
   assign(assignments: Assignments): void {
+    const before = this.#assignments.get(assignments.service);
+    if (before !== undefined && isOlder(assignments, before)) return;
     this.#assignments.set(assignments.service, assignments);
     for (const seat of this.#seats.values()) {
       for (const { pack, segments } of this.#packs()) {

@@ -1,6 +1,7 @@
 // One open rollout at the leader: runs the real machine, writes what it decides and only then sends it, as
 // controlplane/rollouts/open-rollout.ts does.
 import { missingRegions } from "../../core/fleet/replicas.ts";
+import { isFinal } from "../../core/rollout/lifecycle.ts";
 import { Rollout } from "../../core/rollout/rollout.ts";
 import { batchOf, isWritten, type RolloutBatch } from "../../core/rollout/rollout-batch.ts";
 import type { RolloutEffect, RolloutInput } from "../../core/rollout/rollout-facts.ts";
@@ -11,6 +12,7 @@ import {
   planOf,
   type RolloutRecord,
   readForCommit,
+  rulesOf,
 } from "./rollout-record.ts";
 import type { RelaySeat, TermHost } from "./term-host.ts";
 
@@ -106,23 +108,33 @@ export class RolloutRunner {
     });
   }
 
-  #commit(batch: RolloutBatch): void {
+  /** `isAgain`: an earlier try may have been committed without an answer. */
+  #commit(batch: RolloutBatch, isAgain = false): void {
     const { store, process } = this.#term;
-    const again = (): void => process.after(STORE_RETRY_MS, () => this.#commit(batch));
+    const again = (): void => process.after(STORE_RETRY_MS, () => this.#commit(batch, true));
     if (this.#isStopped) return;
     store.read(
       (model) => readForCommit(model, this.#record),
       (reads) => {
-        if (reads.kind === "answered") this.#write(batch, reads.value, again);
+        if (reads.kind === "answered") this.#write(batch, reads.value, isAgain, again);
         else again();
       },
     );
   }
 
-  #write(batch: RolloutBatch, reads: CommitReads, again: () => void): void {
+  #write(batch: RolloutBatch, reads: CommitReads, isAgain: boolean, again: () => void): void {
     if (this.#isStopped) return;
     const { store, fence, epoch } = this.#term;
     const { service } = this.#record;
+    const known = reads.assignments?.modRevision ?? 0;
+    const written = reads.row?.value as RolloutRecord | undefined;
+    // An end that is written is not written again: another may have its turn by now, and the assignments are that one's.
+    if (written !== undefined && isFinal(written.row.state)) {
+      const rules = rulesOf(reads.assignments);
+      this.#term.assign({ service, epoch, revision: known, rules });
+      this.#send(batch);
+      return;
+    }
     if (!this.#term.reach("before-txn")) return;
     const { change, rules, isChanged } = commitChange(fence, this.#record, batch.phases, reads);
     store.transact({ ...change, by: epoch }, (answer) => {
@@ -131,12 +143,13 @@ export class RolloutRunner {
       if (answer.kind !== "answered") return again();
       if (!answer.value.committed) {
         if (this.#term.isFenced(answer.value.current[0])) this.#term.lose();
-        else this.#commit(batch);
+        else this.#commit(batch, isAgain);
         return;
       }
       if (!this.#term.reach("after-txn")) return;
-      const revision = isChanged ? answer.value.revision : (reads.assignments?.modRevision ?? 0);
-      if (isChanged) this.#term.assign({ service, epoch, revision, rules });
+      const revision = isChanged ? answer.value.revision : known;
+      const isNews = isChanged || (isAgain && batch.phases.length > 0);
+      if (isNews) this.#term.assign({ service, epoch, revision, rules });
       if (batch.serial !== undefined) {
         this.input({ kind: "assigned", serial: batch.serial, revision });
       }
