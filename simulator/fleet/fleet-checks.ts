@@ -25,6 +25,8 @@ import { hold } from "./violation.ts";
 
 /** Effects that wait for a machine's disk: a switch has a dozen. */
 const QUEUED_MAX = 64;
+/** Releases on a machine's disk: three that ran last, what runs, what to go back to, what comes, and slack. */
+const RELEASES_MAX = 8;
 /** Connections: each agent and relay has one, and one more may be on its way to its end. */
 const LINES_A_PROGRAM_MAX = 4;
 
@@ -122,11 +124,13 @@ export class FleetChecks implements FleetWatch {
     hold(network.openCount <= LINES_A_PROGRAM_MAX * programs, "connections are bounded", () => {
       return `${network.openCount} are open`;
     });
+    // What was brought to a disk for a rollout that came to nothing stays there until the next switch.
+    const releasesMax = RELEASES_MAX + this.rollouts.inVain;
     for (const agent of agents) {
       hold(agent.queued <= QUEUED_MAX, "memory is bounded", () => {
         return `${agent.name} has ${agent.queued} effects to carry out`;
       });
-      hold(agent.disk.releases.size <= 8, "disks are bounded", () => {
+      hold(agent.disk.releases.size <= releasesMax, "disks are bounded", () => {
         return `${agent.name} keeps ${[...agent.disk.releases.keys()].join(" ")}`;
       });
     }

@@ -48,6 +48,11 @@ export class RolloutChecks {
     return [...this.#rollouts.values()].map(({ record }) => record);
   }
 
+  /** Rollouts that ended without success. */
+  get inVain(): number {
+    return this.#ended.filter(({ row }) => row.state !== "succeeded").length;
+  }
+
   /** What machines should run by how rollouts ended; undefined: that is left to operators, or nothing. */
   get settled(): string | undefined {
     if (this.#ended.some(({ row }) => row.state === "aborted" || row.state === "failed")) {
