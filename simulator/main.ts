@@ -7,7 +7,7 @@ import { CommandError } from "../runtime/program/exit-codes.ts";
 import { Broadcast, REGION, SHAPED } from "./broadcast.ts";
 import { releaseBroadcast } from "./release-broadcast.ts";
 import { RELEASE } from "./release-plan.ts";
-import { runScenario } from "./report.ts";
+import { costSince, runScenario } from "./report.ts";
 import { FIVE, severalBroadcasts } from "./several-broadcasts.ts";
 
 const { values, positionals } = parseArgs({
@@ -60,10 +60,12 @@ else if (values.several) {
   const { ratios, busy, atFirst } = severalBroadcasts(plan);
   console.log(JSON.stringify({ plan, report: { ratios, busy, atFirst } }));
 } else if (values.release) {
+  const startedAt = performance.now();
   const plan = changed(RELEASE, values.set);
   const { regions, ...report } = await releaseBroadcast(plan, { workers: Number(values.workers) });
   const bytes = regions.map((region) => region.bytes);
-  console.log(JSON.stringify({ plan, report: { ...report, bytes } }));
+  const cost = costSince(startedAt);
+  console.log(JSON.stringify({ plan, report: { ...report, bytes, ...cost } }));
 } else {
   const plan = changed(values.region ? REGION : SHAPED, values.set);
   console.log(JSON.stringify({ plan, report: new Broadcast(plan).run() }));

@@ -69,9 +69,19 @@ export async function runScenario(options: RunOptions): Promise<Run> {
   return {
     ...{ scenario: options.scenario, about: scenario.about, seed: options.seed },
     ...summary,
+    ...costSince(startedAt),
+  };
+}
+
+/** Seconds since an instant of `performance.now()`, and the most memory that the process ever took. */
+export function costSince(startedAt: number): {
+  readonly wall_s: number;
+  readonly peak_rss_mb: number;
+} {
+  return {
     wall_s: (performance.now() - startedAt) / 1_000,
-    // Kilobytes.
-    peak_rss_mb: process.resourceUsage().maxRSS / 1_000,
+    // Kilobytes of 1,024.
+    peak_rss_mb: (process.resourceUsage().maxRSS * 1_024) / 1e6,
   };
 }
 
