@@ -21,6 +21,7 @@ interface Flags extends WaitFlags {
   readonly urgent: boolean;
   readonly excludeRegion: string[];
   readonly machineRate?: number;
+  readonly machineUpRate?: number;
   readonly relayRate?: number;
   readonly wanRate?: number;
 }
@@ -33,6 +34,7 @@ export function deployCommand(): Command {
     .option("--service <name>", "service, where the SHA has releases of several")
     .option("--plan", "change nothing; exit code 3 where there is something to change", false)
     .option("--machine-rate <rate>", "a plan takes a machine's NIC for 1gbit, or this", rate)
+    .option("--machine-up-rate <rate>", "what it sends on average, where that is less", rate)
     .option("--relay-rate <rate>", "a relay's for 10gbit, or this", rate)
     .option("--wan-rate <rate>", "the way from the origin into a region for 10gbit, or this", rate)
     .option("--revision <n>", "revision of a plan: refused (6) where the service has moved since")
@@ -62,6 +64,7 @@ async function plan(plane: ControlPlane, release: string, flags: Flags): Promise
       excludedRegions: flags.excludeRegion,
       rates: {
         machine: flags.machineRate ?? 0,
+        machineUp: flags.machineUpRate ?? 0,
         relay: flags.relayRate ?? 0,
         wan: flags.wanRate ?? 0,
       },

@@ -45,8 +45,9 @@ taken for     ${describeRates(rates)}`;
 }
 
 function describeRates(rates: FleetRates | undefined): string {
-  const { machine = 0, relay = 0, wan = 0 } = rates ?? {};
-  return `machines ${gbit(machine)}, relays ${gbit(relay)}, WAN ${gbit(wan)} a region`;
+  const { machine = 0, machineUp = 0, relay = 0, wan = 0 } = rates ?? {};
+  const up = machineUp > 0 && machineUp < machine ? ` (${gbit(machineUp)} up)` : "";
+  return `machines ${gbit(machine)}${up}, relays ${gbit(relay)}, WAN ${gbit(wan)} a region`;
 }
 
 function gbit(bytesPerS: number): string {

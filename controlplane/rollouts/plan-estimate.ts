@@ -16,7 +16,7 @@ import type {
 import { planOf, type RolloutRecord, withinMsOf } from "./rollout-record.ts";
 
 /** Where nobody says other: 1 Gbit/s a machine, 10 a relay and 10 into a region, as millrace is sized for. */
-const RATES: FleetRates = { machine: 125_000_000, relay: 1_250_000_000, wan: 1_250_000_000 };
+const RATES = { machine: 125_000_000, relay: 1_250_000_000, wan: 1_250_000_000 };
 const MS_PER_S = 1_000;
 
 /** A plan's facts. */
@@ -46,15 +46,17 @@ export function estimatePlan(
     plan,
     waveSizes,
     releaseBytes: record.release.bytes,
-    withinMs: withinMsOf(record.release),
+    withinMs: hasCheck(record.release) ? withinMsOf(record.release) : undefined,
     regions,
   });
   return { estimate: toWire(estimate, regions, rates), warnings: slowness(estimate, plan) };
 }
 
 function ratesOf(asked: FleetRates | undefined): FleetRates {
+  const machine = asked?.machine || RATES.machine;
   return {
-    machine: asked?.machine || RATES.machine,
+    machine,
+    machineUp: asked?.machineUp || machine,
     relay: asked?.relay || RATES.relay,
     wan: asked?.wan || RATES.wan,
   };
@@ -75,9 +77,14 @@ function shapeOf(
     pieceBytes: Math.max(0, ...lacking.map(({ bytes, pieces }) => bytes / Math.max(1, pieces))),
     wanRate: rates.wan / MS_PER_S,
     relayRate: ((relays.get(region) ?? 1) * rates.relay) / MS_PER_S,
-    upRates: (matching * rates.machine) / MS_PER_S,
+    upRates: (matching * rates.machineUp) / MS_PER_S,
     downRateMin: rates.machine / MS_PER_S,
   };
+}
+
+function hasCheck({ activation }: Release): boolean {
+  const { http = "", command = [] } = activation?.health ?? {};
+  return http !== "" || command.length > 0;
 }
 
 /** Packs of which a machine that runs the previous release has nothing on its disk. */

@@ -11,6 +11,8 @@ export const SLO_MS = 30 * 60_000;
 const STAGE_RATE = 400_000;
 /** Machines that answer need so much of what they may take; nobody tells before they do. */
 const ANSWER_SHARE = 1 / 6;
+/** A process that nothing asks counts once it has stayed up so long; a hook is taken for as quick. */
+const UNASKED_MS = 1_000;
 /** A region that holds everything is heard of in its relays' next report. */
 const REPORT_MS = 1_000;
 /** A wave of more rounds than this is slow by its policy, whatever machines do: at 5 s each they take 2.5 min. */
@@ -23,8 +25,8 @@ export interface ReleaseShape {
   readonly waveSizes: readonly number[];
   /** Plain bytes of the release: what each machine puts together. */
   readonly releaseBytes: number;
-  /** Longest time to become healthy, milliseconds. */
-  readonly withinMs: number;
+  /** Longest time to become healthy, milliseconds; undefined: nothing is asked for its health. */
+  readonly withinMs: number | undefined;
   readonly regions: readonly RegionShape[];
 }
 
@@ -52,8 +54,10 @@ export function estimateRelease(shape: ReleaseShape): ReleaseEstimate {
   const matching = shape.regions.reduce((sum, { machines }) => sum + machines, 0);
   const begunMs = Math.max(replicatedMs, stagedMs);
   const times = (switches: SwitchTimes) => waveTimes(plan, waveSizes, matching, switches);
-  const waves = times({ meanMs: withinMs * ANSWER_SHARE, mostMs: withinMs });
-  const latest = times({ meanMs: withinMs, mostMs: withinMs });
+  const mostMs = withinMs ?? UNASKED_MS;
+  const meanMs = withinMs === undefined ? UNASKED_MS : withinMs * ANSWER_SHARE;
+  const waves = times({ meanMs, mostMs });
+  const latest = times({ meanMs: mostMs, mostMs });
   return {
     replicatedMs,
     stagedMs,

@@ -179,7 +179,7 @@ const cases: readonly Case[] = [
   },
   {
     name: "a plan that would take too long",
-    args: ["deploy", "abcd", "--plan", "--machine-rate", "10mbit"],
+    args: ["deploy", "abcd", "--plan", "--machine-rate", "10mbit", "--machine-up-rate", "5mbit"],
     script: {
       planRollout: ({ rates }: PlanRolloutRequest) =>
         PlanRolloutResponse.fromPartial({
@@ -187,7 +187,8 @@ const cases: readonly Case[] = [
         }),
     },
     code: 3,
-    stdout: /about 1 h, NOT within 30 min; 2 h where .*\n.*\ntaken for +machines 0.01 Gbit\/s/,
+    stdout:
+      /about 1 h, NOT within 30 min; 2 h where .*\n.*\ntaken for +machines 0.01 Gbit\/s \(0.005 Gbit\/s up\)/,
   },
   {
     name: "a plan that is old",

@@ -74,6 +74,26 @@ test("10 GB on 100,000 machines ends within the 30 minutes", () => {
   assert(endMs < SLO_MS, `${endMs} ms`);
 });
 
+test("a release that nothing asks for its health counts after a second, whenever that would be", () => {
+  const plan = {
+    ...PLAN,
+    waves: PLAN.waves.slice(1),
+    maxUnavailablePercent: 100,
+    failuresPercent: 100,
+  };
+  const { stagedMs, endMs, latestMs, waves } = estimateRelease(
+    release({ plan, waveSizes: [100_000], withinMs: undefined }),
+  );
+  assert.deepEqual(
+    waves.map(({ rounds }) => rounds),
+    [1],
+  );
+  assert.equal(endMs, latestMs);
+  const within = estimateRelease(release({ plan, waveSizes: [100_000], withinMs: 1_000 }));
+  assert.equal(endMs, within.endMs);
+  assert(endMs < stagedMs + 10_000, `${endMs - stagedMs} ms`);
+});
+
 test("no failures allowed means one machine at a time, and the plan says so", () => {
   const plan = { ...PLAN, failuresPercent: 0 };
   const estimate = estimateRelease(release({ plan }));

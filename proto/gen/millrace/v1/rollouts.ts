@@ -277,8 +277,8 @@ export interface PlanRolloutRequest {
 }
 
 /**
- * Bytes a second, of payload and headers, that wires are taken to carry each way. Nobody tells them to the
- * control plane.
+ * Bytes a second, of payload and headers, that wires are taken to carry, each way unless a field says which. Nobody
+ * tells them to the control plane.
  */
 export interface FleetRates {
   /** A machine's NIC; 0: 1 Gbit/s. */
@@ -287,6 +287,8 @@ export interface FleetRates {
   relay: number;
   /** From the origin into one region; 0: 10 Gbit/s. */
   wan: number;
+  /** What a machine sends, on average over a region, where that is less than it takes; 0: as much. */
+  machineUp: number;
 }
 
 /** When a rollout would end if it began now, by a model of its way. Milliseconds from its beginning. */
@@ -1772,7 +1774,7 @@ export const PlanRolloutRequest: MessageFns<PlanRolloutRequest> = {
 };
 
 function createBaseFleetRates(): FleetRates {
-  return { machine: 0, relay: 0, wan: 0 };
+  return { machine: 0, relay: 0, wan: 0, machineUp: 0 };
 }
 
 export const FleetRates: MessageFns<FleetRates> = {
@@ -1785,6 +1787,9 @@ export const FleetRates: MessageFns<FleetRates> = {
     }
     if (message.wan !== 0) {
       writer.uint32(24).uint64(message.wan);
+    }
+    if (message.machineUp !== 0) {
+      writer.uint32(32).uint64(message.machineUp);
     }
     return writer;
   },
@@ -1826,6 +1831,14 @@ export const FleetRates: MessageFns<FleetRates> = {
             message.wan = longToNumber(reader.uint64());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.machineUp = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1843,6 +1856,11 @@ export const FleetRates: MessageFns<FleetRates> = {
       machine: isSet(object.machine) ? globalThis.Number(object.machine) : 0,
       relay: isSet(object.relay) ? globalThis.Number(object.relay) : 0,
       wan: isSet(object.wan) ? globalThis.Number(object.wan) : 0,
+      machineUp: isSet(object.machineUp)
+        ? globalThis.Number(object.machineUp)
+        : isSet(object.machine_up)
+        ? globalThis.Number(object.machine_up)
+        : 0,
     };
   },
 
@@ -1857,6 +1875,9 @@ export const FleetRates: MessageFns<FleetRates> = {
     if (message.wan !== 0) {
       obj.wan = Math.round(message.wan);
     }
+    if (message.machineUp !== 0) {
+      obj.machineUp = Math.round(message.machineUp);
+    }
     return obj;
   },
 
@@ -1868,6 +1889,7 @@ export const FleetRates: MessageFns<FleetRates> = {
     message.machine = object.machine ?? 0;
     message.relay = object.relay ?? 0;
     message.wan = object.wan ?? 0;
+    message.machineUp = object.machineUp ?? 0;
     return message;
   },
 };
