@@ -89,11 +89,6 @@ export class GcsFront {
     return sumBelow(this.#sent, prefix);
   }
 
-  /** Breaks every connection to it, whatever is under way. */
-  breakConnections(): void {
-    this.#server.closeAllConnections();
-  }
-
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     this.#agent.destroy();
