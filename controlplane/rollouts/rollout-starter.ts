@@ -7,7 +7,7 @@ import { failpoint } from "../../runtime/failpoint.ts";
 import { aborted, failedPrecondition, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Compare, Operation, Store } from "../../runtime/store/store.ts";
 import { isKept, releaseOfBuild, requireRelease } from "../builds/release-index.ts";
-import type { Fence } from "../fence.ts";
+import { type Fence, isFenced } from "../fence.ts";
 import { type NewRollout, prepareRows } from "./new-rollout.ts";
 import type { RolloutEngine } from "./rollout-engine.ts";
 import { checkedPolicy, checkRegions } from "./rollout-policy.ts";
@@ -94,6 +94,9 @@ export class RolloutStarter {
       failpoint("controlplane.before-rollout-txn");
       const result = await store.transact({ compares, operations });
       if (!result.committed) {
+        if (isFenced(fence, result.current[0])) {
+          throw unavailable("another control plane has taken over; try again");
+        }
         await this.#requireKept(start.release);
         continue;
       }

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type ServiceError, status } from "@grpc/grpc-js";
 import { releaseOperations } from "../../controlplane/builds/release-index.ts";
 import type { Leader } from "../../proto/gen/millrace/v1/leadership.ts";
 import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
@@ -122,13 +123,22 @@ export class ReplicaWorld {
     await this.store.transact({ compares: [], operations: releaseOperations(release) });
   }
 
-  /** Puts a release and starts its rollout through a replica, by a key of its own. */
+  /** Puts a release and starts its rollout through a replica, by a key of its own; asked until there is a leader. */
   async rollOut(through: ControlPlane, release: Release): Promise<string> {
     await this.hold(release);
     const { rollouts } = through;
     const idempotencyKey = randomBytes(8).toString("hex");
     const request = StartRolloutRequest.fromPartial({ release: release.sha, idempotencyKey });
-    const { rollout } = await call(rollouts, rollouts.startRollout, request);
+    // While leaders change a call is answered UNAVAILABLE, and is asked again.
+    const started = async () => {
+      try {
+        return await call(rollouts, rollouts.startRollout, request);
+      } catch (error) {
+        if ((error as ServiceError).code !== status.UNAVAILABLE) throw error;
+        return undefined;
+      }
+    };
+    const { rollout } = await until("a rollout to begin", started);
     return rollout?.id ?? "";
   }
 
