@@ -1,7 +1,7 @@
 // A run as one page that needs nothing else: the verdict, and plots by uplot, whose script and style are put into
 // it. It reads no file; whoever writes the page gives them.
+import type { Summary } from "../core/estimate/simulation-run.ts";
 import type { Point } from "./flow/gauges.ts";
-import type { Summary } from "./summary.ts";
 
 const BUCKETS = 40;
 

@@ -1,8 +1,10 @@
 // Runs a scenario for the command line: reads its file, changes what was asked, tells how far it is, and gives
 // what it came to. The only place of the simulator that reads and writes files and looks at the clock.
+
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
+import type { SimulationRun, Summary } from "../core/estimate/simulation-run.ts";
 import { packageRoot } from "../runtime/package-root.ts";
 import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
 import { parseYaml, RecipeError } from "../runtime/recipe/parse-yaml.ts";
@@ -14,7 +16,7 @@ import { releaseBroadcast } from "./release-broadcast.ts";
 import { RELEASE } from "./release-plan.ts";
 import { reportPage } from "./report-page.ts";
 import { type Scenario, scenarioSchema } from "./scenario.ts";
-import { type Summary, summaryOf } from "./summary.ts";
+import { summaryOf } from "./summary.ts";
 
 const FOLDER = new URL("simulator/scenarios/", packageRoot());
 
@@ -42,17 +44,8 @@ export interface RunOptions {
   readonly told: (share: number) => void;
 }
 
-/** A run with what it took. */
-export interface Run extends Summary {
-  readonly scenario: string;
-  readonly about: string;
-  readonly seed: number;
-  readonly wall_s: number;
-  readonly peak_rss_mb: number;
-}
-
 /** Runs a scenario; throws CommandError where there is none, or it says what it may not. */
-export async function runScenario(options: RunOptions): Promise<Run> {
+export async function runScenario(options: RunOptions): Promise<SimulationRun> {
   const startedAt = performance.now();
   const scenario = readScenario(options);
   const harmMs = harmMsOf(scenario.fleet.hostile_share, options.seed);

@@ -1,66 +1,18 @@
 // What a run of a scenario comes to, as plain data: the verdict first, then times by phase, causes, bytes and
 // loads. It reads a world that has run, and prints nothing.
-import type { FleetWorld } from "./flow/fleet-world.ts";
 import {
-  latencyOf,
-  type OverBound,
   PHASES,
   type Phase,
-  phasesOf,
-  type Request,
-} from "./flow/request-log.ts";
+  type Quantiles,
+  type Summary,
+} from "../core/estimate/simulation-run.ts";
+import type { FleetWorld } from "./flow/fleet-world.ts";
+import { latencyOf, type OverBound, phasesOf, type Request } from "./flow/request-log.ts";
 
 /** Of the slowest, so many are asked for what held them up. */
 const SLOWEST_SHARE = 0.01;
 const CAUSES_MAX = 8;
 const MINUTE_MS = 60_000;
-
-/** Seconds at three quantiles, and the last. */
-export interface Quantiles {
-  readonly p50_s: number;
-  readonly p99_s: number;
-  readonly p999_s: number;
-  readonly last_s: number;
-}
-
-export interface Summary {
-  readonly verdict: "met" | "missed";
-  /** Why, in a sentence. */
-  readonly why: string;
-  readonly slo: { readonly minutes: number; readonly availability: number };
-  readonly agents: number;
-  readonly pieces: number;
-  readonly requests: {
-    readonly all: number;
-    readonly right: number;
-    readonly late: number;
-    readonly fault: number;
-    /** Whose command failed or took too long: not counted. */
-    readonly own: number;
-    readonly open: number;
-    readonly reasons: Readonly<Record<string, number>>;
-  };
-  readonly availability: number;
-  readonly p50_s: number;
-  readonly p99_s: number;
-  readonly p999_s: number;
-  readonly last_active_s: number;
-  readonly phases: Readonly<Record<Phase, Quantiles>>;
-  readonly slowest: readonly { readonly cause: string; readonly requests: number }[];
-  readonly distribution_over_bound: number;
-  /** Of the median release, in its worst region; milliseconds from its first byte packed. */
-  readonly distribution: Readonly<Record<string, number>>;
-  readonly bytes: Readonly<Record<"origin" | "relay" | "peer" | "local", number>>;
-  readonly peak: Readonly<Record<string, number>>;
-  /** From the last fault until all agents that it cut off had a relay again. */
-  readonly agents_back_s: number;
-  readonly faults: readonly {
-    readonly at_s: number;
-    readonly kind: string;
-    readonly what: string;
-  }[];
-  readonly trace: string;
-}
 
 /** Sums a world up that has run. */
 export function summaryOf(world: FleetWorld): Summary {

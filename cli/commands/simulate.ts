@@ -5,11 +5,12 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { SingleBar } from "cli-progress";
 import { Command } from "commander";
+import type { SimulationRun } from "../../core/estimate/simulation-run.ts";
 import { moduleUrl } from "../../runtime/module-url.ts";
 import { CommandError, EXIT, type ExitCode } from "../../runtime/program/exit-codes.ts";
 import { wholeNumber } from "../../runtime/program/number-flags.ts";
 import { print } from "../output/print.ts";
-import { describeSimulation, type SimulationRun } from "../output/simulation-view.ts";
+import { describeSimulation } from "../output/simulation-view.ts";
 import { collect } from "../remote/command-options.ts";
 
 /** 100,000 machines take half a gigabyte; a day with its requests more. */

@@ -1,49 +1,8 @@
 // What a simulation came to, for people: the verdict first, then where the time went.
+import type { Quantiles, SimulationRun } from "../../core/estimate/simulation-run.ts";
 import { formatBytes } from "../../runtime/program/byte-amount.ts";
 import { formatDuration } from "../../runtime/recipe/duration.ts";
 import { formatFields, formatTable } from "./format.ts";
-
-interface Quantiles {
-  readonly p50_s: number;
-  readonly p99_s: number;
-  readonly p999_s: number;
-  readonly last_s: number;
-}
-
-/** What the simulator gives, as far as it is shown. */
-export interface SimulationRun {
-  readonly scenario: string;
-  readonly about: string;
-  readonly seed: number;
-  readonly verdict: "met" | "missed";
-  readonly why: string;
-  readonly slo: { readonly minutes: number; readonly availability: number };
-  readonly agents: number;
-  readonly requests: Readonly<
-    Record<"all" | "right" | "late" | "fault" | "own" | "open", number>
-  > & {
-    readonly reasons: Readonly<Record<string, number>>;
-  };
-  readonly availability: number;
-  readonly p50_s: number;
-  readonly p99_s: number;
-  readonly p999_s: number;
-  readonly last_active_s: number;
-  readonly phases: Readonly<Record<string, Quantiles>>;
-  readonly slowest: readonly { readonly cause: string; readonly requests: number }[];
-  readonly distribution_over_bound: number;
-  readonly bytes: Readonly<Record<string, number>>;
-  readonly peak: Readonly<Record<string, number>>;
-  readonly agents_back_s: number;
-  readonly faults: readonly {
-    readonly at_s: number;
-    readonly kind: string;
-    readonly what: string;
-  }[];
-  readonly wall_s: number;
-  readonly peak_rss_mb: number;
-  readonly trace: string;
-}
 
 /** The run for people. */
 export function describeSimulation(run: SimulationRun): string {

@@ -1,10 +1,7 @@
 // What became of each request, when it passed each phase of its way, and what it waited for. It decides nothing.
+import { PHASES, type Phase } from "../../core/estimate/simulation-run.ts";
 import type { Instant } from "../../core/machine.ts";
 import type { Distribution } from "./flow-region.ts";
-
-/** Phases from request to the last machine active, in order. */
-export const PHASES = ["queue", "build", "pack", "replicate", "fetch", "activate"] as const;
-export type Phase = (typeof PHASES)[number];
 
 /** `fault`: an infrastructure fault ended it. `own`: its command failed or took too long. */
 export type Outcome = "right" | "fault" | "own" | "open";

@@ -1,9 +1,10 @@
 // A small fleet to simulate in tests: 400 machines in two regions, one release of 100 MB.
+import type { Summary } from "../../core/estimate/simulation-run.ts";
 import type { FleetWorld } from "../../simulator/flow/fleet-world.ts";
 import type { Request } from "../../simulator/flow/request-log.ts";
 import { runFleet } from "../../simulator/flow/run-fleet.ts";
 import { type Scenario, scenarioSchema } from "../../simulator/scenario.ts";
-import { type Summary, summaryOf } from "../../simulator/summary.ts";
+import { summaryOf } from "../../simulator/summary.ts";
 
 /** Parts of a scenario that a case changes. */
 export type Change = {
