@@ -96,7 +96,8 @@ describe("agents that listen nowhere", { timeout: 120_000 }, () => {
     const others = [await agent("second", false), await agent("third", false)];
     for (const other of others) {
       await until("all pieces are there", async () => (await received(other)).peer >= total);
-      assert.deepEqual(await received(other), { relay: 0, peer: total });
+      // A block that is late is had from another peer, too, so it may be more than all of them.
+      assert.equal((await received(other)).relay, 0);
     }
     const callProcesses = agents.flatMap(({ pid }) => childrenOf(pid));
     assert.equal(callProcesses.length, 3, "each agent has one process of calls");

@@ -116,7 +116,9 @@ for (const [what, away, back] of LOST) {
       output: "file",
     });
     await watch(id, running);
-    await until("its first line", async () => (await log(id, 1)).includes("begun by"));
+    // The command itself stands in the log before what it prints.
+    const begun = (attempt: number) => new RegExp(`^begun by ${id}.${attempt}$`, "m");
+    await until("its first line", async () => begun(1).test(await log(id, 1)));
     away(wire);
     const other = await WorkerProcess.start(
       join(folder, "other-worker"),
@@ -136,9 +138,9 @@ for (const [what, away, back] of LOST) {
     assert.equal(next.state, BuildState.BUILD_STATE_SUCCEEDED, next.message);
     const { build: ended } = await call(plane.builds, plane.builds.getBuild, { id });
     assert.equal(ended?.attempt, 2);
-    assert.match(await log(id, 1), new RegExp(`^begun by ${id}.1$`, "m"));
+    assert.match(await log(id, 1), begun(1));
     assert.doesNotMatch(await log(id, 1), /packing/);
-    assert.match(await log(id, 2), new RegExp(`^begun by ${id}.2$`, "m"));
+    assert.match(await log(id, 2), begun(2));
     await worker.end("SIGTERM");
     await startWorker();
   });
