@@ -101,7 +101,7 @@ async function raise({ leadership }: ControlPlane, flags: Flags, leader: Leader)
       ...(raised.kept.length === 0
         ? []
         : [
-            `machines stay as they are, until the next rollout, of: ${raised.kept.join(", ")}`,
+            `machines stay as they are, until a rollout succeeds, of: ${raised.kept.join(", ")}`,
             "  millrace ship or deploy brings them to what they should run; open rollouts are paused",
           ]),
     ].join("\n"),

@@ -1,4 +1,5 @@
-// Writes down that the machines of a service stay as they are until its next rollout, as core/rollout/kept-service.ts has it.
+// Writes down that the machines of a service stay as they are until a rollout of it succeeds, as
+// core/rollout/kept-service.ts has it.
 import { keptRow, keptRules } from "../../core/rollout/kept-service.ts";
 import { activeKey } from "../../core/rollout/service-turns.ts";
 import type { Operation, Store } from "../../runtime/store/store.ts";

@@ -21,7 +21,7 @@ export interface AssignmentRule<Release> {
   readonly traceparent: string;
   /** Its packs go before others, until the rollout has ended. */
   readonly urgent: boolean;
-  /** The last successful entry of the same rule, and where in the list it belongs. */
+  /** The last successful entry of the same rule, frozen where its service stands still, and where in the list it belongs. */
   readonly before: { readonly entry: AssignmentRule<Release>; readonly index: number } | undefined;
 }
 
@@ -69,7 +69,7 @@ export function revised<Release>(
   const before = own === undefined ? existing && settledEntry(existing, index) : own.before;
   if (phase === "withdrawn" || phase === "restored") {
     if (own === undefined) return list;
-    return before === undefined ? others : others.toSpliced(before.index, 0, before.entry);
+    return before === undefined ? others : others.toSpliced(before.index, 0, reinstated(before));
   }
   const entry: AssignmentRule<Release> = {
     ...rule,
@@ -90,11 +90,18 @@ export function revised<Release>(
 }
 
 /** The entry itself if its rollout succeeded, else the one it took the place of. */
-function settledEntry<Release>(
+export function settledEntry<Release>(
   entry: AssignmentRule<Release>,
   index: number,
 ): AssignmentRule<Release>["before"] {
   return entry.phase === "final" ? { entry, index } : entry.before;
+}
+
+/** One that is frozen is not what machines go to, but still what they could go back to. */
+function reinstated<Release>(
+  before: NonNullable<AssignmentRule<Release>["before"]>,
+): AssignmentRule<Release> {
+  return before.entry.phase === "frozen" ? { ...before.entry, before } : before.entry;
 }
 
 function isSameRule(a: Whom, b: Whom): boolean {

@@ -1,18 +1,19 @@
-// How a service stands still whose newest orders the store has forgotten: its machines stay as they are until its next
-// rollout, because what the store says would take all of them back at once. Open rollouts are paused.
-import type { AssignmentRule } from "./assignment-rules.ts";
+// How a service stands still whose newest orders the store has forgotten: its machines stay as they are until one of its
+// rollouts succeeds, because what the store says would take all of them back at once. Open rollouts are paused.
+import { type AssignmentRule, settledEntry } from "./assignment-rules.ts";
 import { isFinal } from "./lifecycle.ts";
 import type { RolloutRow } from "./rollout-row.ts";
 
-/** The service's rules, under which no machine changes. */
+/** The service's rules, under which no machine changes, also where a rollout of it comes to nothing. */
 export function keptRules<Release>(
   rules: readonly AssignmentRule<Release>[],
 ): readonly AssignmentRule<Release>[] {
   return rules.map((entry, index) => {
-    if (entry.phase === "open") return { ...entry, paused: true };
-    // It is still what the machines under this rule could go back to.
-    if (entry.phase === "final") return { ...entry, phase: "frozen", before: { entry, index } };
-    return entry;
+    const settled = settledEntry(entry, index);
+    // It is still what machines under this rule could go back to, and no longer what they go to by themselves.
+    const before = settled && { ...settled, entry: { ...settled.entry, phase: "frozen" as const } };
+    if (entry.phase === "open") return { ...entry, paused: true, before };
+    return { ...entry, phase: entry.phase === "final" ? "frozen" : entry.phase, before };
   });
 }
 

@@ -34,7 +34,7 @@ export class RolloutChecks {
   readonly #world: FleetWorld;
   readonly #rollouts = new Map<string, Watched>();
   readonly #ended: RolloutRecord[] = [];
-  /** Leaders above this epoch do not know the service's newest orders; until the next rollout begins. */
+  /** Leaders above this epoch do not know the service's newest orders; until a rollout succeeds. */
   #stillSince: number | undefined;
   /** Machines whose disk was taken away: what they did before is forgotten. */
   readonly wiped = new Set<string>();
@@ -66,7 +66,6 @@ export class RolloutChecks {
     const { id, row } = record;
     const known = this.#rollouts.get(id);
     if (known === undefined) {
-      this.#stillSince = undefined;
       this.#rollouts.set(id, newWatched(record, 0));
       this.#entered(record);
       return;
@@ -85,6 +84,7 @@ export class RolloutChecks {
 
   /** A rollout has come to another state. */
   #entered({ id, service, row, release, excludedRegions }: RolloutRecord): void {
+    if (row.state === "succeeded") this.#stillSince = undefined;
     if (isFinal(row.state) || row.state === "waiting") return;
     for (const { record } of this.#rollouts.values()) {
       const isOther = record.id !== id && record.service === service;
@@ -179,8 +179,10 @@ export class RolloutChecks {
   /** A rollout is written with the rules that are assigned from then on. */
   assigned({ id, row, previous }: RolloutRecord, rules: readonly Rule[]): void {
     if (row.state !== "rolled_back" || previous === undefined) return;
+    // Where the newest orders are lost it is what machines can go back to, not what all go to.
+    const wanted = this.#stillSince === undefined ? "final" : "frozen";
     const isBack = rules.some(
-      ({ phase, release }) => phase === "final" && release.release === previous.release,
+      ({ phase, release }) => phase === wanted && release.release === previous.release,
     );
     hold(isBack, "what ran before is assigned again", () => {
       return `${id} was taken back, and nobody is to run ${previous.release}`;

@@ -63,8 +63,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "machines follow the older orders of a store that was put back",
     file: "core/rollout/kept-service.ts",
-    search: 'return { ...entry, phase: "frozen", before: { entry, index } };',
-    replace: "return entry;",
+    search: 'phase: entry.phase === "final" ? "frozen" : entry.phase, before };',
+    replace: "before };",
+  },
+  {
+    name: "a rollout that comes to nothing lets machines go back whose orders were lost",
+    file: "core/rollout/assignment-rules.ts",
+    search: 'return before.entry.phase === "frozen" ? { ...before.entry, before } : before.entry;',
+    replace: 'return { ...before.entry, phase: "final" };',
   },
   // What rollouts decide.
   {
@@ -121,7 +127,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "what ran before a rollout that is taken back is forgotten",
     file: "core/rollout/assignment-rules.ts",
     search:
-      "return before === undefined ? others : others.toSpliced(before.index, 0, before.entry);",
+      "return before === undefined ? others : others.toSpliced(before.index, 0, reinstated(before));",
     replace: "return others;",
   },
   {

@@ -145,7 +145,7 @@ export interface RaiseIncarnationResponse {
   missing: MissingState[];
   /** True where more is lost. */
   more: boolean;
-  /** Services whose machines stay as they are until the next rollout of the service. */
+  /** Services whose machines stay as they are until a rollout of the service succeeds. */
   kept: string[];
 }
 
