@@ -9,9 +9,6 @@ import type { FlowAgent } from "./flow-agent.ts";
 import type { FlowRelay } from "./flow-relay.ts";
 
 const DAY_MS = 24 * 3_600_000;
-/** The lease of a leader that is killed runs out, and another is elected: at least and at most. */
-const ELECTION_MS_MIN = 3_000;
-const ELECTION_MS_MAX = 5_000;
 /** A relay welcomes so many agents in a second, and lets the others wait until they give up. */
 const WELCOMES_PER_S = 2_000;
 /** An agent that is not welcomed by then tries another relay. */
@@ -32,24 +29,19 @@ export function scheduleFaults(world: FleetWorld): void {
 }
 
 function strike(world: FleetWorld, fault: Fault): void {
-  const { clock, random, leader, builds } = world;
+  const { clock, random, election, leader, builds } = world;
   const forMs = fault.for_s * 1_000;
   const until = clock.now + forMs;
   const region = world.regions[fault.region ?? Math.floor(random() * world.regions.length)];
   const inRegion = world.relays.filter((relay) => relay.region === region?.name);
   const name = region?.name ?? "";
   switch (fault.kind) {
-    case "leader-killed": {
-      if (!leader.isLed) return;
-      world.broke(fault.kind, "another is elected");
-      leader.kill();
-      clock.in(ELECTION_MS_MIN + random() * (ELECTION_MS_MAX - ELECTION_MS_MIN), () =>
-        leader.lead(),
-      );
+    case "leader-killed":
+      if (election.killLeader()) world.broke(fault.kind, "another is elected");
       return;
-    }
     case "store-away":
       world.broke(fault.kind, `for ${fault.for_s} s`);
+      election.storeAway(until);
       leader.storeAway(until);
       builds.away(until);
       return;

@@ -13,6 +13,7 @@ import { arrival, logNormal95, logNormal99 } from "./chance.ts";
 import { type AgentWorld, type Behaviour, FlowAgent } from "./flow-agent.ts";
 import { type BuildsWorld, FlowBuilds } from "./flow-builds.ts";
 import { FlowClock } from "./flow-clock.ts";
+import { FlowElection } from "./flow-election.ts";
 import { FlowLeader, type FlowRollout, type LeaderWorld } from "./flow-leader.ts";
 import { FlowRegion, type FlowRelease, type PieceTimes, type RegionSize } from "./flow-region.ts";
 import { FlowRelay, type RelayWorld, type RolloutReport } from "./flow-relay.ts";
@@ -26,6 +27,8 @@ const HOUR_MS = 3_600_000;
 /** After the last request this much time must do for everything. */
 const AFTER_MS = 3 * HOUR_MS;
 
+/** Replicas draw from numbers of their own, so that a fault changes nothing of what comes else. */
+const ELECTION_SEED = 0x5eed;
 /** A process that crashes does so by then. */
 const CRASHED_MS = 1_000;
 /** Releases that ran before the scenario begins. */
@@ -49,6 +52,7 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
   readonly relays: readonly FlowRelay[];
   readonly agents: readonly FlowAgent[];
   readonly leader: FlowLeader;
+  readonly election: FlowElection;
   readonly builds: FlowBuilds;
   readonly gauges: FleetGauges;
   readonly requests = new Map<string, Request>();
@@ -87,6 +91,13 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
       (service) => [service, { rollout: `r-0-${service}`, release: `${OLD}${service}` }] as const,
     );
     this.leader = new FlowLeader(this, services);
+    this.election = new FlowElection({
+      clock: this.clock,
+      random: seededRandom(options.seed + ELECTION_SEED),
+      note: (who, kind) => this.note(who, kind),
+      onLead: (epoch) => this.leader.lead(epoch),
+      onStepDown: () => this.leader.fall(),
+    });
     this.builds = new FlowBuilds(this, scenario.build.workers);
     this.gauges = new FleetGauges(this);
     this.#planRequests();

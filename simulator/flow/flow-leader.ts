@@ -86,11 +86,6 @@ export class FlowLeader {
   constructor(world: LeaderWorld, settled: Iterable<readonly [string, Settled]>) {
     this.#world = world;
     for (const [service, runs] of settled) this.#settled.set(service, runs);
-    this.lead();
-  }
-
-  get isLed(): boolean {
-    return this.#isLed;
   }
 
   /** What a service's machines run. */
@@ -121,21 +116,23 @@ export class FlowLeader {
     this.#input(id, { kind: "replicated", missing });
   }
 
-  /** The leader is killed: what it had not written down is lost. */
-  kill(): void {
+  /** Nobody leads: what was not written down is lost. */
+  fall(): void {
     this.#isLed = false;
     for (const driver of this.#drivers.values()) driver.stop();
     this.#drivers.clear();
     this.#batches.clear();
     this.#told.clear();
-    this.#fallSilent();
+    // Heartbeats hold while they come; the last one for a while.
+    for (const relay of this.#connected.values())
+      relay.led(this.#epoch, this.#world.clock.now + TTL_MS);
     this.#connected.clear();
   }
 
-  /** Another one leads, under a higher epoch, and relays find it. */
-  lead(): void {
+  /** One leads, under a higher epoch than those before, and relays find it. */
+  lead(epoch: number): void {
     this.#isLed = true;
-    this.#epoch += 1;
+    this.#epoch = epoch;
     this.#pace = new WritePace(ROLLOUT_WRITES_PER_S);
     for (const rollout of this.#rollouts.values()) this.#takeUp(rollout);
     for (const relay of this.#world.relays) if (relay.isUp) this.connect(relay);
@@ -144,12 +141,6 @@ export class FlowLeader {
   /** The store answers nobody before. */
   storeAway(until: Instant): void {
     this.#storeAwayUntil = Math.max(this.#storeAwayUntil, until);
-    // Who cannot confirm its lease does not beat.
-    this.#fallSilent();
-    this.#world.clock.at(until, () => {
-      for (const relay of this.#connected.values())
-        relay.led(this.#epoch, Number.POSITIVE_INFINITY);
-    });
   }
 
   connect(relay: FlowRelay): void {
@@ -344,12 +335,6 @@ export class FlowLeader {
     if (last?.tally === tally && now < last.at + AGAIN_MS) return true;
     told.set(relay, { tally, at: now });
     return false;
-  }
-
-  /** Heartbeats hold while they come; the last one for a while. */
-  #fallSilent(): void {
-    for (const relay of this.#connected.values())
-      relay.led(this.#epoch, this.#world.clock.now + TTL_MS);
   }
 
   /** Down a stream that dies with its leader. */
