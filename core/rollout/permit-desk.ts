@@ -1,6 +1,7 @@
 // Hands out a relay's permits of one rollout, never more than the leader granted, and follows each to
 // its end. Quotas are decided by the leader; sending and keeping are the relay's business.
 import type { Instant, Machine } from "../machine.ts";
+import { MemberSums } from "./member-sums.ts";
 import type { DeskAssignment, DeskEffect, DeskInput, Standing } from "./permit-facts.ts";
 import { type KeptPermit, type Permit, PermitLedger, type PermitState } from "./permit-ledger.ts";
 import { type Candidate, waveOf } from "./targets.ts";
@@ -37,6 +38,9 @@ export interface Quota {
 export class PermitDesk implements Machine<DeskInput, DeskEffect> {
   readonly rollout: string;
   readonly ledger = new PermitLedger();
+  /** Sums over members as `permit-tally.ts` counted them last, and those who may count as something else by now. */
+  readonly sums = new MemberSums();
+  readonly changed = new Set<string>();
   readonly #idPrefix: string;
   readonly #members = new Map<string, Member>();
   readonly #quotas = new Map<number, Quota>();
@@ -100,6 +104,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
         break;
       case "gone":
         this.#members.delete(input.agentId);
+        this.changed.add(input.agentId);
         break;
       case "closed":
         this.#isClosed = true;
@@ -119,6 +124,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     for (const [agentId, member] of this.#members) {
       const wave = waveOf(member.candidate, member.hash, assignment.waves);
       this.#members.set(agentId, { ...member, wave });
+      this.changed.add(agentId);
     }
     this.#line = undefined;
     this.#isDue = true;
@@ -145,6 +151,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     const wave = waveOf(candidate, hash, this.#assignment?.waves ?? []);
     const member = { candidate, hash, standing, wave, away, takesEarly };
     this.#members.set(candidate.agentId, member);
+    this.changed.add(candidate.agentId);
     if (standing?.phase === "staged" || (connected && this.isEarly(member))) this.#line = undefined;
     this.#isDue = true;
     const permit = this.ledger.of(candidate.agentId);
@@ -160,6 +167,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
 
   #move(permit: Permit, state: PermitState, effects: DeskEffect[]): void {
     this.ledger.move(permit, state);
+    this.changed.add(permit.agentId);
     if (state === "returned" || state === "failed") this.#line = undefined;
     this.#isDue = true;
     effects.push({ kind: "note", permit: kept(permit) });
@@ -255,6 +263,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     const id = `${this.#idPrefix}.${epoch}.${wave}.${this.ledger.issued}`;
     const permit: KeptPermit = { id, agentId, epoch, wave, ttlMs, state: "sent" };
     this.ledger.enter(permit, now + ttlMs + BEGIN_GRACE_MS, now + ttlMs + answerMs);
+    this.changed.add(agentId);
     effects.push({ kind: "keep", permit }, { kind: "send", permit, ttlMs });
   }
 }

@@ -1,15 +1,11 @@
 // Sums up one relay's machines of one rollout, as its report tells them: exact counts at one moment.
 // Each machine is in exactly one of the six counts by state; `toRevert` cuts across them.
+import type { BytesBySource, FailingMember, MemberShare, Place } from "./member-sums.ts";
 import type { Member, PermitDesk } from "./permit-desk.ts";
 import type { DeskAssignment } from "./permit-facts.ts";
 import type { PermitCounts } from "./permit-ledger.ts";
 
-/** A machine that failed, and how. */
-export interface FailingMember {
-  readonly agentId: string;
-  readonly region: string;
-  readonly error: string;
-}
+const NO_BYTES: BytesBySource = { relay: 0, peer: 0, local: 0 };
 
 /** Counts of one wave; permits are those of `epoch`. */
 export interface DeskWave extends PermitCounts {
@@ -36,59 +32,46 @@ export interface DeskTally {
   readonly reverted: number;
   readonly toRevert: number;
   readonly waves: readonly DeskWave[];
-  readonly bytes: { readonly relay: number; readonly peer: number; readonly local: number };
+  readonly bytes: BytesBySource;
   readonly missingBytes: number;
   readonly failing: readonly FailingMember[];
 }
 
-/** Where a machine stands in a rollout. */
-type Place = "fetching" | "staged" | "activating" | "active" | "failed" | "reverted";
-
-/** Counts the desk's machines; names at most `failingMax` of those that fail. */
+/** Counts the desk's machines; names at most `failingMax` of those that fail, who failed first first. */
 export function tallyOf(desk: PermitDesk, failingMax: number): DeskTally {
-  const { assignment, rollout } = desk;
-  const places = { fetching: 0, staged: 0, activating: 0, active: 0, failed: 0, reverted: 0 };
-  const bytes = { relay: 0, peer: 0, local: 0 };
-  const failing: FailingMember[] = [];
-  const membersOf: number[] = [];
-  const healthyOf: number[] = [];
-  let toRevert = 0;
-  let away = 0;
-  let early = 0;
-  let missingBytes = 0;
-  for (const member of desk.members.values()) {
-    const { standing, wave, candidate } = member;
-    const place = placeOf(desk, member);
-    if (member.away) away += 1;
-    places[place] += 1;
-    if (place === "fetching" && desk.isEarly(member)) early += 1;
-    if (wave !== undefined) {
-      membersOf[wave] = (membersOf[wave] ?? 0) + 1;
-      if (place === "active") healthyOf[wave] = (healthyOf[wave] ?? 0) + 1;
-    }
-    if (mustRevert(member, rollout, assignment)) toRevert += 1;
-    const error = failureOf(desk, member, place);
-    if (error !== undefined && failing.length < failingMax) {
-      failing.push({ agentId: candidate.agentId, region: candidate.region, error });
-    }
-    if (standing?.rollout !== rollout) continue;
-    bytes.relay += standing.bytes.relay;
-    bytes.peer += standing.bytes.peer;
-    bytes.local += standing.bytes.local;
-    missingBytes += standing.missingBytes;
+  const { isClosed, members, sums } = desk;
+  for (const agentId of desk.changed) {
+    const member = members.get(agentId);
+    sums.count(agentId, member === undefined ? undefined : shareOf(desk, member));
   }
-  const waves = wavesOf(desk, membersOf, healthyOf);
-  const { isClosed } = desk;
-  const sums = {
-    matching: desk.members.size,
-    away,
-    ...places,
-    early,
-    toRevert,
-    bytes,
-    missingBytes,
+  desk.changed.clear();
+  const { places, away, early, toRevert, missingBytes } = sums;
+  return {
+    ...{ isClosed, matching: members.size, away, ...places, early, toRevert, missingBytes },
+    bytes: { ...sums.bytes },
+    waves: wavesOf(desk, sums.membersOf, sums.healthyOf),
+    failing: sums.failing.values().take(failingMax).toArray(),
   };
-  return { isClosed, ...sums, waves, failing };
+}
+
+/** What a member counts as now: by what it said last, its permit, and the assignment. */
+export function shareOf(desk: PermitDesk, member: Member): MemberShare {
+  const { assignment, rollout } = desk;
+  const { candidate, standing, wave, away } = member;
+  const { agentId, region } = candidate;
+  const place = placeOf(desk, member);
+  const error = failureOf(desk, member, place);
+  const said = standing?.rollout === rollout ? standing : undefined;
+  return {
+    place,
+    isAway: away,
+    isEarly: place === "fetching" && desk.isEarly(member),
+    mustRevert: mustRevert(member, rollout, assignment),
+    wave,
+    failing: error === undefined ? undefined : { agentId, region, error },
+    bytes: said?.bytes ?? NO_BYTES,
+    missingBytes: said?.missingBytes ?? 0,
+  };
 }
 
 function wavesOf(

@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { ServicePhase } from "../../../core/fleet/agent-facts.ts";
+import { MemberSums } from "../../../core/rollout/member-sums.ts";
 import { PermitDesk } from "../../../core/rollout/permit-desk.ts";
 import type { DeskAssignment, DeskEffect } from "../../../core/rollout/permit-facts.ts";
 import { type KeptPermit, PermitLedger } from "../../../core/rollout/permit-ledger.ts";
-import { tallyOf } from "../../../core/rollout/permit-tally.ts";
+import { shareOf, tallyOf } from "../../../core/rollout/permit-tally.ts";
 import { WAVE_HASH_END } from "../../../core/rollout/wave-hash.ts";
 
 const ANSWER_MS = 30_000;
@@ -39,6 +40,12 @@ const assigned = (over: Partial<DeskAssignment>): DeskAssignment => ({
   answerMs: ANSWER_MS,
   ...over,
 });
+
+/** Sums as they can be compared: a wave that nobody is in counts as one that nobody was in. */
+function present({ membersOf, healthyOf, ...sums }: MemberSums) {
+  const filled = (counts: readonly number[]) => WAVES.map((_, wave) => counts[wave] ?? 0);
+  return { ...sums, membersOf: filled(membersOf), healthyOf: filled(healthyOf) };
+}
 
 const agent = fc.integer({ min: 0, max: 7 });
 const action = fc.oneof(
@@ -123,6 +130,9 @@ class Checked {
     }
     for (const [key, count] of counts) assert.ok(count <= (this.#quotas.get(key) ?? 0), "quota");
     const tally = tallyOf(this.#desk, 100);
+    const anew = new MemberSums();
+    for (const [id, one] of this.#desk.members) anew.count(id, shareOf(this.#desk, one));
+    assert.deepEqual(present(this.#desk.sums), present(anew));
     const { fetching, staged, activating, active, failed, reverted, matching } = tally;
     assert.equal(fetching + staged + activating + active + failed + reverted, matching);
     for (const wave of tally.waves) {

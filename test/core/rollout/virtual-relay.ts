@@ -1,10 +1,11 @@
 // A relay of the virtual fleet with its agents: the real permit desk, agents as simple as their rules.
 import { RELAY_BACKOFF } from "../../../core/fleet/agent-backoff.ts";
 import { type CensusCount, countMachines } from "../../../core/rollout/census.ts";
+import type { FailingMember } from "../../../core/rollout/member-sums.ts";
 import { PermitDesk } from "../../../core/rollout/permit-desk.ts";
 import type { DeskAssignment, Standing } from "../../../core/rollout/permit-facts.ts";
 import type { KeptPermit } from "../../../core/rollout/permit-ledger.ts";
-import { type FailingMember, tallyOf } from "../../../core/rollout/permit-tally.ts";
+import { tallyOf } from "../../../core/rollout/permit-tally.ts";
 import type { RolloutEffect } from "../../../core/rollout/rollout-facts.ts";
 import type { Tally } from "../../../core/rollout/tally.ts";
 import type { Candidate, WaveRule } from "../../../core/rollout/targets.ts";
