@@ -30,6 +30,8 @@ export interface BroadcastPlan {
   readonly roundTripMs: number;
   /** 1: small messages wait at NICs behind what others sent, as where a token bucket shapes; 0: queues are fair. */
   readonly fifo: number;
+  /** What TCP lets each connection send, as where it goes by what it saw while many shared a NIC; 0: no bound. */
+  readonly paceMbit: number;
   /** 1: events are taken host by host, which takes less time where hosts are many (`swarm-world.ts`). */
   readonly byHost: number;
   /** Share of the peers that dies in a minute, and is replaced by fresh ones. */
@@ -60,6 +62,7 @@ export const SHAPED: BroadcastPlan = {
   degree: 16,
   roundTripMs: 0.2,
   fifo: 1,
+  paceMbit: 0,
   byHost: 0,
   churn: 0,
   killed: 0,
@@ -142,6 +145,7 @@ export class Broadcast {
       runBytes: plan.runBytes,
       sendBufferBytes: 256 * 1024,
       windowBytes: 4 * 1024 * 1024,
+      ...(plan.paceMbit > 0 && { paceRate: plan.paceMbit * MBIT }),
       isFifo: plan.fifo === 1,
       bucketMs: pieceBytes / (mbit * MBIT) / peers / 4,
       isByHost: plan.byHost === 1,

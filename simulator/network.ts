@@ -80,6 +80,8 @@ export interface Pipe {
   /** Bytes that have left and not arrived. */
   flying: number;
   isReady: boolean;
+  /** Its pace lets nothing more leave before. */
+  pacedUntil: Instant;
   lastArrival: Instant;
 }
 
@@ -91,6 +93,8 @@ export interface NetworkOptions {
   readonly sendBufferBytes: number;
   /** Bytes of a connection that may be under way: what it carries in a round trip. */
   readonly windowBytes: number;
+  /** Bytes a millisecond at which a connection sends at most. */
+  readonly paceRate: number;
   /** NICs have one queue, in which small messages wait behind blocks of other connections. */
   readonly isFifo: boolean;
   /** A connection that had no room has taken all that was handed over. */
@@ -172,7 +176,10 @@ export class Network {
         continue;
       }
       const isFull = pipe.flying >= this.#options.windowBytes;
-      const freeAt = isFull ? Number.POSITIVE_INFINITY : pipe.target.downFreeAt - BACKLOG_MS;
+      const congestedUntil = isFull
+        ? Number.POSITIVE_INFINITY
+        : pipe.target.downFreeAt - BACKLOG_MS;
+      const freeAt = Math.max(congestedUntil, pipe.pacedUntil);
       if (freeAt <= now) {
         this.#run(now, host, pipe);
         return;
@@ -186,7 +193,7 @@ export class Network {
   }
 
   #run(now: Instant, host: Host, pipe: Pipe): void {
-    const { queue, runBytes, kinds } = this.#options;
+    const { queue, runBytes, paceRate, kinds } = this.#options;
     const parcel = pipe.first as Parcel;
     const bytes = Math.min(runBytes, parcel.bytes - pipe.leftBytes);
     const tookMs = (bytes * WIRE_RATIO) / host.upRate;
@@ -199,6 +206,7 @@ export class Network {
     pipe.waiting -= bytes;
     host.waiting -= bytes;
     pipe.flying += bytes;
+    pipe.pacedUntil = now + (bytes * WIRE_RATIO) / paceRate;
     if (pipe.leftBytes >= parcel.bytes) {
       pipe.leftBytes = 0;
       pipe.first = parcel.next;
@@ -249,6 +257,7 @@ function newPipe(source: Host, target: Host, delayMs: number): Pipe {
     waiting: 0,
     flying: 0,
     isReady: false,
+    pacedUntil: 0,
     lastArrival: 0,
   };
 }

@@ -11,6 +11,8 @@ export interface SwarmWorldOptions {
   readonly runBytes: number;
   readonly sendBufferBytes: number;
   readonly windowBytes: number;
+  /** Bytes a millisecond at which a connection sends at most; left out: as fast as its NIC. */
+  readonly paceRate?: number;
   readonly isFifo: boolean;
   /**
    * Each host is looked at for as long as nothing reaches it from another, half a round trip, before the next. Where

@@ -59,11 +59,13 @@ export class SwarmWorld {
     this.#isByHost = options.isByHost === true;
     this.#queue = new EventQueue(this.#isByHost ? options.roundTripMs / 2 : options.bucketMs);
     const { runBytes, sendBufferBytes, windowBytes, isFifo } = options;
+    const { paceRate = Number.POSITIVE_INFINITY } = options;
     this.#network = new Network({
       queue: this.#queue,
       runBytes,
       sendBufferBytes,
       windowBytes,
+      paceRate,
       isFifo,
       kinds: KINDS,
       drained: (pipe) => this.#drained(pipe),
