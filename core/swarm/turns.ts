@@ -3,8 +3,11 @@
 // looks at is one number a neighbour.
 import { PIECES_MAX } from "../release/limits.ts";
 
-/** Neighbours whose progress differs by less than 16 pieces are served in turn. */
-const PROGRESS_SHIFT = 4;
+/**
+ * Neighbours whose progress differs by less than four pieces are served in turn: so far, and about as much for the time
+ * until haves are told, the last is behind the first at the end.
+ */
+const PROGRESS_SHIFT = 2;
 /** Further behind is not slow but late. */
 const LATE_PIECES = 64;
 /** A key is what a neighbour takes, and in these bits its progress: PIECES_MAX at most. */
