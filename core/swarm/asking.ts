@@ -10,6 +10,7 @@ import type { FetchTable } from "./fetch-table.ts";
 import type { LanePlace } from "./lane.ts";
 import {
   ASKED_BYTES,
+  ASKED_BYTES_LONG,
   LATE_MS_MIN,
   OUTSTANDING_MAX,
   PIPE_GAIN,
@@ -50,7 +51,8 @@ export interface AskingView {
 /** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
 export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): void {
   const { table, neighbours, offering, slow, pace, lane } = view;
-  const windowBytes = ASKED_BYTES + PIPE_GAIN * pace.pipeBytes;
+  const queuedBytes = pace.isFast ? ASKED_BYTES_LONG : ASKED_BYTES;
+  const windowBytes = queuedBytes + PIPE_GAIN * pace.pipeBytes;
   const mayBytes = lane.boundOf(windowBytes);
   const window = Math.min(OUTSTANDING_MAX, Math.ceil(mayBytes / pace.blockBytes));
   const sourcesMin = mayBytes < windowBytes ? 0 : SOURCES_MIN;

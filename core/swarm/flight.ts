@@ -4,12 +4,17 @@
 import type { Instant } from "../machine.ts";
 import {
   FLYING_BLOCKS,
+  FLYING_BLOCKS_FIRST,
+  FLYING_BLOCKS_LONG,
+  FLYING_BLOCKS_ONE_IN,
   FLYING_BYTES,
+  FLYING_BYTES_LONG,
   FLYING_BYTES_MIN,
   FLYING_MS,
   FLYING_MS_LONG,
   FLYING_PIPE_GAIN,
   PIPE_GAIN,
+  SHORT_WAY_MS,
 } from "./limits.ts";
 import { Pace } from "./pace.ts";
 
@@ -19,13 +24,21 @@ const LEAST_RISE = 0.02 / 1000;
 export class Flight {
   readonly #pace = new Pace();
   #queueBytes = FLYING_BYTES;
+  /** Blocks that may be on a short way. */
+  #blocks = FLYING_BLOCKS_FIRST;
   #notedAt: Instant = 0;
   #meanMs = 0;
   #leastMs = Number.POSITIVE_INFINITY;
 
   /** With so many on their way the next block waits here, where another may still go before it. */
   get fullBytes(): number {
-    return FLYING_BLOCKS * this.blockBytes + FLYING_PIPE_GAIN * this.pipeBytes;
+    const isLong = Number.isFinite(this.#leastMs) && this.#leastMs > SHORT_WAY_MS;
+    const blocks = isLong ? this.#blocksMax : Math.min(this.#blocks, this.#blocksMax);
+    return blocks * this.blockBytes + FLYING_PIPE_GAIN * this.pipeBytes;
+  }
+
+  get #blocksMax(): number {
+    return this.isFast ? FLYING_BLOCKS_LONG : FLYING_BLOCKS;
   }
 
   /** Bytes that may be queued or on their way: no more is offered then. */
@@ -53,18 +66,25 @@ export class Flight {
     return this.#pace.blockBytes;
   }
 
+  /** Blocks leave fast enough for long ones. */
+  get isFast(): boolean {
+    return this.#pace.isFast;
+  }
+
   /** A block of so many bytes was on its way for so long. */
   note(now: Instant, bytes: number, tookMs: number): void {
     const raised = this.#leastMs * (1 + LEAST_RISE * (now - this.#notedAt));
     this.#leastMs = Math.min(tookMs, raised);
     this.#notedAt = now;
+    this.#blocks = Math.min(FLYING_BLOCKS, this.#blocks + 1 / FLYING_BLOCKS_ONE_IN);
     this.#meanMs = this.#meanMs === 0 ? tookMs : (7 * this.#meanMs + tookMs) / 8;
     this.#pace.note(now, bytes, this.#leastMs);
-    const waitMsMax = this.#pace.isFast ? FLYING_MS_LONG : FLYING_MS;
+    const { isFast } = this.#pace;
+    const waitMsMax = isFast ? FLYING_MS_LONG : FLYING_MS;
     const isLong = this.#meanMs - this.#leastMs > waitMsMax;
     const change = isLong ? -bytes : bytes;
     this.#queueBytes = Math.min(
-      FLYING_BYTES,
+      isFast ? FLYING_BYTES_LONG : FLYING_BYTES,
       Math.max(FLYING_BYTES_MIN, this.#queueBytes + change),
     );
   }

@@ -21,8 +21,10 @@ export const LONG_BLOCKS_RATE = 25_000;
  */
 export const SHORT_BLOCKS_RATE = 5_000;
 
-/** Bytes asked beyond those on the wire: what comes, and waits at senders and downlinks; 126 ms at 100 Mbit/s. */
-export const ASKED_BYTES = 1536 * 1024;
+/** Bytes asked beyond those on the wire: what comes, and waits at senders and downlinks; 168 ms at 100 Mbit/s. */
+export const ASKED_BYTES = 2048 * 1024;
+/** The same where blocks are long: with more, 100 peers at 1 Gbit/s end up to 0.03 of the bound later. */
+export const ASKED_BYTES_LONG = 1536 * 1024;
 /** Blocks asked of all neighbours: 256 x 384 KiB is 96 MiB, a 200 ms round trip at 4 Gbit/s. */
 export const OUTSTANDING_MAX = 256;
 /** So much of what the wire seems to hold is under way, so that it is found out when it holds more. */
@@ -78,22 +80,33 @@ export const HAVE_MS = 100;
 export const HAVE_ALONE_MS = 300;
 /** New pieces that are told at once. */
 export const HAVE_PIECES = 16;
-/** Bytes waiting here or offered, beyond those that leave while an offer is answered: five usual pieces. */
-export const OFFERED_BYTES = 1280 * 1024;
+/** Bytes waiting here or offered, beyond those that leave while an offer is answered: eight usual pieces. */
+export const OFFERED_BYTES = 2048 * 1024;
+/** The same where blocks are long: five. */
+export const OFFERED_BYTES_LONG = 1280 * 1024;
 /** Where a limit lets less go in this time, so much: what those above take at 100 Mbit/s. */
-export const OFFERED_MS = 105;
+export const OFFERED_MS = 168;
 /**
- * Blocks on their way to all: 528 KiB where they are short. Some leave, the others are at downlinks; as many again would
+ * Short blocks on their way to all: 792 KiB. Some leave, the others are at downlinks; as many again would
  * overflow the queue before the uplink where all begin at once, and what is lost there is sent again in pieces.
  */
-export const FLYING_BLOCKS = 12;
+export const FLYING_BLOCKS = 18;
+/** The same where they are long: 4.5 MiB. */
+export const FLYING_BLOCKS_LONG = 12;
+/**
+ * So few at first where ways are short, and one more for so many that arrived: with no queue on the way four keep an
+ * uplink busy, and what goes to two neighbours at a time is whole, and passed on, sooner than what goes to nine.
+ */
+export const FLYING_BLOCKS_FIRST = 4;
+export const FLYING_BLOCKS_ONE_IN = 10;
 /** And so much of what the wire seems to hold, so that it is found out when it holds more. */
 export const FLYING_PIPE_GAIN = 2;
 /** Bytes on their way to all, beyond those that the wire holds: some on the uplink, the rest at downlinks. */
 export const FLYING_BYTES = ASKED_BYTES;
+export const FLYING_BYTES_LONG = ASKED_BYTES_LONG;
 /** So few where blocks wait for longer than below: some leave, some are next. */
 export const FLYING_BYTES_MIN = 512 * 1024;
-/** Blocks that wait for longer on their way are too many: all that may fly take 126 ms at 100 Mbit/s. */
+/** Blocks that wait for longer on their way are too many: all that may fly take 168 ms at 100 Mbit/s. */
 export const FLYING_MS = 150;
 /** The same where blocks are long: at 1 Gbit/s they take 13 ms, at 250 Mbit/s 50, and what we ask for waits behind them. */
 export const FLYING_MS_LONG = 20;

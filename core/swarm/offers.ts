@@ -9,7 +9,6 @@ import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
 import {
   OFFER_MS,
-  OFFERED_BYTES,
   OFFERED_COUNT_MAX,
   OFFERED_PIECES,
   OUTSTANDING_MAX,
@@ -178,7 +177,7 @@ export class Offers {
     const { waitingBytes, roomBytes, pipeBytes, blockBytes } = uploads;
     const ahead = Math.min(OUTSTANDING_MAX * blockBytes, (PIPE_GAIN * pipeBytes) / this.#taken);
     // Who takes a large piece asks for the rest of it little by little: one more is offered beside it.
-    const large = Math.max(0, this.#pieces.bytesOf(0) - OFFERED_BYTES);
+    const large = Math.max(0, this.#pieces.bytesOf(0) - uploads.offeredBytesMax);
     const wanted = ahead + large + Math.min(uploads.offeredBytes - waitingBytes, roomBytes);
     const openMax = uploads.isHeld ? 0 : wanted;
     uploads.want(false);

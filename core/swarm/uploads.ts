@@ -9,6 +9,7 @@ import type { LanePlace } from "./lane.ts";
 import {
   BRISK_MS_MAX,
   OFFERED_BYTES,
+  OFFERED_BYTES_LONG,
   OFFERED_MS,
   QUEUED_BYTES_MAX,
   QUEUED_PER_NEIGHBOUR_MAX,
@@ -76,7 +77,12 @@ export class Uploads {
 
   /** Bytes that may wait here or be offered, beyond those that leave while an offer is answered. */
   get offeredBytes(): number {
-    return Math.min(OFFERED_BYTES, OFFERED_MS * this.#lane.rate);
+    return Math.min(this.offeredBytesMax, OFFERED_MS * this.#lane.rate);
+  }
+
+  /** The same where no limit lets less go. */
+  get offeredBytesMax(): number {
+    return this.#flight.isFast ? OFFERED_BYTES_LONG : OFFERED_BYTES;
   }
 
   /** Bytes that may be on their way beyond those that are. */

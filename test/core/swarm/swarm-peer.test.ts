@@ -369,13 +369,13 @@ check(
   > send b offer 1
   piece-added 2
   received a request 0 0K+234K
+  > send a offer 2
   > send-block a 0 0K+234K
   received a request 0 234K+234K
   received a request 0 468K+232K
   block-sent a
-  > send a offer 2
-  > send-block a 0 234K+234K
   received a got
+  > send-block a 0 234K+234K
   block-sent a
   > send-block a 0 468K+232K
   received a got
