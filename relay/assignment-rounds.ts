@@ -16,17 +16,23 @@ const TOLD_A_TURN = 100;
 /** A wave is drawn, reported and granted in two rounds of reports; who has no permit by then is told without. */
 const HELD_MS = 2_500;
 
+export interface AssignmentRoundsOptions {
+  /** Those that are connected. */
+  readonly sessions: () => Iterable<AgentSession>;
+  /** Agents whose permit of this service is handed out and has its turn soon. */
+  readonly permitted: (service: string) => ReadonlySet<string>;
+}
+
 export class AssignmentRounds {
-  readonly #sessions: () => Iterable<AgentSession>;
+  readonly #options: AssignmentRoundsOptions;
   readonly #fanOut = new FanOut<AgentSession, ServiceAssignments>();
   /** Those that take permits early, until their services' assignments have waited long enough. */
   readonly #held = new FanOut<AgentSession, ServiceAssignments>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
   #turn: NodeJS.Immediate | undefined;
 
-  /** `sessions` gives those that are connected. */
-  constructor(sessions: () => Iterable<AgentSession>) {
-    this.#sessions = sessions;
+  constructor(options: AssignmentRoundsOptions) {
+    this.#options = options;
   }
 
   /** All that are connected are to hear of it. */
@@ -35,7 +41,7 @@ export class AssignmentRounds {
     if (mayWait(assignments)) this.#hold(assignments);
     else {
       this.#held.take(service);
-      this.#say(assignments, this.#sessions());
+      this.#say(assignments, this.#options.sessions());
     }
   }
 
@@ -57,7 +63,7 @@ export class AssignmentRounds {
     const { service } = assignments;
     const mustHear = (session: AgentSession): boolean =>
       !session.takesEarly || this.#fanOut.awaits(service, session);
-    const sessions = [...this.#sessions()];
+    const sessions = [...this.#options.sessions()];
     this.#say(assignments, sessions.filter(mustHear));
     this.#held.say(
       service,
@@ -65,17 +71,21 @@ export class AssignmentRounds {
       sessions.filter((session) => !mustHear(session)),
     );
     // One that is held already waits no longer for what came later.
-    if (this.#timers.has(service)) return;
-    this.#timers.set(
-      service,
-      setTimeout(() => this.#release(service), HELD_MS),
-    );
+    if (!this.#timers.has(service)) this.#time(service);
   }
 
+  #time(service: string): void {
+    const timer = setTimeout(() => this.#release(service), HELD_MS);
+    this.#timers.set(service, timer);
+  }
+
+  /** Tells those that were held, but for who hears in a moment, with its permit: 10,000 permits are sent for seconds. */
   #release(service: string): void {
     this.#timers.delete(service);
-    const held = this.#held.take(service);
+    const permitted = this.#options.permitted(service);
+    const held = this.#held.take(service, ({ id }) => !permitted.has(id));
     if (held !== undefined) this.#say(held.word, held.members);
+    if (this.#held.awaitsAny(service)) this.#time(service);
   }
 
   #say(assignments: ServiceAssignments, sessions: Iterable<AgentSession>): void {

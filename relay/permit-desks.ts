@@ -93,6 +93,12 @@ export class PermitDesks {
     return this.#machine.isAway(agentId);
   }
 
+  /** Agents whose permit of a service is handed out and has its turn to be sent soon. */
+  onTheirWay(service: string): ReadonlySet<string> {
+    const queued = this.#queue.filter(({ assignment }) => assignment.service === service);
+    return new Set(queued.map(({ permit }) => permit.agentId));
+  }
+
   /** A service's assignments have changed; undefined: there are none any more. */
   assigned(service: string, assignments: ServiceAssignments | undefined): void {
     const all = assignments?.assignments ?? [];

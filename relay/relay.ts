@@ -77,7 +77,10 @@ export class Relay {
   readonly #gate: CommandGate;
   readonly #book: AssignmentBook;
   readonly #sessions: AgentSessions;
-  readonly #rounds = new AssignmentRounds(() => this.#sessions.all());
+  readonly #rounds = new AssignmentRounds({
+    sessions: () => this.#sessions.all(),
+    permitted: (service) => this.#desks.onTheirWay(service),
+  });
   readonly #desks: PermitDesks;
   readonly #roster: Roster;
   readonly #links: RosterLinks;

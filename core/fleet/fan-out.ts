@@ -22,16 +22,30 @@ export class FanOut<Member, Word> {
     if (waiting.size > 0) this.#rounds.set(topic, { word, waiting });
   }
 
+  /** Whether anybody has yet to hear of a topic. */
+  awaitsAny(topic: string): boolean {
+    return this.#rounds.has(topic);
+  }
+
   /** Whether one has yet to hear of a topic. */
   awaits(topic: string, member: Member): boolean {
     return this.#rounds.get(topic)?.waiting.has(member) === true;
   }
 
-  /** Takes all out of their turns that have yet to hear of a topic, with what they were to hear; undefined: none. */
-  take(topic: string): { readonly word: Word; readonly members: Iterable<Member> } | undefined {
+  /**
+   * Takes those out of their turns that have yet to hear of a topic, or only who `isMeant` of them, with what they were
+   * to hear; undefined: none.
+   */
+  take(
+    topic: string,
+    isMeant: (member: Member) => boolean = () => true,
+  ): { readonly word: Word; readonly members: readonly Member[] } | undefined {
     const round = this.#rounds.get(topic);
-    this.#rounds.delete(topic);
-    return round && { word: round.word, members: round.waiting };
+    if (round === undefined) return undefined;
+    const members = [...round.waiting].filter(isMeant);
+    for (const member of members) round.waiting.delete(member);
+    if (round.waiting.size === 0) this.#rounds.delete(topic);
+    return members.length === 0 ? undefined : { word: round.word, members };
   }
 
   /** Takes one out of its turn: the word that it has yet to hear; undefined: none. */

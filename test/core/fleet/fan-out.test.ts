@@ -48,6 +48,20 @@ test("a topic can be taken away from those that have yet to hear of it", () => {
   assert.deepEqual([fanOut.take("web"), fanOut.isOver], [undefined, true]);
 });
 
+test("a topic can be taken away from some, and the others keep their turns", () => {
+  const fanOut = new FanOut<string, string>();
+  fanOut.say("web", "1", ["a", "b", "c"]);
+  const taken = fanOut.take("web", (member) => member !== "b");
+  assert.deepEqual(taken, { word: "1", members: ["a", "c"] });
+  assert.equal(
+    fanOut.take("web", (member) => member !== "b"),
+    undefined,
+  );
+  assert.deepEqual([fanOut.awaitsAny("web"), fanOut.awaitsAny("db")], [true, false]);
+  assert.equal(told(fanOut, 9), "b:1");
+  assert.equal(fanOut.awaitsAny("web"), false);
+});
+
 test("everybody has heard the last word in the end, and no word twice", () => {
   const move = fc.oneof(
     fc.record({ kind: fc.constant("say" as const) }),
