@@ -50,6 +50,8 @@ export interface MirroringOptions {
   readonly onRows: (room: PackRoom) => void;
   /** Something that a report tells has changed. */
   readonly onChange: () => void;
+  /** The region's store has a whole pack. */
+  readonly onWhole: () => void;
 }
 
 /** Mirrors all packs that the region needs. */
@@ -286,7 +288,7 @@ export class Mirroring {
       this.#options.log.info({ pack, segments }, "mirrored a whole pack");
       this.#driver.input({ kind: "seal-stored", pack });
       this.#spares.makeRoom();
-      this.#options.onChange();
+      this.#options.onWhole();
     } catch (error) {
       this.#failed(room, "seal", sealKey(pack), error as Error);
     }

@@ -155,6 +155,7 @@ export class Relay {
       log,
       onRows: (room) => this.#directory.rowsKnown(room),
       onChange,
+      onWhole: () => this.#pace.input({ kind: "awaited" }),
     });
     this.#mates = new RegionMates({
       relayId,
@@ -305,7 +306,8 @@ export class Relay {
         this.#mirroring.urgencyChanged();
         this.#desks.assigned(command.assignments.service, command.assignments);
         this.#rounds.assigned(command.assignments);
-        break;
+        this.#pace.input({ kind: "awaited" });
+        return;
       case "order":
         this.#named?.orders.add(command.order.id);
         this.#book.order(command.order);

@@ -1,9 +1,15 @@
 // When a relay reports: at once after a quiet time, else once a second; while permits are out it waits for their
-// answers. What is in a report is not its business.
+// answers. What a leader waits for does not wait for that second, now and then. What is in a report is not its business.
 import type { Instant, Machine } from "../machine.ts";
 
 /** Shortest time between two reports. */
 const INTERVAL_MS = 1_000;
+/**
+ * Reports that may come before their time, and how soon there may be one more. A rollout begins with three words of a
+ * relay that all wait for: the packs are there, the wave is counted, its permits are answered.
+ */
+const EARLY_MAX = 3;
+const EARLY_MS = 2_000;
 /** Longest, where nothing changes: the leader's view of a relay is never older than two beats. */
 const QUIET_MS = 2_000;
 /** How long the first change waits for those that come with it. */
@@ -12,6 +18,8 @@ const GATHER_MS = 20;
 export type PaceInput =
   /** Something that a report tells has changed. */
   | { readonly kind: "changed" }
+  /** The same, and a rollout goes on as soon as it is told. */
+  | { readonly kind: "awaited" }
   /** The report that was asked for has left; without this there was nobody to send it to. */
   | { readonly kind: "sent" }
   | { readonly kind: "wake" };
@@ -20,7 +28,10 @@ export type PaceEffect = { readonly kind: "report" };
 
 export class ReportPace implements Machine<PaceInput, PaceEffect> {
   readonly #isBusy: () => boolean;
+  #wasBusy = false;
   #lastAt: Instant = Number.NEGATIVE_INFINITY;
+  /** When as many may come early as ever. */
+  #restedAt: Instant = Number.NEGATIVE_INFINITY;
   /** When the oldest change that is not told yet came, and when it will be looked at. */
   #changedAt: Instant = Number.POSITIVE_INFINITY;
   #dueAt: Instant = Number.POSITIVE_INFINITY;
@@ -41,10 +52,15 @@ export class ReportPace implements Machine<PaceInput, PaceEffect> {
   step(now: Instant, input: PaceInput, effects: PaceEffect[]): void {
     switch (input.kind) {
       case "changed":
-        this.#changedAt = Math.min(this.#changedAt, now);
-        this.#look(Math.max(now + GATHER_MS, this.#lastAt + INTERVAL_MS));
+        this.#changed(now, false);
+        return;
+      case "awaited":
+        this.#changed(now, true);
         return;
       case "sent":
+        if (now < this.#lastAt + INTERVAL_MS) {
+          this.#restedAt = Math.max(this.#restedAt, now) + EARLY_MS;
+        }
         this.#lastAt = now;
         return;
       case "wake":
@@ -53,6 +69,18 @@ export class ReportPace implements Machine<PaceInput, PaceEffect> {
       default:
         input satisfies never;
     }
+  }
+
+  #changed(now: Instant, isAwaited: boolean): void {
+    this.#changedAt = Math.min(this.#changedAt, now);
+    const isBusy = this.#isBusy();
+    // The last permit is answered.
+    const isOver = this.#wasBusy && !isBusy;
+    this.#wasBusy = isBusy;
+    const inTurn = this.#lastAt + INTERVAL_MS;
+    const early = this.#restedAt - (EARLY_MAX - 1) * EARLY_MS;
+    const from = isAwaited || isOver ? Math.min(inTurn, early) : inTurn;
+    this.#look(Math.max(now + GATHER_MS, from));
   }
 
   #look(at: Instant): void {

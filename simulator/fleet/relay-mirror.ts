@@ -18,6 +18,8 @@ export interface RelayMirrorOptions {
   readonly regionStore: BlobModel;
   readonly packs: RegionPacks;
   readonly onChange: () => void;
+  /** The region's store has a whole pack. */
+  readonly onWhole: () => void;
 }
 
 export const segmentKey = (pack: string, segment: number): string => `${pack}/s-${segment}`;
@@ -124,14 +126,11 @@ export class RelayMirror {
   }
 
   #copySeal(pack: string): void {
-    const { regionStore } = this.#options;
-    regionStore.put(sealKey(pack), "seal", 1, (error) =>
-      this.#tell(() =>
-        error === undefined
-          ? { kind: "seal-stored", pack }
-          : { kind: "failed", pack, segment: "seal", error },
-      ),
-    );
+    const { regionStore, onWhole } = this.#options;
+    regionStore.put(sealKey(pack), "seal", 1, (error) => {
+      if (error !== undefined) this.#tell(() => ({ kind: "failed", pack, segment: "seal", error }));
+      else this.#tell(() => ({ kind: "seal-stored", pack }), onWhole);
+    });
   }
 
   #serve(pack: string, segment: number): void {
@@ -148,11 +147,11 @@ export class RelayMirror {
     this.#options.onChange();
   }
 
-  #tell(fact: () => MirrorInput): void {
+  #tell(fact: () => MirrorInput, onTold = this.#options.onChange): void {
     this.#options.process.deliver(this.#life, () => {
       if (this.#isStopped) return;
       this.#stepper.input(fact());
-      this.#options.onChange();
+      onTold();
     });
   }
 }

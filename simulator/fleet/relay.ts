@@ -41,7 +41,7 @@ export interface RelayDisk {
 }
 
 export interface RelayOptions
-  extends Omit<RelayMirrorOptions, "process" | "onChange">,
+  extends Omit<RelayMirrorOptions, "process" | "onChange" | "onWhole">,
     Pick<LeaderLinkOptions, "network" | "controlPlanes"> {
   readonly ground: Ground;
   readonly region: string;
@@ -124,7 +124,8 @@ export class Relay {
     const pace = new ReportPace(() => desks?.isAnyOut === true);
     this.#pace = new Stepper(process, "pace", pace, () => this.#report());
     const onChange = (): void => this.#changed();
-    this.#mirror = new RelayMirror({ ...this.#options, process, onChange });
+    const onWhole = (): void => this.#pace?.input({ kind: "awaited" });
+    this.#mirror = new RelayMirror({ ...this.#options, process, onChange, onWhole });
     // Without an earlier life it has no agents to wait for.
     this.#settlesAt = disk.isComplete ? process.now + RELAY_BACKOFF.mostMs : 0;
     for (const assignments of disk.services.values()) this.#deskAssigned(assignments);
@@ -211,7 +212,7 @@ export class Relay {
     if (command.kind === "assignments" && this.disk.isFull) return false;
     this.#options.onObeyed(this.name, command);
     this.#obey(command);
-    this.#changed();
+    this.#pace?.input({ kind: command.kind === "assignments" ? "awaited" : "changed" });
     return true;
   }
 

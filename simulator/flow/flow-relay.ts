@@ -206,6 +206,7 @@ export class FlowRelay {
     open.orders = orders;
     this.#input(open, { kind: "assigned", assignment: orders.desk });
     if (known === undefined) for (const agent of here) this.#stand(open, agent, true);
+    this.#pace.input({ kind: "awaited" });
   }
 
   #open(orders: RelayOrders): OpenDesk {
