@@ -256,13 +256,8 @@ export class Relay {
 
   #joined(session: AgentSession): void {
     const { relayId, region, node } = this.#options;
-    const welcome = {
-      relay: relayId,
-      region,
-      swarmAddress: node.address,
-      relays: [...this.#mates.others],
-    };
-    session.send({ $case: "welcome", welcome });
+    const own = { relay: relayId, region, swarmAddress: node.address };
+    session.send({ $case: "welcome", welcome: { ...own, relays: [...this.#mates.others] } });
     tellSnapshot(session, this.#book, this.#gate.epoch);
     this.#desks.joined(session);
     this.#changed();

@@ -123,7 +123,7 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     this.#assignment = assignment;
     for (const [agentId, member] of this.#members) {
       const wave = waveOf(member.candidate, member.hash, assignment.waves);
-      this.#members.set(agentId, { ...member, wave });
+      if (wave !== member.wave) this.#members.set(agentId, { ...member, wave });
       this.changed.add(agentId);
     }
     this.#line = undefined;
@@ -147,8 +147,11 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
 
   #stand(now: Instant, input: Extract<DeskInput, { kind: "stood" }>, effects: DeskEffect[]): void {
     const { candidate, standing, connected, away = false, takesEarly = false } = input;
-    const hash = waveHash(candidate.agentId, this.rollout);
-    const wave = waveOf(candidate, hash, this.#assignment?.waves ?? []);
+    const known = this.#members.get(candidate.agentId);
+    const hash = known?.hash ?? waveHash(candidate.agentId, this.rollout);
+    // Waves of members are looked at anew where the assignment changes.
+    const isSame = known?.candidate === candidate;
+    const wave = isSame ? known.wave : waveOf(candidate, hash, this.#assignment?.waves ?? []);
     const member = { candidate, hash, standing, wave, away, takesEarly };
     this.#members.set(candidate.agentId, member);
     this.changed.add(candidate.agentId);

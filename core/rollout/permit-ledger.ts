@@ -38,6 +38,7 @@ export interface PermitCounts {
 
 type Tally = { -readonly [Name in keyof PermitCounts]: number };
 
+const NO_PERMITS: readonly Permit[] = [];
 const NONE: PermitCounts = { granted: 0, succeeded: 0, failed: 0, outstanding: 0, returned: 0 };
 
 /** The permits of one rollout at one relay. */
@@ -122,7 +123,7 @@ export class PermitLedger {
 
   /** Permits whose time has run out; they are still open. */
   expired(now: Instant): readonly Permit[] {
-    if (now < this.#soonest) return [];
+    if (now < this.#soonest) return NO_PERMITS;
     this.#soonest = Number.POSITIVE_INFINITY;
     const expired: Permit[] = [];
     for (const permit of this.#open) {

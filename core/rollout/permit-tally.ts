@@ -164,8 +164,8 @@ function failureOf(desk: PermitDesk, { candidate, standing }: Member, place: Pla
   if (place === "failed") return said === "" ? "failed without saying why" : said;
   // One that cannot get it on its disk tries on, and says what it waits for.
   if (place === "reverted" || place === "fetching") return said === "" ? undefined : said;
-  const permit = desk.ledger.of(candidate.agentId);
-  return permit?.unanswered === true && place !== "active"
+  if (place === "active") return undefined;
+  return desk.ledger.of(candidate.agentId)?.unanswered === true
     ? "has not answered in time after it was let activate"
     : undefined;
 }

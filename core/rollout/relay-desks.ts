@@ -5,7 +5,7 @@ import type { Instant, Machine } from "../machine.ts";
 import { PermitDesk } from "./permit-desk.ts";
 import type { DeskAssignment, DeskEffect, DeskInput, Standing } from "./permit-facts.ts";
 import type { KeptPermit } from "./permit-ledger.ts";
-import { type Candidate, isTarget, type Targets } from "./targets.ts";
+import { areSame, type Candidate, isTarget, type Targets } from "./targets.ts";
 
 /**
  * An agent that is started again is back within two seconds. Without this, a rollout whose machines all
@@ -160,13 +160,16 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
       this.#desks.delete(rollout);
       effects.push({ kind: "forget", rollout });
     }
+    const before = this.#rules.get(service) ?? [];
     if (rules.length === 0) this.#rules.delete(service);
     else this.#rules.set(service, rules);
     for (const { rollout, assignment } of rules) {
       const entry = this.#desks.get(rollout) ?? this.#open(now, service, rollout, assignment);
       this.#step(now, entry, { kind: "assigned", assignment }, effects);
     }
-    for (const agent of this.#agents.values()) this.#stand(now, agent, service, false, effects);
+    if (!meanTheSame(rules, before)) {
+      for (const agent of this.#agents.values()) this.#stand(now, agent, service, false, effects);
+    }
     for (const rollout of wanted) {
       const quotas = this.#early.get(rollout) ?? [];
       this.#early.delete(rollout);
@@ -279,4 +282,23 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
     }
     this.deadline = Math.min(this.deadline, desk.deadline);
   }
+}
+
+/**
+ * Whether each machine stands at the same desk under both, and its word means the same there: a wave that was drawn,
+ * which the desk sees by itself, changes neither.
+ */
+function meanTheSame(rules: readonly DeskRule[], before: readonly DeskRule[]): boolean {
+  return (
+    rules.length === before.length &&
+    rules.every((rule, index) => {
+      const { rollout, targets, assignment } = before[index] as DeskRule;
+      return (
+        rule.rollout === rollout &&
+        rule.assignment.phase === assignment.phase &&
+        rule.assignment.release === assignment.release &&
+        areSame(rule.targets, targets)
+      );
+    })
+  );
 }

@@ -36,6 +36,15 @@ export function isTarget(candidate: Candidate, targets: Targets): boolean {
   return labelsMatch(candidate.labels, targets.labels);
 }
 
+/** Whether two rules are written alike, and so for the same machines. */
+export function areSame(one: Targets, other: Targets): boolean {
+  return written(one) === written(other);
+}
+
+function written({ labels, excludedRegions }: Targets): string {
+  return JSON.stringify([Object.entries(labels).sort(), excludedRegions]);
+}
+
 /** Whether a machine passes a wave's filter, whatever its hash. */
 export function passesFilter(candidate: Candidate, rule: Omit<WaveRule, "threshold">): boolean {
   if (rule.regions.length > 0 && !rule.regions.includes(candidate.region)) return false;
