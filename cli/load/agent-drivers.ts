@@ -12,6 +12,9 @@ import type { DriverPlan } from "./load-plan.ts";
 /** A program of its own below simulator/, started as any other. */
 const DRIVER = fileURLToPath(moduleUrl("../../simulator/load/main.ts", import.meta.url));
 
+/** 10,000 agents do a thing a few times each: the best code for it takes more to compile than it saves. */
+const DRIVER_FLAGS = ["--maglev-as-top-tier"];
+
 /** What drivers tell, one or all of them together. */
 export interface Standing {
   readonly started: number;
@@ -118,7 +121,7 @@ export class AgentDrivers {
     const log = openSync(logPath, "a");
     const child = fork(DRIVER, driverArgs(plan, options), {
       env: { NODE_NO_WARNINGS: "1", MILLRACE_LOG: "warn", ...process.env },
-      execArgv: [],
+      execArgv: DRIVER_FLAGS,
       stdio: ["ignore", log, log, "ipc"],
       detached: true,
     });

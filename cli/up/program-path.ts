@@ -8,9 +8,10 @@ export const PROGRAMS: readonly Program[] = ["controlplane", "worker", "relay", 
 
 /**
  * A relay has 20,000 sessions of about 10 KB each: the room for what has just been made, which V8 lets grow to 48 MB,
- * would be 5 KB more for each of 10,000. It takes no more processor (decision 0028).
+ * would be 5 KB more for each of 10,000. It takes no more processor. What it does for a machine it does some times for
+ * each, and the best code for it takes more to compile than it saves (decision 0028).
  */
-const RELAY_FLAGS = ["--max-semi-space-size=8"];
+const RELAY_FLAGS = ["--max-semi-space-size=8", "--maglev-as-top-tier"];
 
 /**
  * A leader lives on 50 MB, but V8 lets 256 MB of garbage gather before it looks for the first time: 50,000 agents that
