@@ -11,17 +11,25 @@ import type { Instant } from "../core/machine.ts";
 const BUCKETS = 1 << 16;
 /** Events that there is room for at first. */
 const ROOM_MIN = 1 << 12;
+/** Numbers of an event, side by side: half a line of the cache. */
+const NUMBERS = 4;
+const AT = 0;
+/** How many were made before it. */
+const MADE = 1;
+/** The one behind it in its bucket, or of those that are free. */
+const NEXT = 2;
+/** Its group times KINDS_MAX, and its kind. */
+const SORT = 3;
+const KINDS_MAX = 16;
+/** So many of a group are put in order one by one; of more all are sorted. */
+const FEW = 32;
 
 export class EventQueue {
   readonly #bucketMs: number;
   readonly #heads = new Int32Array(BUCKETS).fill(-1);
-  #at = new Float64Array(ROOM_MIN);
-  #made = new Float64Array(ROOM_MIN);
-  #group = new Int32Array(ROOM_MIN);
-  #next = new Int32Array(ROOM_MIN);
-  #kind = new Uint8Array(ROOM_MIN);
-  readonly #subject: unknown[] = [];
-  readonly #object: unknown[] = [];
+  #numbers = new Float64Array(NUMBERS * ROOM_MIN);
+  /** Of each event its subject and its object. */
+  readonly #things: unknown[] = [];
   #free = -1;
   #used = 0;
   #madeCount = 0;
@@ -29,6 +37,8 @@ export class EventQueue {
   #bucket = 0;
   /** Its events, the earliest last. */
   readonly #current: number[] = [];
+  /** Of the bucket that is being sorted: events of each group, and then where those of the next one begin. */
+  #places = new Int32Array(1);
   /** Events in the calendar, without the current ones. */
   #filed = 0;
   /** A binary heap of events beyond the calendar. */
@@ -50,15 +60,17 @@ export class EventQueue {
     return Math.max(this.#bucket + 1, Math.ceil(instant / this.#bucketMs)) * this.#bucketMs;
   }
 
-  /** Makes an event; one in the past counts as now. */
+  /** Makes an event; one in the past counts as now. Groups are numbers from 0 on, kinds are below 16. */
   add(at: Instant, group: number, kind: number, subject: unknown, object: unknown): void {
     const event = this.#allot();
-    this.#group[event] = group;
-    this.#at[event] = Math.max(at, this.at);
-    this.#made[event] = this.#madeCount++;
-    this.#kind[event] = kind;
-    this.#subject[event] = subject;
-    this.#object[event] = object;
+    const first = NUMBERS * event;
+    const numbers = this.#numbers;
+    numbers[first + AT] = Math.max(at, this.at);
+    numbers[first + MADE] = this.#madeCount++;
+    numbers[first + SORT] = KINDS_MAX * group + kind;
+    this.#things[2 * event] = subject;
+    this.#things[2 * event + 1] = object;
+    if (group >= this.#places.length) this.#places = new Int32Array(2 * group);
     this.#file(event);
   }
 
@@ -66,25 +78,39 @@ export class EventQueue {
   take(until: Instant): boolean {
     while (this.#current.length === 0) if (!this.#turn(until)) return false;
     const event = this.#current[this.#current.length - 1] as number;
-    if ((this.#at[event] as number) > until) return false;
+    if (this.#atOf(event) > until) return false;
     this.#current.pop();
-    this.at = this.#at[event] as number;
-    this.kind = this.#kind[event] as number;
-    this.subject = this.#subject[event];
-    this.object = this.#object[event];
-    this.#subject[event] = undefined;
-    this.#object[event] = undefined;
-    this.#next[event] = this.#free;
+    const numbers = this.#numbers;
+    const things = this.#things;
+    this.at = this.#atOf(event);
+    this.kind = (numbers[NUMBERS * event + SORT] as number) % KINDS_MAX;
+    this.subject = things[2 * event];
+    this.object = things[2 * event + 1];
+    things[2 * event] = undefined;
+    things[2 * event + 1] = undefined;
+    numbers[NUMBERS * event + NEXT] = this.#free;
     this.#free = event;
     return true;
   }
 
+  #atOf(event: number): Instant {
+    return this.#numbers[NUMBERS * event + AT] as number;
+  }
+
+  #groupOf(event: number): number {
+    return Math.floor((this.#numbers[NUMBERS * event + SORT] as number) / KINDS_MAX);
+  }
+
+  #nextOf(event: number): number {
+    return this.#numbers[NUMBERS * event + NEXT] as number;
+  }
+
   #file(event: number): void {
-    const bucket = Math.floor((this.#at[event] as number) / this.#bucketMs);
+    const bucket = Math.floor(this.#atOf(event) / this.#bucketMs);
     if (bucket <= this.#bucket) this.#insert(event);
     else if (bucket - this.#bucket < BUCKETS) {
       const head = bucket % BUCKETS;
-      this.#next[event] = this.#heads[head] as number;
+      this.#numbers[NUMBERS * event + NEXT] = this.#heads[head] as number;
       this.#heads[head] = event;
       this.#filed += 1;
     } else this.#push(event);
@@ -100,23 +126,72 @@ export class EventQueue {
       this.#bucket -= 1;
       return false;
     }
-    const current = this.#current;
-    while (this.#later.length > 0 && this.#dueLater() <= this.#bucket) current.push(this.#pull());
     const head = this.#bucket % BUCKETS;
-    for (let event = this.#heads[head] as number; event >= 0; event = this.#next[event] as number) {
-      current.push(event);
-      this.#filed -= 1;
+    while (this.#later.length > 0 && this.#dueLater() <= this.#bucket) {
+      const event = this.#pull();
+      this.#numbers[NUMBERS * event + NEXT] = this.#heads[head] as number;
+      this.#heads[head] = event;
+      this.#filed += 1;
     }
+    this.#empty(this.#heads[head] as number);
     this.#heads[head] = -1;
-    current.sort(this.#latestFirst);
     return true;
   }
 
-  #dueLater(): number {
-    return Math.floor((this.#at[this.#later[0] as number] as number) / this.#bucketMs);
+  /** Makes the events of a bucket the current ones: counted by group, so that only those of one have to be compared. */
+  #empty(head: number): void {
+    if (head < 0) return;
+    const current = this.#current;
+    const places = this.#places.fill(0);
+    let count = 0;
+    for (let event = head; event >= 0; event = this.#nextOf(event)) {
+      const group = this.#groupOf(event);
+      places[group] = (places[group] as number) + 1;
+      count += 1;
+    }
+    this.#filed -= count;
+    // The last group comes first.
+    let first = 0;
+    for (let group = places.length - 1; group >= 0; group -= 1) {
+      const its = places[group] as number;
+      places[group] = first;
+      first += its;
+    }
+    while (current.length < count) current.push(-1);
+    for (let event = head; event >= 0; event = this.#nextOf(event)) {
+      const group = this.#groupOf(event);
+      current[places[group] as number] = event;
+      places[group] = (places[group] as number) + 1;
+    }
+    for (let from = 0; from < count; ) {
+      const end = places[this.#groupOf(current[from] as number)] as number;
+      this.#sort(from, end);
+      from = end;
+    }
   }
 
-  readonly #latestFirst = (a: number, b: number): number => (this.#isBefore(a, b) ? 1 : -1);
+  /** Puts current events of one group in order. Those of a bucket are the last made first, mostly as it should be. */
+  #sort(from: number, end: number): void {
+    const current = this.#current;
+    if (end - from > FEW) {
+      const sorted = current.slice(from, end).sort((a, b) => (this.#isEarlier(a, b) ? 1 : -1));
+      for (const [at, event] of sorted.entries()) current[from + at] = event;
+      return;
+    }
+    for (let next = from + 1; next < end; next += 1) {
+      const event = current[next] as number;
+      let place = next;
+      while (place > from && this.#isEarlier(current[place - 1] as number, event)) {
+        current[place] = current[place - 1] as number;
+        place -= 1;
+      }
+      current[place] = event;
+    }
+  }
+
+  #dueLater(): number {
+    return Math.floor(this.#atOf(this.#later[0] as number) / this.#bucketMs);
+  }
 
   /** Puts an event into its place among the current ones. */
   #insert(event: number): void {
@@ -164,41 +239,32 @@ export class EventQueue {
 
   /** Of two of a bucket. */
   #isBefore(a: number, b: number): boolean {
-    const groups = (this.#group[a] as number) - (this.#group[b] as number);
+    const groups = this.#groupOf(a) - this.#groupOf(b);
     return groups === 0 ? this.#isEarlier(a, b) : groups < 0;
   }
 
   #isEarlier(a: number, b: number): boolean {
-    const first = this.#at[a] as number;
-    const second = this.#at[b] as number;
-    return (
-      first < second || (first === second && (this.#made[a] as number) < (this.#made[b] as number))
-    );
+    const numbers = this.#numbers;
+    const first = NUMBERS * a;
+    const second = NUMBERS * b;
+    const sooner = (numbers[first + AT] as number) - (numbers[second + AT] as number);
+    if (sooner !== 0) return sooner < 0;
+    return (numbers[first + MADE] as number) < (numbers[second + MADE] as number);
   }
 
   #allot(): number {
     if (this.#free >= 0) {
       const event = this.#free;
-      this.#free = this.#next[event] as number;
+      this.#free = this.#nextOf(event);
       return event;
     }
-    if (this.#used === this.#at.length) this.#grow();
+    if (NUMBERS * this.#used === this.#numbers.length) this.#grow();
     return this.#used++;
   }
 
   #grow(): void {
-    const room = 2 * this.#at.length;
-    const [at, made, next, kind] = [this.#at, this.#made, this.#next, this.#kind];
-    const group = this.#group;
-    this.#group = new Int32Array(room);
-    this.#group.set(group);
-    this.#at = new Float64Array(room);
-    this.#at.set(at);
-    this.#made = new Float64Array(room);
-    this.#made.set(made);
-    this.#next = new Int32Array(room);
-    this.#next.set(next);
-    this.#kind = new Uint8Array(room);
-    this.#kind.set(kind);
+    const numbers = new Float64Array(2 * this.#numbers.length);
+    numbers.set(this.#numbers);
+    this.#numbers = numbers;
   }
 }

@@ -24,7 +24,15 @@ export class TraceHash {
     if (input.kind !== "received") return;
     const { message } = input;
     this.#mix(message.kind.charCodeAt(0));
-    if ("piece" in message) this.#mix(message.piece);
+    switch (message.kind) {
+      case "bitfield":
+      case "have":
+      case "offer":
+      case "got":
+        return;
+      default:
+        this.#mix(message.piece);
+    }
   }
 
   /** Notes numbers, whatever they mean. */
