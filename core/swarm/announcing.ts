@@ -76,7 +76,10 @@ export class Announcing {
   #tell(now: Instant, place: number, effects: SwarmEffect[]): void {
     const to = this.#peers[place];
     if (to === undefined) return;
-    const pieces = Array.from(this.#log.subarray(this.#told[place], this.#logged));
+    const pieces: number[] = [];
+    for (let at = this.#told[place] as number; at < this.#logged; at += 1) {
+      pieces.push(this.#log[at] as number);
+    }
     this.#told[place] = this.#logged;
     this.#toldAt[place] = now;
     effects.push({ kind: "send", to, message: { kind: "have", pieces } });

@@ -18,6 +18,7 @@ import {
 } from "./limits.ts";
 import type { Block, Message, PeerId } from "./message.ts";
 import {
+  fetchOf,
   isSlow,
   type Neighbour,
   noteBlock,
@@ -59,8 +60,6 @@ export class Downloads {
   readonly #offering: Neighbour[] = [];
   readonly #slow: Neighbour[] = [];
   readonly #view: AskingView;
-  /** Of what a neighbour says the pieces that it did not say before. */
-  readonly #news: number[] = [];
   #isPaused = false;
 
   constructor(options: DownloadsOptions) {
@@ -86,9 +85,7 @@ export class Downloads {
 
   /** Notes that a neighbour has pieces; false when none of them is news. */
   noteHas(neighbour: Neighbour, pieces: readonly number[]): boolean {
-    const news = this.#news;
-    news.length = 0;
-    for (const piece of pieces) if (neighbour.has.add(piece)) news.push(piece);
+    const news = pieces.filter((piece) => neighbour.has.add(piece));
     if (news.length === 0) return false;
     this.#copied(neighbour, news, 1);
     neighbour.isDry = false;
@@ -132,7 +129,7 @@ export class Downloads {
   /** Takes a block that came; false when it was never asked, or is not the next of its piece. */
   receive(now: Instant, from: Neighbour, block: Block, effects: SwarmEffect[]): boolean {
     effects.push({ kind: "send", to: from.peer, message: GOT });
-    const fetch = this.#table.get(block.piece);
+    const fetch = fetchOf(from, block.piece);
     // What was given up and is asked again may come twice: what is not next now was under way before.
     const isNext = fetch?.arrived === block.offset;
     const request = isNext ? takeRequest(from, block) : undefined;

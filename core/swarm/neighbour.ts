@@ -92,6 +92,12 @@ export function newNeighbour(
   };
 }
 
+/** What it is the source of by a piece. */
+export function fetchOf({ fetching }: Neighbour, piece: number): Fetch | undefined {
+  for (const fetch of fetching) if (fetch.piece === piece) return fetch;
+  return undefined;
+}
+
 /** True when it may be asked for the piece now. */
 export function isUsable(neighbour: Neighbour, piece: number, now: Instant): boolean {
   if (!neighbour.has.has(piece) || neighbour.pausedUntil > now) return false;

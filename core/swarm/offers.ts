@@ -305,11 +305,11 @@ export class Offers {
 
   /** There may be something for those that there was nothing to offer to. */
   #lookAgain(): void {
-    for (const listener of this.#served) {
-      listener.isServed = false;
-      this.#turn(listener);
+    // Popped one by one, as a new length of 0 takes longer.
+    for (let last = this.#served.pop(); last !== undefined; last = this.#served.pop()) {
+      last.isServed = false;
+      this.#turn(last);
     }
-    this.#served.length = 0;
   }
 
   #unserve(listener: Listener): void {

@@ -21,7 +21,7 @@ import {
 } from "./limits.ts";
 import type { Block } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
-import { newShortList, take } from "./short-list.ts";
+import { newShortList, take, takeAt } from "./short-list.ts";
 
 interface QueuedBlock extends Block {
   /** Place in the order of requests. */
@@ -220,7 +220,7 @@ export class Uploads {
       return undefined;
     }
     this.#lane.pass(now, block.bytes);
-    best.blocks.shift();
+    takeAt(best.blocks, 0);
     if (best.blocks.length === 0) this.#unlist(best);
     this.#send(now, best, block.bytes);
     return { to: best.neighbour, block };
@@ -238,8 +238,9 @@ export class Uploads {
   /** Notes that a neighbour got a block, or never will. */
   got(now: Instant, { place }: Neighbour): void {
     const queue = this.#queues[place];
-    const flown = queue?.flying.shift();
+    const flown = queue?.flying[0];
     if (queue === undefined || flown === undefined) return;
+    takeAt(queue.flying, 0);
     queue.neighbour.owed -= 1;
     this.#flight.note(now, flown.bytes, now - flown.at);
     if (!queue.isStalled) this.#flyingBytes -= flown.bytes;
