@@ -39,7 +39,7 @@ export class FleetChecks implements FleetWatch {
   readonly #obeyed = new Map<string, number>();
   /** Told of each journal that is on a machine's disk. */
   readonly onPersisted: ((agent: Agent) => void)[] = [];
-  readonly #kept = new Map<string, TermPoint>();
+  readonly #kept = new Map<ReadonlyMap<string, TermPoint>, TermPoint>();
   /** Packs of which something was deleted at the origin. */
   readonly collected = new Set<string>();
   /** The store lies about leases: two may believe, and the fence alone holds. */
@@ -96,24 +96,22 @@ export class FleetChecks implements FleetWatch {
   /** After every event. */
   look(): void {
     const world = this.#world as FleetWorld;
-    const believers = world.controlPlanes.filter((one) => one.believes);
-    hold(believers.length <= 1 || this.isLeaseLie, "one leader at a time", () => {
-      return believers.map(({ name }) => name).join(" and ");
-    });
-    for (const { name, disk } of world.relays) {
-      for (const [service, kept] of disk.services) this.#lookAtKept(`${name}/${service}`, kept);
-    }
+    let believers = 0;
+    for (const one of world.controlPlanes) if (one.believes) believers += 1;
+    hold(believers <= 1 || this.isLeaseLie, "one leader at a time", () => `${believers} believe`);
+    for (const { name, disk } of world.relays) this.#lookAtKept(name, disk.services);
     this.rollouts.look();
   }
 
-  /** What a relay keeps of a service never goes back. */
-  #lookAtKept(name: string, kept: TermPoint): void {
-    const before = this.#kept.get(name);
-    if (before === kept) return;
+  /** What a relay keeps of the service never goes back. */
+  #lookAtKept(relay: string, services: ReadonlyMap<string, TermPoint>): void {
+    const kept = services.get(SERVICE);
+    const before = this.#kept.get(services);
+    if (kept === undefined || before === kept) return;
     hold(before === undefined || !isBefore(kept, before), "a relay keeps the newest", () => {
-      return `${name} went from ${before?.epoch}/${before?.revision} to ${kept.epoch}/${kept.revision}`;
+      return `${relay} went from ${before?.epoch}/${before?.revision} to ${kept.epoch}/${kept.revision}`;
     });
-    this.#kept.set(name, kept);
+    this.#kept.set(services, kept);
   }
 
   /** Now and then: what grows must have a bound. */

@@ -5,6 +5,7 @@ import type { Conduct } from "../conduct.ts";
 import type { SimulatedPeer } from "../simulated-peer.ts";
 import { SwarmWorld } from "../swarm-world.ts";
 import type { Timeline } from "./process.ts";
+import { hold } from "./violation.ts";
 
 /** A pack has so many pieces, in so many segments. */
 const PIECES = 12;
@@ -14,6 +15,8 @@ const PIECE_BYTES = 64 * 1024;
 export const SEGMENT_BYTES = PIECES_A_SEGMENT * PIECE_BYTES;
 /** Bytes a millisecond of each NIC: 20 Mbit/s, so that a pack takes a third of a second. */
 const NIC_RATE = 2_500;
+/** Events at one instant: fifty machines that hear of a pack at once have some thousands. */
+const EVENTS_AN_INSTANT_MAX = 100_000;
 
 /** The pack of a release, or of an attempt. */
 export const packNamed = (name: string): string => `pack-${name}`;
@@ -22,6 +25,8 @@ export class RegionPacks implements Timeline {
   readonly world: SwarmWorld;
   /** Whether the next block that arrives anywhere has been changed on its way. */
   flippedShare = 0;
+  #isTouched = false;
+  #eventsAtOnce = 0;
 
   constructor(seed: number, random: () => number) {
     this.world = new SwarmWorld({
@@ -43,7 +48,27 @@ export class RegionPacks implements Timeline {
   }
 
   at(instant: Instant, call: () => void): void {
-    this.world.at(instant, call);
+    this.world.at(instant, () => {
+      this.#isTouched = true;
+      call();
+    });
+  }
+
+  /**
+   * Runs up to the next event that does something to the fleet, and that one; false: there is none up to `until`. What
+   * peers of a pack do to each other is nothing to it before it looks. Throws where time stands still.
+   */
+  step(until: Instant): boolean {
+    this.#isTouched = false;
+    while (!this.#isTouched) {
+      const before = this.now;
+      if (!this.world.step(until)) return false;
+      this.#eventsAtOnce = before === this.now ? this.#eventsAtOnce + 1 : 0;
+      hold(this.#eventsAtOnce < EVENTS_AN_INSTANT_MAX, "time goes on", () => {
+        return `${this.#eventsAtOnce} events at one instant`;
+      });
+    }
+    return true;
   }
 
   /** The peer of a program in a pack's swarm; made when it is asked for first. */

@@ -303,12 +303,11 @@ export class Scene {
     this.at(this.now + 5_000, () => this.#resumeAll());
   }
 
-  /** Runs until it is done; false: time is over. Checks what must hold after every event. */
+  /** Runs until it is done; false: time is over. Checks what must hold after every event of the fleet. */
   run(until: number, isDone: () => boolean = () => false): boolean {
-    const { world } = this.world.packs;
     let measureAt = this.now + MEASURE_MS;
     while (!isDone()) {
-      if (!world.step(until)) return false;
+      if (!this.world.packs.step(until)) return false;
       this.checks.look();
       if (this.now < measureAt) continue;
       measureAt = this.now + MEASURE_MS;
