@@ -1,9 +1,17 @@
 // Faults of machines and relays: of their disks, of their links to each other, of their lives.
+import { activeKey } from "../../core/rollout/service-turns.ts";
 import type { Conduct } from "../conduct.ts";
 import type { Agent } from "./agent.ts";
 import type { Fault } from "./fault.ts";
+import { SERVICE } from "./fleet-world.ts";
 import { putBack } from "./put-back.ts";
 import type { Scene } from "./scene.ts";
+
+/** How often it is looked for a moment at which no rollout is open, and for how long. */
+const REST_LOOK_MS = 500;
+const REST_MS_MAX = 60_000;
+/** Long enough for a rollout to come to its end, or not. */
+const FORGOTTEN_MS_MAX = 60_000;
 
 const CONDUCTS: readonly Conduct[] = ["corrupt", "mute", "liar", "staller", "flooder", "leech"];
 
@@ -166,6 +174,14 @@ export const MACHINE_FAULTS: readonly Fault[] = [
   },
   {
     row: 32,
+    what: "the store is put back to a backup that knows of no open rollout",
+    strike: (scene) => {
+      scene.ail(REST_MS_MAX + FORGOTTEN_MS_MAX + REST_LOOK_MS);
+      forgetRollout(scene, scene.now + REST_MS_MAX);
+    },
+  },
+  {
+    row: 32,
     what: "machines are replaced by empty ones of the same name",
     strike: (scene) => {
       for (const agent of some(scene, 4)) {
@@ -182,6 +198,22 @@ export const MACHINE_FAULTS: readonly Fault[] = [
 /** So many agents by chance. */
 function some(scene: Scene, count: number): Agent[] {
   return Array.from({ length: count }, () => scene.pick(scene.world.agents));
+}
+
+/** A backup that is made when all is quiet, as most are; what is rolled out after that is lost. */
+function forgetRollout(scene: Scene, until: number): void {
+  if (scene.now > until) return;
+  const { store } = scene.world;
+  if (store.get(activeKey(SERVICE)) !== undefined) {
+    scene.at(scene.now + REST_LOOK_MS, () => forgetRollout(scene, until));
+    return;
+  }
+  const backup = store.backup();
+  const ageMs = scene.between(5_000, FORGOTTEN_MS_MAX);
+  scene.at(scene.now + ageMs, () => putBack(scene, backup));
+  const key = scene.newKey("forgotten");
+  const release = scene.release(key);
+  scene.deploy({ key, release, policy: scene.drawPolicy(), supersede: false });
 }
 
 function rotPieces(scene: Scene): void {

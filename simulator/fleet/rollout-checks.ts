@@ -33,9 +33,13 @@ const PERMITS_OVER_MS = 60_000;
 export class RolloutChecks {
   readonly #world: FleetWorld;
   readonly #rollouts = new Map<string, Watched>();
-  readonly #ended: RolloutRecord[] = [];
+  #ended: readonly RolloutRecord[] = [];
+  /** Rollouts in the order in which they ended, whatever a store that was put back knows of it. */
+  readonly #endings: string[] = [];
   /** Leaders above this epoch do not know the service's newest orders; until a rollout succeeds. */
   #stillSince: number | undefined;
+  /** The store was put back, and some relay may know the service better; until a rollout succeeds. */
+  #isPutBack = false;
   /** Machines whose disk was taken away: what they did before is forgotten. */
   readonly wiped = new Set<string>();
 
@@ -79,12 +83,18 @@ export class RolloutChecks {
     });
     known.record = record;
     if (row.state !== before.state) this.#entered(record);
-    if (isFinal(row.state) && !isFinal(before.state)) this.#ended.push(record);
+    if (isFinal(row.state) && !isFinal(before.state)) {
+      this.#ended = [...this.#ended, record];
+      this.#endings.push(id);
+    }
   }
 
   /** A rollout has come to another state. */
   #entered({ id, service, row, release, excludedRegions }: RolloutRecord): void {
-    if (row.state === "succeeded") this.#stillSince = undefined;
+    if (row.state === "succeeded") {
+      this.#stillSince = undefined;
+      this.#isPutBack = false;
+    }
     if (isFinal(row.state) || row.state === "waiting") return;
     for (const { record } of this.#rollouts.values()) {
       const isOther = record.id !== id && record.service === service;
@@ -118,16 +128,18 @@ export class RolloutChecks {
 
   /** The store was put back and knows these: others have never been, and what machines did since is not counted. */
   restored(records: readonly RolloutRecord[]): void {
-    const known = new Map(records.map((record) => [record.id, record]));
-    for (const [id, watched] of [...this.#rollouts]) {
-      const record = known.get(id);
-      if (record === watched.record) continue;
-      this.#rollouts.delete(id);
-      if (record === undefined) continue;
-      this.#rollouts.set(id, newWatched(record, this.#world.now + PERMITS_OVER_MS));
+    this.#isPutBack = true;
+    const before = new Map(this.#rollouts);
+    this.#rollouts.clear();
+    for (const record of records) {
+      const watched = before.get(record.id);
+      const isAsBefore = watched?.record === record;
+      const countedFrom = this.#world.now + PERMITS_OVER_MS;
+      this.#rollouts.set(record.id, isAsBefore ? watched : newWatched(record, countedFrom));
     }
-    const ended = this.#ended.splice(0).flatMap(({ id }) => known.get(id) ?? []);
-    this.#ended.push(...ended.filter(({ row }) => isFinal(row.state)));
+    const ended = records.filter(({ row }) => isFinal(row.state));
+    const turnOf = ({ id }: RolloutRecord): number => this.#endings.lastIndexOf(id);
+    this.#ended = ended.toSorted((a, b) => turnOf(a) - turnOf(b));
   }
 
   /** The newest orders of the service are lost to all leaders above this epoch. */
@@ -180,10 +192,10 @@ export class RolloutChecks {
   assigned({ id, row, previous }: RolloutRecord, rules: readonly Rule[]): void {
     if (row.state !== "rolled_back" || previous === undefined) return;
     // Where the newest orders are lost it is what machines can go back to, not what all go to.
-    const wanted = this.#stillSince === undefined ? "final" : "frozen";
-    const isBack = rules.some(
-      ({ phase, release }) => phase === wanted && release.release === previous.release,
-    );
+    const isBack = rules.some(({ phase, release }) => {
+      const isKept = phase === "frozen" && this.#isPutBack;
+      return release.release === previous.release && (phase === "final" || isKept);
+    });
     hold(isBack, "what ran before is assigned again", () => {
       return `${id} was taken back, and nobody is to run ${previous.release}`;
     });
