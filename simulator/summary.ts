@@ -99,12 +99,14 @@ function medianOf(all: readonly OverBound[]): OverBound | undefined {
   return all.toSorted((one, other) => one.ratio - other.ratio)[Math.floor((all.length - 1) / 2)];
 }
 
-function termsOf({ tookMs, packMs, boundMs, slowestMs, time }: OverBound): Record<string, number> {
+function termsOf(one: OverBound): Record<string, number> {
+  const { tookMs, packMs, boundMs, slowestMs, time, wholeRatio } = one;
   const { wanMs } = time;
   const { sourceMs, uplinksMs } = time.terms;
   return {
     ...{ took_ms: tookMs, pack_ms: packMs, bound_ms: boundMs, wan_ms: wanMs },
     ...{ relays_ms: sourceMs, machine_ms: slowestMs, uplinks_ms: uplinksMs },
+    whole_over_bound: wholeRatio,
   };
 }
 

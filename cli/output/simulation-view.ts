@@ -13,7 +13,7 @@ export function describeSimulation(run: SimulationRun): string {
     ["machines", `${run.agents}, seed ${run.seed}`],
     ["availability", `${percent(run.availability)}: ${run.why}`],
     ["requests", requestWords(run)],
-    ["distribution", `${run.distribution_over_bound.toFixed(2)} of the least possible`],
+    ["distribution", distributionWords(run)],
     [
       "bytes",
       Object.entries(run.bytes)
@@ -55,6 +55,13 @@ function faultWords({ faults }: SimulationRun): string {
   const counts = new Map<string, number>();
   for (const { kind } of faults) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   return [...counts].map(([kind, count]) => `${kind} ${count}`).join(", ");
+}
+
+function distributionWords({ distribution, distribution_over_bound }: SimulationRun): string {
+  const whole = distribution["whole_over_bound"];
+  if (whole === undefined) return "";
+  const rest = distribution_over_bound.toFixed(2);
+  return `${whole.toFixed(2)} of the least possible from the first byte packed, ${rest} from the last`;
 }
 
 function phaseTable({ phases, p50_s, p99_s, p999_s, last_active_s }: SimulationRun): string {

@@ -3,17 +3,20 @@
 // sums, no single machine, and machines of one region, a few milliseconds apart. A test holds it beside the
 // simulator's swarm of pieces, from which its constants are.
 import { SEGMENT_BYTES_MAX } from "../release/limits.ts";
-import { BLOCK_BYTES_MAX } from "../swarm/limits.ts";
+import { BLOCK_BYTES_MAX, LARGE_OFFERED } from "../swarm/limits.ts";
 import { type BoundTerms, boundTerms, WIRE_RATIO } from "./broadcast-bound.ts";
 
-/** What a swarm takes over the bound where pieces are one block: few wires are ever idle. */
+/** What a swarm takes over the bound however long it lasts: few wires are ever idle. */
 const SWARM_RATIO = 1.04;
-/** The same where pieces are of several blocks: a piece is given on only once it is whole. */
-const SWARM_RATIO_BLOCKS = 1.25;
 /** Relays leave it to machines to give on what they gave, so of a relay's uplink not all helps. */
 const RELAY_SHARE = 0.5;
 /** A piece's way to all machines doubles who has it each time; so many pieces come beside it meanwhile. */
 const DOUBLING_PIECES = 3.2;
+/**
+ * Of pieces of several blocks a relay gives several at once, so the first ones are whole only when it has given about so
+ * many times these: nothing where it has ten times a machine's NIC, much where it has one alike.
+ */
+const RELAY_TURNS = 1.75;
 /** Connections are opened and everybody has told what it has. */
 const SET_UP_MS = 40;
 
@@ -59,10 +62,8 @@ export function fetchTime(shape: RegionShape): FetchTime {
   if (machines === 0 || fetchBytes === 0) {
     return { replicatedMs, fetchedMs: 0, boundMs, wanMs, terms };
   }
-  const isOneBlock = shape.pieceBytes <= BLOCK_BYTES_MAX;
-  const ratio = isOneBlock ? SWARM_RATIO : SWARM_RATIO_BLOCKS;
   const givenRate = RELAY_SHARE * shape.relayRate + shape.upRates;
-  const swarmMs = ratio * Math.max(terms.machineMs, (machines * fetchBytes) / givenRate);
+  const swarmMs = SWARM_RATIO * Math.max(terms.machineMs, (machines * fetchBytes) / givenRate);
   const flowMs = Math.max(wanMs, terms.sourceMs, swarmMs);
   return {
     replicatedMs,
@@ -74,7 +75,10 @@ export function fetchTime(shape: RegionShape): FetchTime {
 }
 
 /** Until the first pieces are everywhere, and at the end the last ones. */
-function rampMs({ machines, fetchBytes, pieceBytes, upRates }: RegionShape): number {
-  const pieceMs = (WIRE_RATIO * Math.min(pieceBytes, fetchBytes) * machines) / upRates;
-  return SET_UP_MS + DOUBLING_PIECES * Math.log2(machines + 1) * pieceMs;
+function rampMs({ machines, fetchBytes, pieceBytes, upRates, relayRate }: RegionShape): number {
+  const wireBytes = WIRE_RATIO * Math.min(pieceBytes, fetchBytes);
+  const pieceMs = (wireBytes * machines) / upRates;
+  const firstPieces = pieceBytes > BLOCK_BYTES_MAX ? RELAY_TURNS * LARGE_OFFERED : 0;
+  const firstMs = (firstPieces * wireBytes) / relayRate;
+  return SET_UP_MS + firstMs + DOUBLING_PIECES * Math.log2(machines + 1) * pieceMs;
 }

@@ -36,8 +36,12 @@ export interface Summary {
   readonly last_active_s: number;
   readonly phases: Readonly<Record<Phase, Quantiles>>;
   readonly slowest: readonly { readonly cause: string; readonly requests: number }[];
+  /** From the last byte packed to the last living machine that fetched it, over the largest regional bound. */
   readonly distribution_over_bound: number;
-  /** Of the median release, in its worst region; milliseconds from its first byte packed. */
+  /**
+   * Of the median release, in its worst region; milliseconds from its first byte packed. `whole_over_bound` is that time
+   * over the bound, or over the time it took to be packed where that is longer.
+   */
   readonly distribution: Readonly<Record<string, number>>;
   readonly bytes: Readonly<Record<"origin" | "relay" | "peer" | "local", number>>;
   readonly peak: Readonly<Record<string, number>>;

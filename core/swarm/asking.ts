@@ -11,6 +11,7 @@ import type { LanePlace } from "./lane.ts";
 import {
   ASKED_BYTES,
   ASKED_BYTES_LONG,
+  LARGE_SOURCES,
   LATE_MS_MIN,
   OUTSTANDING_MAX,
   PIPE_GAIN,
@@ -27,6 +28,8 @@ import type { Spread } from "./spread.ts";
 
 /** Fewer sources at a time could all be slow ones. */
 const SOURCES_MIN = 3;
+/** Of a source that is asked for large pieces: one block that leaves and the next. */
+const BLOCKS_MIN = 2;
 
 /** What `spread` is of a piece that only one neighbour has. */
 const COPIES_MIN = 2;
@@ -50,12 +53,13 @@ export interface AskingView {
 
 /** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
 export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): void {
-  const { table, neighbours, offering, slow, pace, lane } = view;
+  const { table, neighbours, offering, slow, pace, lane, pieces } = view;
   const queuedBytes = pace.isFast ? ASKED_BYTES_LONG : ASKED_BYTES;
   const windowBytes = queuedBytes + PIPE_GAIN * pace.pipeBytes;
   const mayBytes = lane.boundOf(windowBytes);
   const window = Math.min(OUTSTANDING_MAX, Math.ceil(mayBytes / pace.blockBytes));
-  const sourcesMin = mayBytes < windowBytes ? 0 : SOURCES_MIN;
+  const enough = pieces.isOfBlocks ? LARGE_SOURCES : SOURCES_MIN;
+  const sourcesMin = mayBytes < windowBytes ? 0 : enough;
   lane.want(isIdle(table) ? undefined : windowBytes);
   if (window === 0) lane.rest();
   if (window === 0 || !isOpen(view, now)) return;
@@ -172,7 +176,10 @@ function soonest(
   return best;
 }
 
-/** Asks a source for blocks of what it gives us until it owes us a window; returns how many more. */
+/**
+ * Asks a source for blocks of what it gives us until it owes us a window, or, as others give as well, its part of one;
+ * returns how many more.
+ */
 function askBegun(
   view: AskingView,
   source: Neighbour,
@@ -180,9 +187,11 @@ function askBegun(
   now: Instant,
   effects: SwarmEffect[],
 ): number {
-  const { table, pace, lane } = view;
+  const { table, pace, lane, pieces } = view;
   const { length } = source.requests;
-  while (source.unasked > 0 && mayAsk(source, now) && source.requests.length < window) {
+  const part = Math.max(BLOCKS_MIN, Math.ceil(window / Math.max(1, table.sources.length)));
+  const most = pieces.isOfBlocks ? Math.min(part, window) : window;
+  while (source.unasked > 0 && mayAsk(source, now) && source.requests.length < most) {
     if (!isOpen(view, now)) break;
     const block = table.ask(source, pace.blockBytes, now);
     if (block === undefined) break;

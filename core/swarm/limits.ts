@@ -84,6 +84,13 @@ export const HAVE_PIECES = 16;
 export const OFFERED_BYTES = 2048 * 1024;
 /** The same where blocks are long: five. */
 export const OFFERED_BYTES_LONG = 1280 * 1024;
+/**
+ * Pieces of several blocks that are offered or being given at a time. Who takes one asks for it little by little, as it
+ * comes from as many as below, so one or two would leave an uplink idle for a quarter of the time.
+ */
+export const LARGE_OFFERED = 8;
+/** Neighbours that give a piece of several blocks at a time: more than each offers, so that offers are taken at once. */
+export const LARGE_SOURCES = 10;
 /** Where a limit lets less go in this time, so much: what those above take at 100 Mbit/s. */
 export const OFFERED_MS = 168;
 /**

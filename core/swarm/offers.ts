@@ -8,6 +8,7 @@ import type { Alarm } from "./alarm.ts";
 import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
 import {
+  LARGE_OFFERED,
   OFFER_MS,
   OFFERED_COUNT_MAX,
   OFFERED_PIECES,
@@ -176,9 +177,9 @@ export class Offers {
       this.#wake(now, this.#resting);
     const { waitingBytes, roomBytes, pipeBytes, blockBytes } = uploads;
     const ahead = Math.min(OUTSTANDING_MAX * blockBytes, (PIPE_GAIN * pipeBytes) / this.#taken);
-    // Who takes a large piece asks for the rest of it little by little: one more is offered beside it.
-    const large = Math.max(0, this.#pieces.bytesOf(0) - uploads.offeredBytesMax);
-    const wanted = ahead + large + Math.min(uploads.offeredBytes - waitingBytes, roomBytes);
+    const large = this.#pieces.isOfBlocks ? LARGE_OFFERED * this.#pieces.bytesOf(0) : 0;
+    const beside = Math.max(0, large - uploads.offeredBytesMax);
+    const wanted = ahead + beside + Math.min(uploads.offeredBytes - waitingBytes, roomBytes);
     const openMax = uploads.isHeld ? 0 : wanted;
     uploads.want(false);
     while (this.#openBytes + this.#unaskedBytes < openMax) {

@@ -1,5 +1,6 @@
 // Which pieces of the pack we know, want and have, with their sums. Where they come from is not here.
 import { Bitfield } from "./bitfield.ts";
+import { BLOCK_BYTES_MAX } from "./limits.ts";
 
 /** The piece table's sizes, and the sets of wanted and held pieces. */
 export class OwnPieces {
@@ -42,6 +43,11 @@ export class OwnPieces {
   /** Encoded bytes of a piece of the table. */
   bytesOf(piece: number): number {
     return this.#bytes[piece] ?? 0;
+  }
+
+  /** Its pieces, which are alike, come in several blocks at any rate. */
+  get isOfBlocks(): boolean {
+    return this.bytesOf(0) > BLOCK_BYTES_MAX;
   }
 
   isMissing(piece: number): boolean {

@@ -273,7 +273,8 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
     const all = this.regions.flatMap((region) => region.distribution(release.id) ?? []);
     const over = all.map((one) => ({
       ...one,
-      ratio: one.tookMs / Math.max(one.packMs, one.boundMs),
+      ratio: (one.tookMs - one.packMs) / one.boundMs,
+      wholeRatio: one.tookMs / Math.max(one.packMs, one.boundMs),
     }));
     this.#releases.delete(release.id);
     return over.toSorted((one, other) => other.ratio - one.ratio)[0];

@@ -6,9 +6,12 @@ import type { Distribution } from "./flow-region.ts";
 /** `fault`: an infrastructure fault ended it. `own`: its command failed or took too long. */
 export type Outcome = "right" | "fault" | "own" | "open";
 
-/** How a release came to its machines, over what no way can beat: the bound, or the time it took to be packed. */
+/** How a release came to its machines, over what no way of bringing all of it can beat. */
 export interface OverBound extends Distribution {
+  /** From its last byte packed. */
   readonly ratio: number;
+  /** From its first byte packed; where packing takes longer than the bound, over that. */
+  readonly wholeRatio: number;
 }
 
 export interface Request {

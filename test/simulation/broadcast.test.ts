@@ -23,6 +23,12 @@ check("a round trip of 50 ms", { roundTripMs: 50 }, 1.2);
 check("a round trip of 200 ms and a file of 100 of them", { roundTripMs: 200, pieces: 976 }, 1.5);
 check("200 peers that know 16 each", { ...REGION, peers: 200, pieces: 300 }, 1.25);
 
+// As they come little by little, an uplink is busy only where several neighbours take some of it at a time.
+const LARGE = { ...REGION, peers: 40, pieceBytes: 4 * 1024 * 1024, seedMbit: 10_000 };
+check("pieces of many blocks", { ...LARGE, pieces: 200 }, 1.2);
+check("pieces of three blocks", { ...LARGE, pieceBytes: 1024 * 1024, pieces: 200 }, 1.25);
+check("pieces of many blocks, a round trip of 20 ms", { ...LARGE, pieces: 60, roundTripMs: 20 }, 4);
+
 // Sources of large pieces are left half-way, offered again what they lost, and asked anew.
 for (const change of [
   { slowEvery: 3 },

@@ -39,6 +39,7 @@ check("a relay with less than a machine's NIC", { seedMbit: 300, pieces: 100 });
 check("machines of 100 Mbit/s", { mbit: 100, seedMbit: 1_000, pieces: 100 });
 check("pieces of 1 MiB", { pieceBytes: MIB, pieces: 100 });
 check("pieces of 4 MiB", { pieceBytes: 4 * MIB, pieces: 60 });
+check("large pieces from fast relays", { pieceBytes: 8 * MIB, pieces: 128, seedMbit: 20_000 });
 check("every third machine uploads at a quarter", { slowEvery: 3 });
 check("all machines upload at a quarter, beside a fast relay", { slowEvery: 1, seedMbit: 10_000 });
 check("a pack that grows", { grows: 1 });

@@ -23,7 +23,10 @@ test("a release comes to every machine, and its phases add up to its time", () =
   const phases = Object.values(summary.phases).reduce((sum, { last_s }) => sum + last_s, 0);
   assert(Math.abs(phases - summary.last_active_s) < 1e-6);
   assert(world.agents.every(({ standing }) => standing.running === "b-0.1"));
-  assert(summary.distribution_over_bound >= 1, `${summary.distribution_over_bound}`);
+  const { took_ms, pack_ms, bound_ms, whole_over_bound } = summary.distribution;
+  assert(took_ms !== undefined && pack_ms !== undefined && bound_ms !== undefined);
+  assert.equal(summary.distribution_over_bound, (took_ms - pack_ms) / bound_ms);
+  assert((whole_over_bound as number) >= 1, `${whole_over_bound}`);
 });
 
 for (const [name, rollout] of [
