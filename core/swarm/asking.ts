@@ -219,7 +219,8 @@ function adopt(view: AskingView, window: number, now: Instant, effects: SwarmEff
   let asked = 0;
   for (const piece of [...table.orphans]) {
     if (asked >= window || !isOpen(view, now)) break;
-    const brisk = briskWith(neighbours, piece, now);
+    // Who is not asked for all that it gives takes no more on: the piece is had of another, or a little later.
+    const brisk = briskWith(neighbours, piece, now, (one) => one.unasked === 0);
     if (brisk === undefined) continue;
     table.assign(piece, brisk, effects);
     asked += askBegun(view, brisk, window, now, effects);
@@ -258,10 +259,12 @@ function briskWith(
   neighbours: ReadonlyMap<PeerId, Neighbour>,
   piece: number,
   now: Instant,
+  mayGive: (one: Neighbour) => boolean = () => true,
 ): Neighbour | undefined {
   let best: Neighbour | undefined;
   for (const one of neighbours.values()) {
     if (!isUsable(one, piece, now) || isSlow(one, now) || !mayAsk(one, now)) continue;
+    if (!mayGive(one)) continue;
     if (best === undefined || one.requests.length < best.requests.length) best = one;
   }
   return best;

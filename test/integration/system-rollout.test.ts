@@ -161,7 +161,8 @@ test("pause lets nobody switch any more, resume goes on", async () => {
   assert.equal((await rolloutOf(begun.rollout)).paused, true);
   done(await lab.system.millrace("resume", begun.rollout));
   await endOf(begun.rollout);
-  assert.equal((await rolloutOf(begun.rollout)).state, "succeeded");
+  const ended = await rolloutOf(begun.rollout);
+  assert.equal(ended.state, "succeeded", JSON.stringify(ended));
   assert.equal(onRelease("paused", begun.release).length, MACHINES);
 });
 

@@ -13,8 +13,12 @@ const clean = new Broadcast(PLAN).run();
 /** As 12 of 17 uplinks are left, 1.33 of the bound is what equal service would give. */
 const LEECHES_COST_MAX = 1.15;
 
-for (const conducts of [...CONDUCTS.map((one) => [one]), CONDUCTS]) {
-  const name = conducts.length === 1 ? `peers of conduct ${conducts[0]}` : "peers of every conduct";
+/** What one refuses the other offers again and again. */
+const PAIR: readonly Conduct[] = ["liar", "flooder"];
+
+for (const conducts of [...CONDUCTS.map((one) => [one]), PAIR, CONDUCTS]) {
+  const isAll = conducts === CONDUCTS;
+  const name = isAll ? "peers of every conduct" : `peers of conduct ${conducts.join(" and ")}`;
   test(`fault 31: 30 % ${name} cost honest ones no more than 1.3 of time and bytes`, () => {
     const broadcast = new Broadcast({ ...PLAN, hostile: 0.3, conducts });
     const { ratio, received } = broadcast.run();
