@@ -29,7 +29,8 @@ export class OwnClock {
   /** True time at which it will show this instant; now, where that has passed. */
   trueAt(instant: Instant): Instant {
     const { trueAt, ownAt } = this.#since;
-    const rounding = this.#rate === 1 ? 0 : ROUNDING_MS;
+    const isTrue = this.#rate === 1 && trueAt === ownAt;
+    const rounding = isTrue ? 0 : ROUNDING_MS;
     const at = trueAt + (instant - ownAt) / this.#rate + rounding;
     return Math.max(this.#time.now, at);
   }
