@@ -101,7 +101,7 @@ export class RestoreReview {
     const [{ service }] = remembered as [RememberedAssignment];
     const entry = await this.#store.get(assignmentsKey(service));
     const rollouts = new Set(parseAssignments(entry).map(({ rollout }) => rollout));
-    const stored = { revision: entry?.modRevision ?? 0, rollouts };
+    const stored = { epoch: this.#epoch, revision: entry?.modRevision ?? 0, rollouts };
     const found: MissingState[] = [];
     for (const one of suspects(remembered, stored)) {
       const lacks = await this.#lacks(one);

@@ -1,5 +1,7 @@
 // Which services a store that was put back knows less of than relays do, by the orders that these remember. Of a service
 // whose orders are not older in the store than anywhere nothing is taken for lost: it may have been archived.
+// Orders of a later incarnation are from after a restore that the store knows nothing of: it was put back once more, and
+// revisions do not tell which of two histories is newer. Only orders of the store's own revision are then the same.
 import { incarnationOf, type TermPoint } from "./epoch.ts";
 
 /** What a relay was told, or a machine follows, under one rollout; revision 0: not known. */
@@ -8,9 +10,11 @@ export interface RememberedOrder extends TermPoint {
   readonly rollout: string;
 }
 
-/** A service in the store: the revision of its orders, 0 where there are none, and the rollouts that these name. */
-export interface StoredOrders {
-  readonly revision: number;
+/**
+ * A service in the store of a leader of this epoch: the revision of its orders, 0 where there are none, and the rollouts
+ * that these name.
+ */
+export interface StoredOrders extends TermPoint {
   readonly rollouts: ReadonlySet<string>;
 }
 
@@ -28,12 +32,11 @@ export function suspects<One extends RememberedOrder>(
   remembered: readonly One[],
   stored: StoredOrders,
 ): readonly One[] {
-  const byRollout = new Map(remembered.map((one) => [one.rollout, one]));
   // What only machines tell has no revision: then the rollout alone can say so.
-  return [...byRollout.values()].filter(
-    ({ rollout, revision }) =>
-      !stored.rollouts.has(rollout) && (revision === 0 || revision > stored.revision),
+  const unknown = remembered.filter(
+    (one) => !stored.rollouts.has(one.rollout) && (one.revision === 0 || isLater(one, stored)),
   );
+  return [...new Map(unknown.map((one) => [one.rollout, one])).values()];
 }
 
 /** Whether somebody knows the service better than the store, which lacks so many of the suspects. */
@@ -42,5 +45,10 @@ export function isKnownBetter(
   stored: StoredOrders,
   lacks: number,
 ): boolean {
-  return lacks > 0 || remembered.some(({ revision }) => revision > stored.revision);
+  return lacks > 0 || remembered.some((one) => one.revision > 0 && isLater(one, stored));
+}
+
+function isLater(one: TermPoint, stored: TermPoint): boolean {
+  const isSameHistory = incarnationOf(one.epoch) <= incarnationOf(stored.epoch);
+  return isSameHistory ? one.revision > stored.revision : one.revision !== stored.revision;
 }

@@ -7,6 +7,7 @@ import { BEHIND_KEY, EPOCH_KEY } from "../../core/leadership/election.ts";
 import {
   type EpochParts,
   epochOf as epochOfParts,
+  incarnationOf,
   type TermPoint,
 } from "../../core/leadership/epoch.ts";
 import { HELD_COMMANDS_MAX } from "../../core/leadership/leader-gate.ts";
@@ -202,8 +203,13 @@ export class FleetChecks implements FleetWatch {
     this.#epochs.clear();
     const { relays } = this.#world as FleetWorld;
     const stored = store.get(assignmentsKey(SERVICE))?.modRevision ?? 0;
-    const isLost = relays.every(({ disk }) => (disk.services.get(SERVICE)?.revision ?? 0) > stored);
+    const isLost = relays.every(({ disk }) => {
+      const { epoch = 0, revision = 0 } = disk.services.get(SERVICE) ?? {};
+      const isUnknown = incarnationOf(epoch) > incarnationOf(this.epoch) && revision !== stored;
+      return isUnknown || revision > stored;
+    });
     if (isLost) this.rollouts.standStill(Math.max(...this.#obeyed.values()));
+    else this.rollouts.broughtBack(this.epoch);
     this.builds.restored(store.range(BUILDS_PREFIX).map(({ value }) => value as BuildRow));
     this.rollouts.restored(store.range(ROLLOUTS_PREFIX).map(({ value }) => value as RolloutRecord));
   }

@@ -69,7 +69,7 @@ export class HeldTerm {
     const remembered = [...this.#heard.values()].flat();
     const services = [...Map.groupBy(remembered, ({ service }) => service)].sort();
     const kept = services.flatMap(([service, orders]) =>
-      isLostIn(model, service, orders) ? keeping(model, service) : [],
+      this.#isLost(model, service, orders) ? keeping(model, service) : [],
     );
     const builds = model.range(BUILDS_PREFIX).filter(({ value }) => isLive(value as BuildRow));
     const again = builds.map(({ key, value, modRevision }): Change => {
@@ -81,6 +81,16 @@ export class HeldTerm {
     const raised = raisedIncarnation(epoch, this.#highest);
     const operations = [{ put: EPOCH_KEY, value: raised }, { delete: BEHIND_KEY }];
     return [...kept, ...again, { compares: [], operations }];
+  }
+
+  #isLost(model: StoreModel, service: string, orders: readonly RememberedOrder[]): boolean {
+    const entry = model.get(assignmentsKey(service));
+    const rollouts = new Set(rulesOf(entry).map(({ rollout }) => rollout));
+    const stored = { epoch: this.#term.epoch, revision: entry?.modRevision ?? 0, rollouts };
+    const lacks = suspects(orders, stored).filter(
+      ({ rollout }) => model.get(rolloutKey(rollout)) === undefined,
+    );
+    return isKnownBetter(orders, stored, lacks.length);
   }
 
   #write([first, ...rest]: readonly Change[]): void {
@@ -96,16 +106,6 @@ export class HeldTerm {
       else this.#isRaising = false;
     });
   }
-}
-
-function isLostIn(model: StoreModel, service: string, orders: readonly RememberedOrder[]): boolean {
-  const entry = model.get(assignmentsKey(service));
-  const rollouts = new Set(rulesOf(entry).map(({ rollout }) => rollout));
-  const stored = { revision: entry?.modRevision ?? 0, rollouts };
-  const lacks = suspects(orders, stored).filter(
-    ({ rollout }) => model.get(rolloutKey(rollout)) === undefined,
-  );
-  return isKnownBetter(orders, stored, lacks.length);
 }
 
 /** Its machines stay as they are. */

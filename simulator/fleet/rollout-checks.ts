@@ -1,6 +1,7 @@
 // What must hold of rollouts at every instant, from what machines truly did and what is truly written: waves of exact
 // size, bounded harm, no second try, one end. The bounds are those that the plan names.
 import type { Journal } from "../../core/fleet/agent-journal.ts";
+import { incarnationOf } from "../../core/leadership/epoch.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import type { RolloutPlan } from "../../core/rollout/rollout-row.ts";
 import type { Agent } from "./agent.ts";
@@ -145,6 +146,13 @@ export class RolloutChecks {
   /** The newest orders of the service are lost to all leaders above this epoch. */
   standStill(epoch: number): void {
     this.#stillSince = epoch;
+  }
+
+  /** The store was put back to this epoch, and has the newest orders: also those that an older backup had lost. */
+  broughtBack(epoch: number): void {
+    const since = this.#stillSince ?? 0;
+    // A backup from after the raise knows itself that machines stand still.
+    if (incarnationOf(epoch) <= incarnationOf(since)) this.#stillSince = undefined;
   }
 
   /** A machine's journal is on its disk. */

@@ -12,7 +12,10 @@ import {
 const order = (rollout: string, revision: number, epoch = 5): RememberedOrder => ({
   ...{ service: "web", rollout, epoch, revision },
 });
-const STORED = { revision: 10, rollouts: new Set(["known"]) };
+const STORED = { epoch: 6, revision: 10, rollouts: new Set(["known"]) };
+
+/** Of an incarnation that the store does not know. */
+const LATER = epochOf({ incarnation: 1, counter: 4 });
 
 /** Each case: what is remembered, whom to look up, and whether the store is behind where it has all of these. */
 const CASES = [
@@ -25,6 +28,24 @@ const CASES = [
     title: "the same from two relays",
     orders: [order("new", 12), order("new", 12)],
     ask: ["new"],
+    isBehind: true,
+  },
+  {
+    title: "the same of a later incarnation",
+    orders: [order("known", 10, LATER)],
+    ask: [],
+    isBehind: false,
+  },
+  {
+    title: "another rollout of a later incarnation",
+    orders: [order("new", 9, LATER)],
+    ask: ["new"],
+    isBehind: true,
+  },
+  {
+    title: "that machines stay as they are, of a later incarnation",
+    orders: [order("known", 9, LATER)],
+    ask: [],
     isBehind: true,
   },
 ];
