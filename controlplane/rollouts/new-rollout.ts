@@ -4,7 +4,14 @@ import { randomInt } from "node:crypto";
 import { timedDigits } from "../../core/history/timed-id.ts";
 import { settledRelease } from "../../core/rollout/assignment-rules.ts";
 import { newRolloutRow } from "../../core/rollout/rollout-row.ts";
-import { activeKey, begun, timeName } from "../../core/rollout/service-turns.ts";
+import {
+  activeKey,
+  beginsAtMs,
+  begun,
+  type TurnRow,
+  timeName,
+  waitingPrefix,
+} from "../../core/rollout/service-turns.ts";
 import type { Release, RolloutPolicy } from "../../proto/gen/millrace/v1/release_format.ts";
 import type { Compare, Entry, Operation, Store } from "../../runtime/store/store.ts";
 import { requireFooting } from "../garbage/pack-mark-row.ts";
@@ -14,6 +21,7 @@ import {
   encodedTurn,
   encodeRollout,
   ofServicePrefix,
+  parseRollout,
   type RolloutRecord,
   rolloutKey,
   turnRow,
@@ -46,7 +54,7 @@ export async function prepareRows(store: Store, start: NewRollout): Promise<Prep
   const { active, assignments, revision } = await standing(store, service);
   const packs = await requireFooting(store, start.release);
   const rule = { targets: start.policy.targets, excludedRegions: start.excludedRegions };
-  const createdAtMs = Date.now();
+  const createdAtMs = await beginning(store, service, turnRow(active));
   const record: RolloutRecord = {
     ...start,
     id: `r-${timedDigits(createdAtMs, randomInt(2 ** 32))}`,
@@ -75,6 +83,21 @@ export async function prepareRows(store: Store, start: NewRollout): Promise<Prep
     ...packs.compares,
   ];
   return { record, compares, operations, revision };
+}
+
+/** When one begins that is behind whoever has the turn; read after that row, so that its compare guards this too. */
+async function beginning(
+  store: Store,
+  service: string,
+  active: TurnRow | undefined,
+): Promise<number> {
+  if (active === undefined) return Date.now();
+  const [entry, waiting] = await Promise.all([
+    store.get(rolloutKey(active.id)),
+    store.range({ prefix: waitingPrefix(service), descending: true, limit: 1 }),
+  ]);
+  const record = entry && parseRollout(entry);
+  return beginsAtMs(Date.now(), service, record, waiting.entries[0]?.key);
 }
 
 /** How a service stands, with the revision that plans are compared by. */

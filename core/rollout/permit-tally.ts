@@ -122,7 +122,9 @@ function placeOf(desk: PermitDesk, { candidate, standing }: Member): Place {
     case "reverted":
       return "reverted";
     case "stopped":
-      return assignment?.release === "" ? "active" : "reverted";
+      if (assignment?.release === "") return "active";
+      // While it is open, one that has nothing running rests before it fetches, as after it could not go back.
+      return assignment?.phase === "open" ? "fetching" : "reverted";
     default:
       return standing.phase satisfies never;
   }

@@ -49,6 +49,24 @@ export function waitingPrefix(service: string): string {
   return `${WAITING_PREFIX}${service}/`;
 }
 
+/**
+ * When a rollout begins, by rows: after all that are open, also where the wall clock went back, or where another
+ * replica's was ahead; else an older one would be taken for the newer. `lastWaiting` is the key of who waits last.
+ */
+export function beginsAtMs(
+  wallMs: number,
+  service: string,
+  active: Pick<TurnTaker, "createdAtMs"> | undefined,
+  lastWaiting: string | undefined,
+): number {
+  const after = [wallMs];
+  if (active !== undefined) after.push(active.createdAtMs + 1);
+  if (lastWaiting !== undefined) {
+    after.push(Number.parseInt(lastWaiting.slice(waitingPrefix(service).length), 10) + 1);
+  }
+  return Math.max(...after);
+}
+
 /** A rollout begins: at once where none is open, else behind the others. */
 export function begun(taker: TurnTaker, active: TurnRow | undefined): TurnChange {
   const { id, service } = taker;

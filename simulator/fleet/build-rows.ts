@@ -8,10 +8,9 @@ import {
   lease,
   type Change as RowChange,
 } from "../../core/builds/build-transitions.ts";
-import { activeKey } from "../../core/rollout/service-turns.ts";
 import type { Release } from "./messages.ts";
 import { footing } from "./pack-rows.ts";
-import { assignmentsKey, beginChange, type RolloutRecord, rolloutByKey } from "./rollout-record.ts";
+import { beginChange, type RolloutRecord, readForBegin, rolloutByKey } from "./rollout-record.ts";
 import type { StoreClient } from "./store-client.ts";
 import type { Condition, StoreModel, Write } from "./store-model.ts";
 
@@ -180,12 +179,8 @@ export function succeed(
   if (base === undefined) return { ok: false, refusal: "not-current" };
   if (change.row.ship === undefined) return { ...change, ...base };
   const { service } = release;
-  const reads = {
-    active: model.get(activeKey(service)),
-    assignments: model.get(assignmentsKey(service)),
-  };
   const start = { id, service, release, policy, supersede: false, excludedRegions: [] };
-  const begun = beginChange({ ...start, createdAtMs: wallMs }, reads);
+  const begun = beginChange(start, wallMs, readForBegin(model, service));
   return {
     ok: true,
     row: { ...change.row, rollout: id },

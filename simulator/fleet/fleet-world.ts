@@ -96,7 +96,8 @@ export class FleetWorld {
 
   /** Wall-clock time as a control plane shows it. */
   wallMs(replica: string): number {
-    return 1_700_000_000_000 + this.now + (this.wallErrorMs.get(replica) ?? 0);
+    // Whole, or keys that name a time would not sort.
+    return Math.floor(1_700_000_000_000 + this.now + (this.wallErrorMs.get(replica) ?? 0));
   }
 
   /** Who leads, as far as it can be seen from here. */

@@ -5,7 +5,13 @@ import { activeKey } from "../../core/rollout/service-turns.ts";
 import type { LedTerm } from "./led-term.ts";
 import type { Release } from "./messages.ts";
 import { footing } from "./pack-rows.ts";
-import { assignmentsKey, beginChange, type RolloutRecord, rolloutByKey } from "./rollout-record.ts";
+import {
+  assignmentsKey,
+  beginChange,
+  type RolloutRecord,
+  readForBegin,
+  rolloutByKey,
+} from "./rollout-record.ts";
 import type { Change, StoreModel } from "./store-model.ts";
 
 /** Others may change the service at the same time; each of them gets its turn long before this. */
@@ -58,8 +64,7 @@ export function startRollout(
   term.store.read(
     (model) => ({
       known: model.get(rolloutByKey(key))?.value as string | undefined,
-      active: model.get(activeKey(service)),
-      assignments: model.get(assignmentsKey(service)),
+      ...readForBegin(model, service),
       revision: serviceRevision(model, service),
       footing: footing(model, release, request.wallMs),
     }),
@@ -73,7 +78,7 @@ export function startRollout(
       const { policy, supersede, wallMs, excludedRegions = [] } = request;
       const id = request.newId();
       const start = { id, service, release, policy, supersede, excludedRegions };
-      const { change } = beginChange({ ...start, createdAtMs: wallMs }, read.value);
+      const { change } = beginChange(start, wallMs, read.value);
       const own: Change = {
         by: term.epoch,
         compares: [

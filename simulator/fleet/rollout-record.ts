@@ -10,6 +10,7 @@ import {
 } from "../../core/rollout/rollout-row.ts";
 import {
   activeKey,
+  beginsAtMs,
   begun,
   ended,
   type TurnRow,
@@ -94,18 +95,40 @@ export function commitChange(
   return { change: { compares, operations }, rules, isChanged };
 }
 
+/** How a service stands where a rollout is to begin. */
+export interface BeginReads {
+  readonly active: StoredEntry | undefined;
+  /** Row of the rollout that has its turn. */
+  readonly open: StoredEntry | undefined;
+  readonly lastWaiting: StoredEntry | undefined;
+  readonly assignments: StoredEntry | undefined;
+}
+
+export function readForBegin(store: StoreModel, service: string): BeginReads {
+  const active = store.get(activeKey(service));
+  return {
+    active,
+    open: active && store.get(rolloutKey(active.value as string)),
+    lastWaiting: store.range(waitingPrefix(service)).at(-1),
+    assignments: store.get(assignmentsKey(service)),
+  };
+}
+
 /** The transaction that begins a rollout, if its service stands as it was read. */
 export function beginChange(
-  start: Omit<RolloutRecord, "previous" | "row" | "traceparent">,
-  reads: {
-    readonly active: StoredEntry | undefined;
-    readonly assignments: StoredEntry | undefined;
-  },
+  start: Omit<RolloutRecord, "previous" | "row" | "traceparent" | "createdAtMs">,
+  wallMs: number,
+  { active, open, lastWaiting, assignments }: BeginReads,
 ): { readonly record: RolloutRecord; readonly change: Change } {
-  const { active, assignments } = reads;
   const rule = { targets: start.policy.targets, excludedRegions: start.excludedRegions };
   const record: RolloutRecord = {
     ...start,
+    createdAtMs: beginsAtMs(
+      wallMs,
+      start.service,
+      open?.value as RolloutRecord | undefined,
+      lastWaiting?.key,
+    ),
     previous: settledRelease(rulesOf(assignments), rule),
     traceparent: "",
     row: newRolloutRow(active !== undefined),

@@ -338,3 +338,11 @@ test("who is staged comes before who may get a permit early", () => {
   for (const id of all) desk.came(id, id === last ? {} : BEFORE);
   assert.deepEqual(desk.granted(1).sent, [last]);
 });
+
+test("while a rollout is open, a machine that has nothing running yet is not one that went back", () => {
+  const rests = { phase: "stopped", running: "" } as const;
+  const desk = new Desk().stood("a", rests);
+  assert.deepEqual([tallyOf(desk.desk, 10).fetching, tallyOf(desk.desk, 10).reverted], [1, 0]);
+  desk.step({ kind: "assigned", assignment: { ...OPEN, phase: "rollback", revision: 2 } });
+  assert.deepEqual([tallyOf(desk.desk, 10).fetching, tallyOf(desk.desk, 10).reverted], [0, 1]);
+});
