@@ -134,9 +134,9 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
     const { epoch, wave, quota, ttlMs } = granted;
     const before = this.#quotas.get(wave);
     if (before !== undefined && before.epoch > epoch) return;
-    // Messages may be repeated or late, and a quota never shrinks within its epoch. How many may be
-    // out goes with the highest one; said again, it never shrinks either.
-    const isSame = before?.epoch === epoch;
+    // Messages may be repeated or late, and a quota never shrinks within its epoch, as long as it lives. How many
+    // may be out goes with the highest one; said again, it never shrinks either.
+    const isSame = before?.epoch === epoch && now < before.until;
     let { together } = granted;
     if (isSame && before.quota > quota) together = before.together;
     else if (isSame && before.quota === quota) together = Math.max(before.together, together);

@@ -1,5 +1,5 @@
 // The leader's account of permits in one wave: what each relay may hand out, what came of it, what is
-// still out. Quotas only rise within (epoch, wave). A relay keeps on disk what it handed out, but
+// still out. Quotas only rise within (epoch, wave) while they live. A relay keeps on disk what it handed out, but
 // forgets what it could have: a quota that it forgot, or let run out, or has of an older leader, or closed, is
 // worth what was handed out of it. Until it has said so the whole quota counts as spent.
 import type { Instant } from "../machine.ts";
@@ -8,8 +8,11 @@ import type { WaveTally } from "./tally.ts";
 
 /** Permits not begun in this time run out: two reports, sending, and a busy machine. */
 export const PERMIT_TTL_MS = 10_000;
-/** A quota counts as run out only so long after that, for the time it was on its way. */
-const TTL_SLACK_MS = 5_000;
+/**
+ * A quota counts as run out only so long after that, for the time it was on its way: a relay leaves a leader of whom it
+ * has heard nothing for 6 s, and its clock may be slow by a sixth, which is 1.7 s of its time to live.
+ */
+const TTL_SLACK_MS = 8_000;
 /** A silent relay's permits count as failed so long after their last possible answer. */
 const SILENCE_MS = 20_000;
 /** Permits ahead of each that may be out: one that takes longer than a second is not waited for by the next. */
@@ -112,11 +115,13 @@ export class PermitBook {
       ledger.failed = isSame ? tally.failed : 0;
       ledger.returned = isSame ? tally.returned : 0;
       const isForgotten = ledger.boot !== boot || ledger.epoch !== this.#epoch;
-      if (isForgotten || isClosed) ledger.quota = ledger.granted;
+      // What it did not hand out in time it cannot hand out any more, by its own later word.
+      const hasRunOut = at >= ledger.grantedAt + PERMIT_TTL_MS + TTL_SLACK_MS;
+      if (isForgotten || isClosed || hasRunOut) ledger.quota = ledger.granted;
       ledger.boot = boot;
       ledger.heardAt = at;
     }
-    this.#settleOld(at);
+    this.#settleOld();
   }
 
   /** `active`: machines healthy since the wave began; those beyond the answers speak for silent relays. */
@@ -129,13 +134,13 @@ export class PermitBook {
     for (const ledger of this.#ledgers) {
       succeeded += ledger.succeeded;
       failed += ledger.failed;
-      const open = openPermits(ledger, at);
+      const open = openPermits(ledger);
       if (this.#isLate(ledger, at)) {
         late += open;
-        lateHeld += heldPermits(ledger, at);
+        lateHeld += heldPermits(ledger);
       } else {
         out += open;
-        held += heldPermits(ledger, at);
+        held += heldPermits(ledger);
       }
     }
     const explained = Math.min(late, Math.max(0, active - succeeded));
@@ -167,14 +172,14 @@ export class PermitBook {
     // A relay that has not said what became of an older quota, or of one before its restart, waits.
     if (known !== undefined && (known.epoch !== this.#epoch || known.boot !== want.boot)) return;
     const ledger = known ?? newLedger({ ...want, epoch: this.#epoch, quota: 0, together: 0 }, at);
-    const held = heldPermits(ledger, at);
-    const available = isDead(ledger, at) ? 0 : Math.max(0, ledger.quota - ledger.granted);
+    const held = heldPermits(ledger);
+    const available = quotaLeft(ledger);
     const slots = Math.max(0, Math.min(room.slots, busyPermits(ledger) + want.machines - held));
     const ahead = Math.min(want.machines, AHEAD * (held + slots));
     const more = Math.max(0, Math.min(ahead - available, room.machines));
     const isOld = available > 0 && at >= ledger.grantedAt + PERMIT_TTL_MS / 2;
     if (more === 0 && (available === 0 || slots === 0) && !isOld) return;
-    // What has run out lives again with a higher quota.
+    // Of what too many failures have ended some lives again with a higher quota.
     const quota = Math.max(ledger.quota, ledger.granted + available + more);
     const machines = quota - ledger.granted - available;
     if (machines > room.machines) return;
@@ -196,9 +201,9 @@ export class PermitBook {
     return at >= last + PERMIT_TTL_MS + this.#answerMs + SILENCE_MS;
   }
 
-  #settleOld(at: Instant): void {
+  #settleOld(): void {
     const isDone = (ledger: Ledger): boolean =>
-      ledger.epoch !== this.#epoch && openPermits(ledger, at) === 0;
+      ledger.epoch !== this.#epoch && openPermits(ledger) === 0;
     for (const { succeeded, failed } of this.#ledgers.filter(isDone)) {
       this.#settled = {
         succeeded: this.#settled.succeeded + succeeded,
@@ -214,30 +219,23 @@ function newLedger({ relay, boot, epoch, quota, together }: LedgerRow, at: Insta
   return { relay, boot, epoch, quota, together, ...counts, grantedAt: at, heardAt: at };
 }
 
-/** Whether what the relay did not hand out cannot be handed out any more, by its own later word. */
-function hasRunOut(ledger: Ledger, at: Instant): boolean {
-  const dead = ledger.grantedAt + PERMIT_TTL_MS + TTL_SLACK_MS;
-  return at >= dead && ledger.heardAt >= dead;
-}
-
-/** Whether nothing more can be handed out of the quota: it has run out, or too many have failed. */
-function isDead(ledger: Ledger, at: Instant): boolean {
-  return ledger.failed >= ledger.together || hasRunOut(ledger, at);
-}
-
 /** Permits handed out and not answered, by the relay's last word. */
 function busyPermits({ granted, succeeded, failed, returned }: Ledger): number {
   return Math.max(0, granted - succeeded - failed - returned);
 }
 
+/** What may still be handed out of the quota: nothing where so many have failed that all places are taken. */
+function quotaLeft({ quota, together, granted, failed }: Ledger): number {
+  return failed >= together ? 0 : Math.max(0, quota - granted);
+}
+
 /** Permits that are out, or may still be handed out. */
-function openPermits(ledger: Ledger, at: Instant): number {
-  const left = isDead(ledger, at) ? 0 : Math.max(0, ledger.quota - ledger.granted);
-  return busyPermits(ledger) + left;
+function openPermits(ledger: Ledger): number {
+  return busyPermits(ledger) + quotaLeft(ledger);
 }
 
 /** Of these, how many can be out at once. */
-function heldPermits(ledger: Ledger, at: Instant): number {
+function heldPermits(ledger: Ledger): number {
   const most = Math.max(busyPermits(ledger), ledger.together - ledger.failed);
-  return Math.min(openPermits(ledger, at), most);
+  return Math.min(openPermits(ledger), most);
 }

@@ -1,4 +1,5 @@
-// The leader's account of permits, where a relay is ended: what it had left is not lost with it.
+// The leader's account of permits, where a relay is ended or cut off: what it had left is not lost with it, and not
+// granted twice.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PermitBook, type Room } from "../../../core/rollout/permits.ts";
@@ -26,9 +27,9 @@ function grantedToA(): PermitBook {
 }
 
 /** What is left of the room. */
-function left(book: PermitBook, at: number): Room {
+function left(book: PermitBook, at: number, room = ROOM): Room {
   const { out, held, succeeded } = book.count(at, 0);
-  return { slots: ROOM.slots - held, machines: ROOM.machines - out - succeeded };
+  return { slots: room.slots - held, machines: room.machines - out - succeeded };
 }
 
 test("what a relay has left holds its slots while it may still hand it out", () => {
@@ -53,4 +54,42 @@ test("what a relay that closes has left is another's at once, and what it handed
   other.allot(2, [{ ...A, machines: 2 }], left(other, 2));
   other.heard(3, { ...A, isClosed: true }, tally({ granted: 2, succeeded: 2 }));
   assert.deepEqual(left(other, 3), { slots: 2, machines: 4 });
+});
+
+test("relays whose quotas ran out on their way get no more together than there is room for", () => {
+  const room: Room = { slots: 6, machines: 20 };
+  const settled = { succeeded: 0, failed: 0 };
+  const book = new PermitBook(EPOCH, 5_000, { ledgers: [], settled, at: 0 });
+  const all = [A, B].map((relay) => ({ ...relay, machines: 6 }));
+  assert.equal(book.allot(0, all, room).length, 2);
+  // Both were cut off meanwhile. One is heard before the other, and takes what the other seems to leave.
+  const together = new Map<string, number>();
+  for (const [index, { relay, boot }] of [A, B].entries()) {
+    book.heard(30_000, { relay, boot, isClosed: false }, tally({ granted: 0 }));
+    for (const grant of book.allot(30_000, all.slice(0, index + 1), left(book, 30_000, room))) {
+      together.set(grant.relay, grant.together);
+    }
+  }
+  assert.deepEqual(Object.fromEntries(together), { a: 4, b: 2 });
+  assert.equal(left(book, 30_000, room).slots, 0);
+});
+
+test("machines that went to another relay while a quota ran out are granted there, and the rest where they were", () => {
+  const room: Room = { slots: 6, machines: 6 };
+  const settled = { succeeded: 0, failed: 0 };
+  const book = new PermitBook(EPOCH, 5_000, { ledgers: [], settled, at: 0 });
+  book.allot(0, [{ ...A, machines: 6 }], room);
+  book.heard(30_000, { ...A, isClosed: false }, tally({ granted: 0 }));
+  const wants = [
+    { ...B, machines: 2 },
+    { ...A, machines: 4 },
+  ];
+  const grants = book.allot(30_000, wants, left(book, 30_000, room));
+  assert.deepEqual(
+    grants.map(({ relay, quota }) => [relay, quota]),
+    [
+      ["b", 2],
+      ["a", 4],
+    ],
+  );
 });

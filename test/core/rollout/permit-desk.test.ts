@@ -212,6 +212,15 @@ test("unused quota runs out", () => {
   assert.deepEqual(desk.stood("a").sent, []);
 });
 
+test("a smaller quota holds where the one before has run out, and not before", () => {
+  const desk = new Desk().granted(5, 1, 0, 3).after(TTL_MS - 1);
+  desk.granted(2, 1, 0, 1);
+  assert.deepEqual([desk.desk.quotas.get(0)?.quota, desk.desk.quotas.get(0)?.together], [5, 3]);
+  desk.after(TTL_MS);
+  desk.granted(2, 1, 0, 1);
+  assert.deepEqual([desk.desk.quotas.get(0)?.quota, desk.desk.quotas.get(0)?.together], [2, 1]);
+});
+
 test("a machine gets a permit of its own wave or a later one, never of an earlier one", () => {
   const [low, high] = byHash("a", "b") as [string, string];
   const first = { ...ALL, threshold: waveHash(low, ROLLOUT) + 1 };

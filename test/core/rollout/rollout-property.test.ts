@@ -17,10 +17,12 @@ import {
 import { VirtualRollout } from "./virtual-rollout.ts";
 
 const HOURS_3 = 3 * 3600_000;
+/** Longer than a quota lives, and shorter than a lost relay is waited for. */
+const CUT_MS = 18_500;
 
 interface Trouble {
   readonly atMs: number;
-  readonly kind: "crash" | "lose" | "restart" | "drain" | "pause" | "away";
+  readonly kind: "crash" | "lose" | "cut" | "restart" | "drain" | "pause" | "away";
   readonly relay: number;
 }
 
@@ -82,6 +84,10 @@ function happen(rollout: VirtualRollout, { kind, relay: index }: Trouble): void 
       rollout.lose(relay);
       rollout.time.in(3_000, () => rollout.connect(relay));
       return;
+    case "cut":
+      rollout.lose(relay);
+      rollout.time.in(CUT_MS, () => rollout.connect(relay));
+      return;
     case "away":
       rollout.lose(relay);
       rollout.time.in(90_000, () => rollout.connect(relay));
@@ -115,8 +121,8 @@ const troublesOf = (...kinds: Trouble["kind"][]) =>
   );
 
 /** A relay that is away for long leaves permits unanswered, and those count as failed. */
-const SHORT = troublesOf("crash", "lose", "restart", "drain", "pause");
-const LONG = troublesOf("crash", "lose", "restart", "drain", "pause", "away");
+const SHORT = troublesOf("crash", "lose", "cut", "restart", "drain", "pause");
+const LONG = troublesOf("crash", "lose", "cut", "restart", "drain", "pause", "away");
 
 function worldOf(
   fates: fc.Arbitrary<Fate>,

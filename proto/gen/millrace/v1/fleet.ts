@@ -530,7 +530,10 @@ export interface PermitQuota {
   epoch: number;
   /** Wave. */
   wave: number;
-  /** Permits that this relay may have handed out in this (epoch, rollout, wave). */
+  /**
+   * Permits that this relay may have handed out in this (epoch, rollout, wave). A smaller one than before holds
+   * where the one before has run out.
+   */
   quota: number;
   /** Unused permits run out after this time from receipt, milliseconds. */
   ttlMs: number;
