@@ -9,7 +9,7 @@ import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { measureSwarms } from "../runtime/peer/swarm-metrics.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { Health } from "../runtime/program/health.ts";
-import { keptId } from "../runtime/program/kept-id.ts";
+import { keptIdentity } from "../runtime/program/kept-id.ts";
 import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { portNumber, wholeNumber } from "../runtime/program/number-flags.ts";
 import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
@@ -76,7 +76,8 @@ const flags = drainTimeout(rateLimits(new Command("millrace agent")), DRAIN_MS_D
 
 const root = resolve(flags.root);
 const unlock = lockRoot(root);
-const agentId = keptId(root, "agent");
+const identity = keptIdentity(root, "agent");
+const agentId = identity.id;
 const log = createLog("agent", { agent: agentId });
 crashOnUnhandled(log);
 const health = new Health({
@@ -91,7 +92,7 @@ const telemetry = await startTelemetry({
 const isListening = flags.listen !== "none";
 const calls = flags.webrtc
   ? WebRtcTransport.create({
-      peerId: agentId,
+      identity,
       isLoopbackOnly: !flags.insecure,
       iceServers: flags.iceServer,
       log,

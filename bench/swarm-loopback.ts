@@ -11,8 +11,10 @@ import { blake3 } from "@napi-rs/blake-hash";
 import { PIECE_ROW_BYTES, writePieceRow } from "../core/release/piece-table.ts";
 import type { PeerSignal } from "../proto/gen/millrace/v1/fleet.ts";
 import { DiskPieceStore } from "../runtime/peer/disk-piece-store.ts";
+import { newIdentity } from "../runtime/peer/peer-identity.ts";
 import type { Introduction } from "../runtime/peer/swarm.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
+import { SigningKey } from "../runtime/signing-key.ts";
 import { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
 
 const MIB = 1024 * 1024;
@@ -21,6 +23,8 @@ const PACK = "b-0123456789abcdef.1";
 
 interface Job {
   readonly peerId: string;
+  /** Its private key. */
+  readonly secret: string;
   readonly role: "relay" | "agent";
   readonly directory: string;
   readonly pieces: number;
@@ -43,7 +47,8 @@ async function swarmLoopback(mebibytes: number, agents: number, by: string) {
   const jobs = Array.from({ length: agents + 1 }, (_, index): Job => {
     const role = index === 0 ? "relay" : "agent";
     const directory = join(root, `${role}-${index}`);
-    return { peerId: `${role}-${index}`, role, directory, pieces, pieceBytes, by };
+    const { id: peerId, key } = newIdentity(`${role}-${index}`);
+    return { peerId, secret: key.secret, role, directory, pieces, pieceBytes, by };
   });
   const children = jobs.map((job) =>
     fork(import.meta.filename, ["--peer", JSON.stringify(job)], { serialization: "advanced" }),
@@ -156,10 +161,10 @@ async function runPeer(job: Job): Promise<void> {
   tell({ kind: "done", report });
 }
 
-function callsOf({ peerId }: Job): WebRtcTransport {
+function callsOf({ peerId, secret }: Job): WebRtcTransport {
   const silent = { debug: () => {}, info: () => {}, warn: () => {} };
   const calls = WebRtcTransport.create({
-    peerId,
+    identity: { id: peerId, key: SigningKey.read(secret) },
     isLoopbackOnly: true,
     log: silent,
     send: (signal) => tell({ kind: "signal", signal }),

@@ -12,7 +12,7 @@ import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { measureSwarms } from "../runtime/peer/swarm-metrics.ts";
 import { SwarmNode } from "../runtime/peer/swarm-node.ts";
 import { Health } from "../runtime/program/health.ts";
-import { keptId } from "../runtime/program/kept-id.ts";
+import { keptIdentity } from "../runtime/program/kept-id.ts";
 import { drainTimeout, printReady, stopOnSignal } from "../runtime/program/lifecycle.ts";
 import { portNumber, wholeNumber } from "../runtime/program/number-flags.ts";
 import { type RateFlags, rateLimits } from "../runtime/program/rate-limits.ts";
@@ -88,7 +88,8 @@ async function run(): Promise<void> {
   const address = listenAddress(flags.listen, flags.insecure);
   const swarm = listenAddress(flags.swarmListen, flags.insecure);
   const unlock = lockRoot(flags.root);
-  const relayId = keptId(flags.root, "relay");
+  const identity = keptIdentity(flags.root, "relay");
+  const relayId = identity.id;
   const health = new Health({
     controlplane: () => (relay.isLed ? undefined : "no leader speaks to this relay"),
     "region store": () => probe.trouble(),
@@ -110,7 +111,7 @@ async function run(): Promise<void> {
   const probe = new BlobProbe(regionStore, relayId);
   const calls = flags.webrtc
     ? WebRtcTransport.create({
-        peerId: relayId,
+        identity,
         isLoopbackOnly: !flags.insecure,
         iceServers: flags.iceServer,
         log,

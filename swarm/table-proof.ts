@@ -1,10 +1,10 @@
 // What makes a piece table the ticket's: of a whole file the digest of all its rows, of a growing one
 // the seed's signature over the rows so far. A piece is then verified by its row, as in every swarm.
-import { createPublicKey, generateKeyPairSync, sign, verify } from "node:crypto";
 import { blake3 } from "@napi-rs/blake-hash";
 import type { RowsProof } from "../core/introduction/desk-note.ts";
 import { PIECES_MAX } from "../core/release/limits.ts";
 import { PIECE_ROW_BYTES, PieceTable } from "../core/release/piece-table.ts";
+import { isSigned, SigningKey } from "../runtime/signing-key.ts";
 import type { Ticket } from "./ticket.ts";
 
 const NO_SIGNATURE = new Uint8Array();
@@ -36,16 +36,15 @@ export class TableSigner {
   /** Public key for the ticket, in hex. */
   readonly key: string;
   readonly #swarm: string;
-  readonly #pair = generateKeyPairSync("ed25519");
+  readonly #key = SigningKey.generate();
 
   constructor(swarm: string) {
     this.#swarm = swarm;
-    const { x } = this.#pair.publicKey.export({ format: "jwk" });
-    this.key = Buffer.from(x as string, "base64url").toString("hex");
+    this.key = this.#key.publicKey.toString("hex");
   }
 
   prove(rows: Uint8Array, isSealed: boolean): ProvenTable {
-    const signature = sign(null, signedBytes(this.#swarm, rows, isSealed), this.#pair.privateKey);
+    const signature = this.#key.sign(signedBytes(this.#swarm, rows, isSealed));
     return { rows, proof: { isSealed, signature } };
   }
 }
@@ -101,7 +100,11 @@ export class TableClaim {
     const isProven =
       ticket.kind === "whole"
         ? proof.isSealed && tableDigest(rows) === ticket.table
-        : isSigned(ticket.swarm, ticket.key, rows, proof);
+        : isSigned(
+            signedBytes(ticket.swarm, rows, proof.isSealed),
+            Buffer.from(ticket.key, "hex"),
+            proof.signature,
+          );
     if (!isProven) throw new TableRefused("a piece table that is not the ticket's");
     const table = new PieceTable(rows, "the ticket's piece table");
     for (let piece = 0; piece < table.count; piece += 1) {
@@ -113,12 +116,6 @@ export class TableClaim {
       throw new TableRefused(`pieces of ${table.encodedTotalBytes} bytes for a file of ${bytes}`);
     }
   }
-}
-
-function isSigned(swarm: string, key: string, rows: Uint8Array, proof: RowsProof): boolean {
-  const x = Buffer.from(key, "hex").toString("base64url");
-  const publicKey = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
-  return verify(null, signedBytes(swarm, rows, proof.isSealed), publicKey, proof.signature);
 }
 
 /** The swarm and whether the table ends here are signed too, so that neither can be exchanged. */

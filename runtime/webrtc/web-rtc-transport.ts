@@ -1,22 +1,19 @@
 // Peers by WebRTC data channels, for those that TCP does not lead to. A call is set up in three steps that
-// relays pass on; whom a step is from is what the relay says, until agents have keys to sign with. Data
-// flows only after the certificate is the one that was told, and both sides have said both nonces.
+// relays pass on, each of them signed with the key of which its sender's id is the hash (`call-proof.ts`):
+// nothing is begun with a side that has not proven who it is. Data flows only after the certificate is the
+// one that was told, and both sides have said both nonces.
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import type { PeerId } from "../../core/swarm/message.ts";
 import type { PeerSignal } from "../../proto/gen/millrace/v1/fleet.ts";
+import type { PeerIdentity } from "../peer/peer-identity.ts";
 import type { PeerTransport } from "../peer/peer-transport.ts";
 import type { Introduction, SwarmLog } from "../peer/swarm.ts";
+import type { SigningKey } from "../signing-key.ts";
 import { type CallEnd, onLoopback } from "./call-end.ts";
 import { CallHost, limitError } from "./call-host.ts";
-import {
-  type CallStep,
-  readSignal,
-  replyTo,
-  type Signal,
-  UNSIGNED,
-  writeSignal,
-} from "./signal.ts";
+import { CallProofError, checkProof, prove } from "./call-proof.ts";
+import { askOf, readSignal, replyTo, type Signal, writeSignal } from "./signal.ts";
 import { hasWrtc, type IceServer } from "./wrtc.ts";
 
 /** For a call to stand, from its first step on. */
@@ -26,7 +23,8 @@ export const CALLS_MAX = 64;
 const FULL = `${CALLS_MAX} calls are the limit`;
 
 export interface WebRtcOptions {
-  readonly peerId: PeerId;
+  /** Who we are to others; without a key nobody would believe it. */
+  readonly identity: PeerIdentity;
   /** Only loopback addresses are told and sent to. */
   readonly isLoopbackOnly: boolean;
   /** Contacted at each call; none by default. */
@@ -36,36 +34,48 @@ export interface WebRtcOptions {
   readonly send: (signal: PeerSignal) => void;
 }
 
-/** The next step that a call waits for. */
-interface Awaited {
+/** A call that is being set up. */
+interface SetUp {
   readonly pack: string;
-  readonly kind: CallStep["kind"];
-  readonly came: PromiseWithResolvers<Signal>;
+  /** Gives the call up; the other side refuses it so. */
+  readonly over: AbortController;
+  /** Aborts when the call is given up, is late, or is wanted no more. */
+  readonly limit: AbortSignal;
+  /** What the other side has said last. */
+  last?: Signal;
+  /** The step that it waits for. */
+  awaited?: { readonly kind: "offer" | "answer"; readonly came: (signal: Signal) => void };
 }
 
 export class WebRtcTransport implements PeerTransport {
   readonly #options: WebRtcOptions;
+  readonly #key: SigningKey;
   readonly #host: CallHost;
   /** By the other peer's id and the call's nonce. */
-  readonly #awaited = new Map<string, Awaited>();
+  readonly #setUps = new Map<string, SetUp>();
   readonly #closing = new AbortController();
   #taken: (socket: Socket, caller: PeerId) => void = (socket) => socket.destroy();
 
-  /** The transport, or undefined where npm has not installed the optional package. */
+  /** The transport, or undefined where npm has not installed the optional package or we cannot prove who we are. */
   static create(options: WebRtcOptions): WebRtcTransport | undefined {
-    if (hasWrtc()) return new WebRtcTransport(options);
-    options.log.info({}, "@roamhq/wrtc is not installed: peers are reached by TCP only");
+    const { identity, log } = options;
+    if (!hasWrtc()) {
+      log.info({}, "@roamhq/wrtc is not installed: peers are reached by TCP only");
+    } else if (identity.key === undefined) {
+      log.info({}, "this id is from before ids had keys: peers are reached by TCP only");
+    } else return new WebRtcTransport(options, identity.key);
     return undefined;
   }
 
-  private constructor(options: WebRtcOptions) {
+  private constructor(options: WebRtcOptions, key: SigningKey) {
     this.#options = options;
+    this.#key = key;
     this.#host = new CallHost(options.iceServers ?? []);
   }
 
   /** Whom others call here. */
   get peerId(): PeerId {
-    return this.#options.peerId;
+    return this.#options.identity.id;
   }
 
   /** Calls that stand or are being set up. */
@@ -84,22 +94,17 @@ export class WebRtcTransport implements PeerTransport {
 
   async dial(pack: string, { peerId: to }: Introduction, signal: AbortSignal): Promise<Socket> {
     if (this.#host.calls >= CALLS_MAX) throw new Error(FULL);
-    const call = randomBytes(16).toString("hex");
-    const ask = { ...this.#to(pack, call, to), step: { kind: "ask" } } as const;
-    const limit = this.#limit(signal);
-    const offer = await this.#next(ask, "offer", limit);
-    if (offer.step.kind !== "offer") throw new Error("no offer came");
-    const { end, nonce } = offer.step;
-    const hosted = this.#host.begin(limit);
-    try {
-      const own = await hosted.answer(this.#usable(end), openingOf(call, nonce));
-      const step = { kind: "answer", end: this.#told(own) } as const;
-      this.#options.send(writeSignal(replyTo(offer, step)));
+    const ask = askOf(pack, randomBytes(16).toString("hex"), this.peerId, to);
+    const setUp = this.#begin(pack, signal);
+    return await this.#settle(setUp, keyOf(to, ask.call), async () => {
+      const offer = await this.#next(setUp, ask, "offer");
+      if (offer.step.kind !== "offer") throw new Error("no offer came");
+      const { end, nonce } = offer.step;
+      const hosted = this.#host.begin(setUp.limit);
+      const own = await hosted.answer(this.#usable(end), openingOf(ask.call, nonce));
+      this.#say(replyTo(offer, { kind: "answer", end: this.#told(own), nonce }));
       return await hosted.socket;
-    } catch (error) {
-      this.#refuse(offer, (error as Error).message);
-      throw error;
-    }
+    });
   }
 
   accept(taken: (socket: Socket, caller: PeerId) => void): void {
@@ -108,26 +113,26 @@ export class WebRtcTransport implements PeerTransport {
 
   /** A step has come from the relay. */
   heard(message: PeerSignal): void {
-    const { peerId, log } = this.#options;
     let signal: Signal;
     try {
       signal = readSignal(message);
-      if (signal.to !== peerId) throw new Error(`it is for ${signal.to}`);
-      if (signal.from === "" || signal.from === peerId) throw new Error("it is from nobody");
+      if (signal.to !== this.peerId) throw new Error(`it is for ${signal.to}`);
+      if (signal.from === "" || signal.from === this.peerId) throw new Error("it is from nobody");
     } catch (error) {
-      log.warn({ err: error }, "a call's step is unusable");
+      this.#options.log.warn({ err: error }, "a call's step is unusable");
       return;
     }
     const { from, call, pack, step } = signal;
+    const setUp = this.#setUps.get(keyOf(from, call));
     if (step.kind === "ask") {
-      void this.#offer(signal);
+      if (setUp === undefined) void this.#offer(signal);
       return;
     }
     // Only the other side of the call can take it on, for the same swarm, and one step at a time.
-    const awaited = this.#awaited.get(`${from} ${call}`);
-    if (awaited === undefined || awaited.pack !== pack) return;
-    if (step.kind === awaited.kind) awaited.came.resolve(signal);
-    else if (step.kind === "refusal") awaited.came.reject(new Error(`refused: ${step.reason}`));
+    if (setUp === undefined || setUp.pack !== pack) return;
+    setUp.last = signal;
+    if (step.kind === "refusal") setUp.over.abort(new Error(`refused: ${step.reason}`));
+    else if (step.kind === setUp.awaited?.kind) setUp.awaited.came(signal);
   }
 
   async close(): Promise<void> {
@@ -142,45 +147,77 @@ export class WebRtcTransport implements PeerTransport {
       this.#refuse(ask, FULL);
       return;
     }
-    const limit = this.#limit();
-    const hosted = this.#host.begin(limit);
+    const setUp = this.#begin(pack);
+    setUp.last = ask;
     try {
-      const nonce = randomBytes(16).toString("hex");
-      const step = { kind: "offer", end: this.#told(await hosted.offer()), nonce } as const;
-      const { step: answer } = await this.#next(replyTo(ask, step), "answer", limit);
-      if (answer.kind !== "answer") throw new Error("no answer came");
-      hosted.connect(this.#usable(answer.end), openingOf(call, nonce));
-      this.#taken(await hosted.socket, from);
-    } catch (error) {
-      const reason = (error as Error).message;
-      this.#options.log.debug({ pack, peer: from, reason }, "a call came to nothing");
-      hosted.end(reason);
-      this.#refuse(ask, reason);
+      const socket = await this.#settle(setUp, keyOf(from, call), async () => {
+        checkProof(ask);
+        const hosted = this.#host.begin(setUp.limit);
+        const nonce = randomBytes(16).toString("hex");
+        const offer = { kind: "offer", end: this.#told(await hosted.offer()), nonce } as const;
+        const { step } = await this.#next(setUp, replyTo(ask, offer), "answer");
+        if (step.kind !== "answer") throw new Error("no answer came");
+        if (step.nonce !== nonce) throw new CallProofError(`${from} answers another offer`);
+        hosted.connect(this.#usable(step.end), openingOf(call, nonce));
+        return await hosted.socket;
+      });
+      this.#taken(socket, from);
+    } catch {
+      // The caller is told; whether it is worth another try is its business.
     }
   }
 
-  /** Says a step and resolves with the one that follows; rejects on refusal and at the limit. */
-  async #next(signal: Signal, kind: CallStep["kind"], limit: AbortSignal): Promise<Signal> {
-    const key = `${signal.to} ${signal.call}`;
-    const came = Promise.withResolvers<Signal>();
-    const late = (): void => came.reject(limitError(limit));
-    limit.addEventListener("abort", late);
-    this.#awaited.set(key, { pack: signal.pack, kind, came });
+  /** A call that must stand or be over in time. */
+  #begin(pack: string, ...signals: AbortSignal[]): SetUp {
+    const over = new AbortController();
+    const late = AbortSignal.timeout(SETUP_MS_MAX);
+    const limit = AbortSignal.any([...signals, over.signal, late, this.#closing.signal]);
+    return { pack, over, limit };
+  }
+
+  /** Goes through the steps of a call; where it comes to nothing, log and other side are told why, and it rejects. */
+  async #settle(setUp: SetUp, key: string, steps: () => Promise<Socket>): Promise<Socket> {
+    this.#setUps.set(key, setUp);
+    try {
+      return await steps();
+    } catch (error) {
+      const { pack, over, last } = setUp;
+      const isRefused = over.signal.aborted;
+      over.abort(error);
+      const reason = (error as Error).message;
+      const level = error instanceof CallProofError ? "warn" : "debug";
+      this.#options.log[level]({ pack, peer: last?.from, reason }, "a call came to nothing");
+      if (last !== undefined && !isRefused) this.#refuse(last, reason);
+      throw error;
+    } finally {
+      this.#setUps.delete(key);
+    }
+  }
+
+  /** Says a step and resolves with the one that follows, proven; rejects where the call is given up. */
+  async #next(setUp: SetUp, step: Signal, kind: "offer" | "answer"): Promise<Signal> {
+    const { limit } = setUp;
+    const next = Promise.withResolvers<Signal>();
+    const giveUp = (): void => next.reject(limitError(limit));
+    limit.addEventListener("abort", giveUp);
+    setUp.awaited = { kind, came: next.resolve };
     try {
       limit.throwIfAborted();
-      this.#options.send(writeSignal(signal));
-      return await came.promise;
+      this.#say(step);
+      const said = await next.promise;
+      checkProof(said);
+      return said;
     } finally {
-      limit.removeEventListener("abort", late);
-      this.#awaited.delete(key);
+      limit.removeEventListener("abort", giveUp);
+      delete setUp.awaited;
     }
   }
 
-  #to(pack: string, call: string, to: PeerId): Omit<Signal, "step"> {
-    const way = { from: this.#options.peerId, to, fromRelay: "", toRelay: "" };
-    return { pack, call, ...way, signature: UNSIGNED };
+  #say(step: Signal): void {
+    this.#options.send(writeSignal(prove(step, this.#key)));
   }
 
+  /** Not signed: a refusal may be a relay's, which can end every call by saying nothing. */
   #refuse(signal: Signal, reason: string): void {
     if (this.#closing.signal.aborted) return;
     this.#options.send(writeSignal(replyTo(signal, { kind: "refusal", reason })));
@@ -197,12 +234,10 @@ export class WebRtcTransport implements PeerTransport {
     if (usable.addresses.length > 0) return usable;
     throw new Error("none of its addresses may be used: beyond loopback that takes --insecure");
   }
+}
 
-  /** Aborts when a call that begins now must stand or be over. */
-  #limit(...signals: AbortSignal[]): AbortSignal {
-    const late = AbortSignal.timeout(SETUP_MS_MAX);
-    return AbortSignal.any([...signals, late, this.#closing.signal]);
-  }
+function keyOf(peer: PeerId, call: string): string {
+  return `${peer} ${call}`;
 }
 
 /** What each side says first on the data channel: that it took part in these very steps. */

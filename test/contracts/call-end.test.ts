@@ -114,6 +114,10 @@ test("a step is read as it was written, and random bytes are a step or refused",
   const nonce = fc
     .uint8Array({ minLength: 16, maxLength: 16 })
     .map((b) => Buffer.from(b).toString("hex"));
+  const noneOr = (length: number) =>
+    fc
+      .oneof(fc.constant([]), fc.uint8Array({ minLength: length, maxLength: length }))
+      .map((bytes) => Buffer.from(bytes));
   const signals: fc.Arbitrary<Signal> = record({
     pack: id,
     call: nonce,
@@ -121,11 +125,12 @@ test("a step is read as it was written, and random bytes are a step or refused",
     to: id,
     fromRelay: fc.oneof(id, fc.constant("")),
     toRelay: fc.oneof(id, fc.constant("")),
-    signature: fc.uint8Array({ maxLength: 64 }).map((bytes) => Buffer.from(bytes)),
+    key: noneOr(32),
+    signature: noneOr(64),
     step: fc.oneof(
       fc.constant({ kind: "ask" as const }),
       record({ kind: fc.constant("offer" as const), end: ends, nonce }),
-      record({ kind: fc.constant("answer" as const), end: ends }),
+      record({ kind: fc.constant("answer" as const), end: ends, nonce }),
       record({ kind: fc.constant("refusal" as const), reason: fc.string({ maxLength: 200 }) }),
     ),
   });

@@ -31,7 +31,10 @@ async function untilClosed(socket: Socket): Promise<string> {
   return Buffer.concat(chunks).toString("latin1");
 }
 
-const hello = { kind: "hello", swarm: PACK, peer: "raw", role: "agent" } as const;
+/** What `raw` says first. */
+function helloOf({ way }: PeerFleet) {
+  return { kind: "hello", swarm: PACK, peer: way.id("raw"), role: "agent" } as const;
+}
 
 /** Peers beside the relay, by number. */
 function crowd({ way }: PeerFleet): number[] {
@@ -77,7 +80,7 @@ export function peerContract(name: string, make: () => PeerWay): void {
       const request = (block: number) =>
         ({ kind: "request", piece: block, offset: 0, bytes: 262_144 }) as const;
       const requests = [0, 1, 2, 3, 4, 5, 6, 7].map(request);
-      const stalled = await rawPeer(fleet, relay, hello, ...requests);
+      const stalled = await rawPeer(fleet, relay, helloOf(fleet), ...requests);
       stalled.pause();
       const flipped = await Promise.all(
         agents.filter((one) => one !== unlucky).map((one) => fleet.flip(one, 500_000)),
@@ -162,9 +165,10 @@ export function peerContract(name: string, make: () => PeerWay): void {
   test(`threat 19: ${name}: strangers: an unknown swarm and our own id are told why, nonsense is cut off`, () =>
     withFleet(async (fleet) => {
       const peer = await fleet.start("agent-1", { seeds: true });
+      const hello = helloOf(fleet);
       const unknown = await rawPeer(fleet, peer, { ...hello, swarm: "b-none.1" });
       assert.match(await untilClosed(unknown), /unknown swarm/);
-      const self = await rawPeer(fleet, peer, { ...hello, peer: "agent-1" });
+      const self = await rawPeer(fleet, peer, { ...hello, peer: peer.introduction.peerId });
       assert.match(await untilClosed(self), /it is yourself|you are not who called/);
       const early = { kind: "request", piece: 0, offset: 0, bytes: 1 } as const;
       for (const nonsense of [
@@ -189,7 +193,7 @@ export function peerContract(name: string, make: () => PeerWay): void {
       let aheadMs = 0;
       const peer = await fleet.start("agent-1", { now: () => monotonicNow() + aheadMs });
       const silent = await rawPeer(fleet, peer);
-      const greeted = await rawPeer(fleet, peer, hello);
+      const greeted = await rawPeer(fleet, peer, helloOf(fleet));
       await once(greeted, "data");
       const closings = Promise.all([untilClosed(silent), untilClosed(greeted)]);
       aheadMs = 11_000;

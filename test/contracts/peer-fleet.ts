@@ -60,16 +60,17 @@ export class PeerFleet {
   }
 
   /** Starts a peer that has the rows, and when it `seeds` all pieces. */
-  async start(peerId: string, options: StartOptions = {}): Promise<FleetPeer> {
+  async start(name: string, options: StartOptions = {}): Promise<FleetPeer> {
     const { role = "agent", seeds, directory: parent = this.#directory, ...own } = options;
-    const directory = join(parent, peerId);
+    const directory = join(parent, name);
     const store = await DiskPieceStore.open(directory);
     if (store.pieceCount === 0) store.extend(this.#sample.rows);
     if (seeds) {
       for (const [piece, content] of this.#sample.pieces.entries())
         await put(store, piece, content);
     }
-    const node = await SwarmNode.listen({ peerId, role, ...this.way.options(peerId), ...own });
+    const peerId = this.way.id(name);
+    const node = await SwarmNode.listen({ peerId, role, ...this.way.options(name), ...own });
     const swarm = node.join(PACK, store, "all");
     const introduction = this.way.introduction(peerId, node, role);
     const peer = { introduction, node, swarm, store };

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { PeerId, PeerRole } from "../../core/swarm/message.ts";
 import type { PeerSignal } from "../../proto/gen/millrace/v1/fleet.ts";
+import { newIdentity, type PeerIdentity } from "../../runtime/peer/peer-identity.ts";
 import type { PeerTransport } from "../../runtime/peer/peer-transport.ts";
 import type { Introduction } from "../../runtime/peer/swarm.ts";
 import type { SwarmNode, SwarmNodeOptions } from "../../runtime/peer/swarm-node.ts";
@@ -16,15 +17,17 @@ export interface PeerWay {
   readonly crowd: number;
   /** Of all their bytes, what such a crowd gets from each other at least. */
   readonly ownShareMin: number;
+  /** The id of the peer that the test calls so. */
+  id(name: string): PeerId;
   /** What a node is started with. */
-  options(peerId: PeerId): Pick<SwarmNodeOptions, "host" | "transports">;
+  options(name: string): Pick<SwarmNodeOptions, "host" | "transports">;
   introduction(peerId: PeerId, node: SwarmNode, role: PeerRole): Introduction;
   /** The same peer behind a wire that turns one bit around, so far into what the peer sends. */
   flip(peer: Introduction, atByte: number): Promise<Introduction>;
   /** Bytes that were flipped so far. */
   readonly flips: number;
-  /** A stream to a peer for `as`, on which nothing has been said. */
-  socket(to: Introduction, as: PeerId): Promise<Socket>;
+  /** A stream to a peer for the one of that name, on which nothing has been said. */
+  socket(to: Introduction, name: string): Promise<Socket>;
   /** After all nodes were closed. */
   close(): Promise<void>;
 }
@@ -37,6 +40,10 @@ export class TcpWay implements PeerWay {
   readonly crowd = 6;
   readonly ownShareMin = 0.5;
   readonly #wires: BadWire[] = [];
+
+  id(name: string): PeerId {
+    return name;
+  }
 
   options(): Pick<SwarmNodeOptions, "host"> {
     return { host: "127.0.0.1" };
@@ -70,18 +77,32 @@ export class CallWay implements PeerWay {
   readonly crowd = 3;
   /** Three could have two thirds, but they meet the relay a while before each other. */
   readonly ownShareMin = 0.2;
+  readonly #identities = new Map<string, Required<PeerIdentity>>();
   /** Of nodes, the last that was started under an id. */
   readonly #transports = new Map<PeerId, WebRtcTransport>();
   /** Of streams by hand, which no node closes. */
   readonly #own: WebRtcTransport[] = [];
   readonly #flips = new WeakMap<Introduction, number>();
   readonly #wires: BadWire[] = [];
+  /** What ends of calls have warned of. */
+  readonly warnings: object[] = [];
   /** What the relay makes of a step; undefined: it is lost. */
   tamper: (signal: PeerSignal) => PeerSignal | undefined = (signal) => signal;
 
-  options(peerId: PeerId): Pick<SwarmNodeOptions, "transports"> {
-    const transport = this.transport(peerId);
-    this.#transports.set(peerId, transport);
+  id(name: string): PeerId {
+    return this.identity(name).id;
+  }
+
+  /** Who the peer of that name is, whenever it is started. */
+  identity(name: string): Required<PeerIdentity> {
+    const identity = this.#identities.get(name) ?? newIdentity(name);
+    this.#identities.set(name, identity);
+    return identity;
+  }
+
+  options(name: string): Pick<SwarmNodeOptions, "transports"> {
+    const transport = this.transport(name);
+    this.#transports.set(transport.peerId, transport);
     return { transports: [this.#flipping(transport)] };
   }
 
@@ -99,8 +120,8 @@ export class CallWay implements PeerWay {
     return this.#wires.filter((wire) => wire.hasFlipped).length;
   }
 
-  async socket(to: Introduction, as: PeerId): Promise<Socket> {
-    return await this.listening(as).dial(PACK_ASKED_FOR, to, NEVER);
+  async socket(to: Introduction, name: string): Promise<Socket> {
+    return await this.listening(name).dial(PACK_ASKED_FOR, to, NEVER);
   }
 
   async close(): Promise<void> {
@@ -109,29 +130,30 @@ export class CallWay implements PeerWay {
   }
 
   /** One end of calls without a node, which the relay knows by its id. */
-  listening(peerId: PeerId): WebRtcTransport {
-    const transport = this.transport(peerId);
+  listening(name: string): WebRtcTransport {
+    const transport = this.transport(name);
     this.#own.push(transport);
     return transport;
   }
 
   /** One end of calls. */
-  transport(peerId: PeerId): WebRtcTransport {
-    const silent = { debug: () => {}, info: () => {}, warn: () => {} };
+  transport(name: string): WebRtcTransport {
+    const identity = this.identity(name);
     const transport = WebRtcTransport.create({
-      peerId,
+      identity,
       isLoopbackOnly: true,
-      log: silent,
+      log: { debug: () => {}, info: () => {}, warn: (fields) => this.warnings.push(fields) },
       send: (said) => {
-        const signal = this.tamper({ ...said, from: peerId });
-        if (signal !== undefined) setImmediate(() => this.#to(signal));
+        const signal = this.tamper({ ...said, from: identity.id });
+        if (signal !== undefined) setImmediate(() => this.deliver(signal));
       },
     });
     if (transport === undefined) throw new Error("@roamhq/wrtc is not installed");
     return transport;
   }
 
-  #to(signal: PeerSignal): void {
+  /** Brings a step to whom it is for. */
+  deliver(signal: PeerSignal): void {
     for (const transport of [this.#transports.get(signal.to), ...this.#own]) {
       if (transport?.peerId === signal.to) transport.heard(signal);
     }

@@ -1,7 +1,7 @@
 // Agents that listen nowhere: relay and agents as processes, and every piece goes from agent to agent over
 // a WebRTC data channel. The relay has none of the pieces; it only brings the agents together.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { DiskPieceStore } from "../../runtime/peer/disk-piece-store.ts";
@@ -126,9 +126,16 @@ describe("agents that listen nowhere", { timeout: 120_000 }, () => {
   test("and take no calls have no way to each other, and start no process for it", async () => {
     await agent("sixth", true);
     const deaf = await agent("seventh", false, "--no-webrtc");
+    // Nobody would believe who it is: its id is from before ids had keys.
+    mkdirSync(join(world.root, "old"));
+    writeFileSync(join(world.root, "old", "agent.json"), '{"id":"agent-0123456789ab"}');
+    const old = await agent("old", false);
+    assert.equal(old.ready.id, "agent-0123456789ab");
     const eighth = await agent("eighth", false);
     await until("all pieces are there", async () => (await received(eighth)).peer >= total);
-    assert.deepEqual(await received(deaf), { relay: 0, peer: 0 });
-    assert.deepEqual(childrenOf(deaf.pid), []);
+    for (const one of [deaf, old]) {
+      assert.deepEqual(await received(one), { relay: 0, peer: 0 });
+      assert.deepEqual(childrenOf(one.pid), []);
+    }
   });
 });

@@ -71,11 +71,11 @@ describe("steps of calls", { timeout: 120_000 }, () => {
     const one = agent(here, "one");
     const two = agent(here, "two");
     await Promise.all([one, two].map((each) => each.command("neighbours")));
-    const signature = Buffer.from("to come");
-    say(one, step("two", { from: "three", fromRelay: "elsewhere", signature }));
+    const [key, signature] = [Buffer.alloc(32, 2), Buffer.alloc(64, 3)];
+    say(one, step("two", { from: "three", fromRelay: "elsewhere", key, signature }));
     const asked = await hear(two, "ask");
     assert.deepEqual([asked.from, asked.fromRelay, asked.call], ["one", here.id, CALL]);
-    assert(asked.signature.equals(signature), "the signature is not passed on");
+    assert.deepEqual([asked.key, asked.signature], [key, signature], "the proof is not passed on");
     say(two, step("one", { nonce: CALL, step: { $case: "offer", offer: END } }));
     const offered = await hear(one, "offer", "two");
     assert.deepEqual(offered.step, { $case: "offer", offer: END });
@@ -126,8 +126,10 @@ describe("steps of calls", { timeout: 120_000 }, () => {
       step("one", { call: "short" }),
       step("../one"),
       step("one", { step: undefined }),
-      step("one", { step: { $case: "answer", answer: { ...END, password: "\r\n" } } }),
-      step("one", { signature: Buffer.alloc(1_000) }),
+      step("one", { nonce: CALL, step: { $case: "answer", answer: { ...END, password: "\r\n" } } }),
+      step("one", { signature: Buffer.alloc(65) }),
+      step("one", { key: Buffer.alloc(31) }),
+      step("one", { nonce: "", step: { $case: "answer", answer: END } }),
     ];
     await Promise.all(
       bad.map(async (signal, at) => {

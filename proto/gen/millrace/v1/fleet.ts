@@ -994,7 +994,7 @@ export interface PeerSignal {
   from: string;
   /** Whom it is for. */
   to: string;
-  /** Nonce of who is called, 32 hex digits; in an offer only. */
+  /** Nonce of who is called, 32 hex digits; in an offer, and in the answer to it. */
   nonce: string;
   /** One of these. */
   step:
@@ -1015,7 +1015,15 @@ export interface PeerSignal {
   fromRelay: string;
   /** Relay of the receiver, where the sender knows it: it copies `from_relay` of what it replies to. */
   toRelay: string;
-  /** Reserved for the sender's signature over ids, nonces and fingerprint (identity is a later step). */
+  /**
+   * Ed25519 public key of the sender, 32 bytes, whose hash ends its id. In every step but a refusal, which relays
+   * say as well.
+   */
+  key: Buffer;
+  /**
+   * The sender's signature with that key, 64 bytes, over purpose, step, swarm, both ids, both nonces and end. Who hears
+   * a step without it, or with one that does not fit, refuses the call.
+   */
   signature: Buffer;
 }
 
@@ -8732,6 +8740,7 @@ function createBasePeerSignal(): PeerSignal {
     step: undefined,
     fromRelay: "",
     toRelay: "",
+    key: Buffer.alloc(0),
     signature: Buffer.alloc(0),
   };
 }
@@ -8772,6 +8781,9 @@ export const PeerSignal: MessageFns<PeerSignal> = {
     }
     if (message.toRelay !== "") {
       writer.uint32(90).string(message.toRelay);
+    }
+    if (message.key.length !== 0) {
+      writer.uint32(98).bytes(message.key);
     }
     if (message.signature.length !== 0) {
       writer.uint32(122).bytes(message.signature);
@@ -8880,6 +8892,14 @@ export const PeerSignal: MessageFns<PeerSignal> = {
             message.toRelay = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.key = Buffer.from(reader.bytes());
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -8926,6 +8946,7 @@ export const PeerSignal: MessageFns<PeerSignal> = {
         : isSet(object.to_relay)
         ? globalThis.String(object.to_relay)
         : "",
+      key: isSet(object.key) ? Buffer.from(bytesFromBase64(object.key)) : Buffer.alloc(0),
       signature: isSet(object.signature) ? Buffer.from(bytesFromBase64(object.signature)) : Buffer.alloc(0),
     };
   },
@@ -8961,6 +8982,9 @@ export const PeerSignal: MessageFns<PeerSignal> = {
     }
     if (message.toRelay !== "") {
       obj.toRelay = message.toRelay;
+    }
+    if (message.key.length !== 0) {
+      obj.key = base64FromBytes(message.key);
     }
     if (message.signature.length !== 0) {
       obj.signature = base64FromBytes(message.signature);
@@ -9006,6 +9030,7 @@ export const PeerSignal: MessageFns<PeerSignal> = {
     }
     message.fromRelay = object.fromRelay ?? "";
     message.toRelay = object.toRelay ?? "";
+    message.key = object.key ?? Buffer.alloc(0);
     message.signature = object.signature ?? Buffer.alloc(0);
     return message;
   },
