@@ -2,8 +2,8 @@
 // network's, and what a peer makes of it the world's.
 import type { Instant } from "../core/machine.ts";
 import type { SwarmInput } from "../core/swarm/facts.ts";
-import type { Network, Pipe } from "./network.ts";
-import type { Link, SimulatedPeer } from "./simulated-peer.ts";
+import type { Network } from "./network.ts";
+import { Link, type SimulatedPeer } from "./simulated-peer.ts";
 
 /** Round trips until a connection has carried both hellos. */
 const SET_UP_ROUND_TRIPS = 2;
@@ -51,20 +51,19 @@ export class Connections {
   /** Nothing gets through, either way, before an instant. */
   clog(a: SimulatedPeer, b: SimulatedPeer, until: Instant): void {
     for (const link of [a.links.get(b.plan.id), b.links.get(a.plan.id)]) {
-      if (link !== undefined) this.#options.network.clog(link.out, until);
+      if (link !== undefined) this.#options.network.clog(link, until);
     }
   }
 
   #dialled(peer: SimulatedPeer, target: SimulatedPeer): void {
-    const { network, input } = this.#options;
+    const { input } = this.#options;
     if (!peer.isUp || peer.links.has(target.plan.id)) return;
     if (!target.isUp) {
       input(peer, { kind: "dial-failed", peer: target.plan.id });
       return;
     }
-    const [out, home] = network.connect(peer.host, target.host);
-    const there = newLink(peer, target, out);
-    const back = newLink(target, peer, home);
+    const there = new Link(peer, target);
+    const back = new Link(target, peer);
     there.back = back;
     back.back = there;
     peer.links.set(target.plan.id, there);
@@ -72,6 +71,7 @@ export class Connections {
     input(target, { kind: "connected", peer: peer.plan.id, role: peer.plan.role });
     if (!peer.links.has(target.plan.id)) return;
     input(peer, { kind: "connected", peer: target.plan.id, role: target.plan.role });
+    for (const link of [there, back]) link.place = link.other.machine.placeOf(link.fromId);
   }
 
   /** False where there is no connection. */
@@ -82,32 +82,10 @@ export class Connections {
       [b, a],
     ] as const) {
       const link = one.links.get(other.plan.id);
-      if (link !== undefined) this.#options.network.close(link.out);
+      if (link !== undefined) this.#options.network.close(link);
       one.links.delete(other.plan.id);
       one.lastLink = undefined;
     }
     return true;
   }
-}
-
-function newLink(from: SimulatedPeer, other: SimulatedPeer, out: Pipe): Link {
-  const { id, role, conduct } = from.plan;
-  const link: Link = {
-    from,
-    other,
-    out,
-    fromId: id,
-    isFromRelay: role === "relay",
-    isCorrupting: conduct === "corrupt",
-    unsent: 0,
-    back: undefined,
-    heldBack: undefined,
-  };
-  out.owner = link;
-  return link;
-}
-
-/** The link that a direction is of. */
-export function linkOf(pipe: Pipe): Link {
-  return pipe.owner as Link;
 }

@@ -62,27 +62,34 @@ interface Parcel {
   next: Parcel | undefined;
 }
 
-/** One direction of a connection. */
-export interface Pipe {
+/** One direction of a connection. What every message looks at comes first: it is fetched from memory together. */
+export class Pipe {
+  isOpen = true;
+  /** What waits to leave. A list of links: most pipes have nothing most of the time, and there are many. */
+  first: Parcel | undefined = undefined;
+  readonly delayMs: number;
+  lastArrival: Instant = 0;
+  /** Of the target, which lies elsewhere. */
+  readonly targetGroup: number;
   readonly source: Host;
   readonly target: Host;
-  /** Whose business what arrives is; told by who connects. */
-  owner: unknown;
-  readonly delayMs: number;
-  isOpen: boolean;
-  /** What waits to leave. A list of links: most pipes have nothing most of the time, and there are many. */
-  first: Parcel | undefined;
-  last: Parcel | undefined;
+  last: Parcel | undefined = undefined;
   /** Bytes of the first parcel that have left. */
-  leftBytes: number;
+  leftBytes = 0;
   /** Bytes handed over that have not left. */
-  waiting: number;
+  waiting = 0;
   /** Bytes that have left and not arrived. */
-  flying: number;
-  isReady: boolean;
+  flying = 0;
+  isReady = false;
   /** Its pace lets nothing more leave before. */
-  pacedUntil: Instant;
-  lastArrival: Instant;
+  pacedUntil: Instant = 0;
+
+  constructor(source: Host, target: Host) {
+    this.delayMs = (source.roundTripMs + target.roundTripMs) / 4;
+    this.targetGroup = target.group;
+    this.source = source;
+    this.target = target;
+  }
 }
 
 export interface NetworkOptions {
@@ -108,12 +115,6 @@ export class Network {
 
   constructor(options: NetworkOptions) {
     this.#options = options;
-  }
-
-  /** Both directions of a new connection. */
-  connect(a: Host, b: Host): [Pipe, Pipe] {
-    const delayMs = (a.roundTripMs + b.roundTripMs) / 4;
-    return [newPipe(a, b, delayMs), newPipe(b, a, delayMs)];
   }
 
   /** True when a connection has taken all that was handed over; else `drained` says when. */
@@ -228,7 +229,7 @@ export class Network {
   #arrive(leaves: Instant, pipe: Pipe, content: unknown): void {
     const at = Math.max(leaves + pipe.delayMs, pipe.lastArrival);
     pipe.lastArrival = at;
-    this.#options.queue.add(at, pipe.target.group, this.#options.kinds.arrived, pipe, content);
+    this.#options.queue.add(at, pipe.targetGroup, this.#options.kinds.arrived, pipe, content);
   }
 }
 
@@ -242,22 +243,4 @@ function append(pipe: Pipe, parcel: Parcel): void {
 function afterQueues(now: Instant, { source, target }: Pipe): Instant {
   const waitMs = (source.waiting * WIRE_RATIO) / source.upRate;
   return Math.max(now + Math.min(BACKLOG_MS, waitMs), target.downFreeAt);
-}
-
-function newPipe(source: Host, target: Host, delayMs: number): Pipe {
-  return {
-    source,
-    target,
-    owner: undefined,
-    delayMs,
-    isOpen: true,
-    first: undefined,
-    last: undefined,
-    leftBytes: 0,
-    waiting: 0,
-    flying: 0,
-    isReady: false,
-    pacedUntil: 0,
-    lastArrival: 0,
-  };
 }

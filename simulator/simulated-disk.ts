@@ -70,6 +70,7 @@ export class Disks {
     const isBad = peer.isArrivingBad;
     // Of a piece that comes in one block nothing has to be kept.
     if (!isBad && offset === 0 && bytes === this.#options.pieceBytes[piece]) return;
+    peer.parts ??= new Map();
     const part = peer.parts.get(piece) ?? { bytes: 0, givers: new Set(), isBad: false };
     if (part.bytes !== offset) throw new Error(`piece ${piece} is written out of order`);
     peer.parts.set(piece, part);
@@ -80,8 +81,8 @@ export class Disks {
 
   /** True when a piece is wrong. Forgets its parts. */
   #compare(peer: SimulatedPeer, piece: number): boolean {
-    const part = peer.parts.get(piece);
-    if (part !== undefined) peer.parts.delete(piece);
+    const part = peer.parts?.get(piece);
+    if (part !== undefined) peer.parts?.delete(piece);
     // It may have come by another way meanwhile.
     if (part === undefined || peer.held.has(piece)) return false;
     if (part.bytes !== this.#options.pieceBytes[piece]) {

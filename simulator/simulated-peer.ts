@@ -6,7 +6,7 @@ import { Lane, type Share } from "../core/swarm/lane.ts";
 import type { Message, PeerId, PeerRole } from "../core/swarm/message.ts";
 import { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import type { Conduct } from "./conduct.ts";
-import { type Host, newHost, type Pipe } from "./network.ts";
+import { type Host, newHost, Pipe } from "./network.ts";
 
 export interface PeerPlan {
   readonly id: PeerId;
@@ -23,21 +23,35 @@ export interface PeerPlan {
   readonly seeds?: boolean;
 }
 
-/** A direction of a connection: who speaks to whom. */
-export interface Link {
-  readonly from: SimulatedPeer;
+/**
+ * A direction of a connection: who speaks to whom. All that a listener needs of who speaks, and a speaker of who
+ * listens, is here too, so that the other has not to be fetched from memory.
+ */
+export class Link extends Pipe {
   readonly other: SimulatedPeer;
-  /** Of who speaks: all that a listener needs of it, so that it has not to be fetched from memory. */
   readonly fromId: PeerId;
-  readonly isFromRelay: boolean;
-  readonly isCorrupting: boolean;
-  readonly out: Pipe;
-  /** Blocks handed over that found no room in the send buffer. */
-  unsent: number;
+  readonly otherId: PeerId;
+  /** Where the machine of who listens keeps who speaks. */
+  place: number | undefined = undefined;
   /** The other direction; told when both are made. */
-  back: Link | undefined;
+  back: Link | undefined = undefined;
   /** What arrived while nothing was to arrive. */
-  heldBack: Message[] | undefined;
+  heldBack: Message[] | undefined = undefined;
+  readonly isHonest: boolean;
+  readonly isFromRelay: boolean;
+  /** Blocks handed over that found no room in the send buffer. */
+  unsent = 0;
+  readonly from: SimulatedPeer;
+
+  constructor(from: SimulatedPeer, other: SimulatedPeer) {
+    super(from.host, other.host);
+    this.from = from;
+    this.other = other;
+    this.fromId = from.id;
+    this.otherId = other.id;
+    this.isHonest = (from.plan.conduct ?? "honest") === "honest";
+    this.isFromRelay = from.plan.role === "relay";
+  }
 }
 
 export interface SimulatedPeer {
@@ -57,9 +71,9 @@ export interface SimulatedPeer {
   /** Whole pieces. */
   readonly held: Bitfield;
   /** What is stored of pieces that are not whole; of one that comes in one block nothing is kept. */
-  readonly parts: Map<number, Part>;
-  /** Pieces that were whole and had rotted. */
-  readonly lost: Set<number>;
+  parts: Map<number, Part> | undefined;
+  /** Pieces that were whole and had rotted; undefined: none ever was. */
+  lost: Set<number> | undefined;
   /** The block that arrived last is not what it should be. */
   isArrivingBad: boolean;
   startedAt: Instant;
@@ -110,8 +124,8 @@ export function newSimulatedPeer(plan: PeerPlan, making: PeerMaking): SimulatedP
     isUp: true,
     wakeAt: Number.POSITIVE_INFINITY,
     held: new Bitfield(),
-    parts: new Map(),
-    lost: new Set(),
+    parts: undefined,
+    lost: undefined,
     isArrivingBad: false,
     startedAt: 0,
     wholeAt: undefined,
@@ -125,7 +139,7 @@ export function newSimulatedPeer(plan: PeerPlan, making: PeerMaking): SimulatedP
 
 /** The connection to a peer; undefined when there is none. */
 export function linkTo({ lastLink, links }: SimulatedPeer, id: PeerId): Link | undefined {
-  return lastLink !== undefined && lastLink.other.id === id ? lastLink : links.get(id);
+  return lastLink !== undefined && lastLink.otherId === id ? lastLink : links.get(id);
 }
 
 /** A machine as a process would start it; each salt gives it other dice. */

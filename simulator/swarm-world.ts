@@ -6,12 +6,13 @@ import type { SwarmEffect, SwarmInput } from "../core/swarm/facts.ts";
 import type { Block, Message, PeerId } from "../core/swarm/message.ts";
 import type { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import { claimsAll, isTelling } from "./conduct.ts";
-import { Connections, linkOf } from "./connections.ts";
+import { Connections } from "./connections.ts";
 import { EventQueue } from "./event-queue.ts";
 import { type Host, Network, type Pipe } from "./network.ts";
 import { Disks } from "./simulated-disk.ts";
 import {
   isWaited,
+  type Link,
   linkTo,
   newMachine,
   newSimulatedPeer,
@@ -133,7 +134,7 @@ export class SwarmWorld {
         this.#network.served(this.now, subject as Host, object as number);
         break;
       case KINDS.arrived:
-        this.#arrived(subject as Pipe, object as Message);
+        this.#arrived(subject as Link, object as Message);
         break;
       case KINDS.wake:
         this.#wake(subject as SimulatedPeer, object as SwarmPeer);
@@ -169,7 +170,7 @@ export class SwarmWorld {
     const salt = peer.index + this.peers.size;
     peer.machine = newMachine(peer.plan, peer.share, this.#options.seed, salt);
     peer.wakeAt = Number.POSITIVE_INFINITY;
-    peer.parts.clear();
+    peer.parts = undefined;
     peer.corrupt.clear();
     this.#start(peer);
   }
@@ -193,8 +194,9 @@ export class SwarmWorld {
   /** A whole piece turns out to have rotted. */
   lose(peer: SimulatedPeer, piece: number): void {
     if (!peer.held.remove(piece)) return;
+    peer.lost ??= new Set();
     peer.lost.add(piece);
-    peer.parts.delete(piece);
+    peer.parts?.delete(piece);
     if (peer.wholeAt !== undefined && isWaited(peer)) this.#unfinished += 1;
     peer.wholeAt = undefined;
     this.input(peer, { kind: "piece-lost", piece });
@@ -290,7 +292,7 @@ export class SwarmWorld {
         this.#disks.finish(peer, effect.piece);
         return;
       case "discard":
-        peer.parts.delete(effect.piece);
+        peer.parts?.delete(effect.piece);
         return;
       case "leave-room":
         for (const one of peer.process) if (one !== peer) this.#follow(one, { kind: "room-left" });
@@ -303,17 +305,17 @@ export class SwarmWorld {
   #send(peer: SimulatedPeer, to: PeerId, message: Message): void {
     const link = linkTo(peer, to);
     if (link === undefined) return;
-    if (peer.plan.conduct === "leech" && isTelling(message)) return;
-    this.#network.send(this.now, link.out, 0, message);
+    if (!link.isHonest && peer.plan.conduct === "leech" && isTelling(message)) return;
+    this.#network.send(this.now, link, 0, message);
   }
 
   #sendBlock(peer: SimulatedPeer, to: PeerId, block: Block): void {
     const link = linkTo(peer, to);
     if (link === undefined) return;
     const { piece, offset, bytes } = block;
-    const { conduct = "honest" } = peer.plan;
+    const conduct = link.isHonest ? "honest" : peer.plan.conduct;
     if (conduct === "honest" && !peer.held.has(piece)) {
-      if (!peer.lost.has(piece)) throw new Error(`piece ${piece} is passed on unverified`);
+      if (peer.lost?.has(piece) !== true) throw new Error(`piece ${piece} is passed on unverified`);
       this.#follow(peer, { kind: "read-failed", to, piece });
       return;
     }
@@ -324,35 +326,35 @@ export class SwarmWorld {
       this.#send(peer, to, { kind: "refuse", piece, reason: "absent" });
       // Nothing is on its way: its machine goes on, and refuses the next one without delay.
       this.#follow(peer, { kind: "received", from: to, message: { kind: "got" } });
-    } else this.#network.send(this.now, link.out, bytes, { kind: "block", piece, offset, bytes });
-    if (this.#network.hasTaken(link.out)) {
+    } else this.#network.send(this.now, link, bytes, { kind: "block", piece, offset, bytes });
+    if (this.#network.hasTaken(link)) {
       this.#follow(peer, { kind: "block-sent", to });
     } else link.unsent += 1;
   }
 
   #drained(pipe: Pipe): void {
-    const link = linkOf(pipe);
-    const { from, other: to } = link;
-    for (; pipe.isOpen && link.unsent > 0; link.unsent -= 1) {
-      this.input(from, { kind: "block-sent", to: to.id });
+    const link = pipe as Link;
+    for (; link.isOpen && link.unsent > 0; link.unsent -= 1) {
+      this.input(link.from, { kind: "block-sent", to: link.otherId });
     }
   }
 
-  #arrived(pipe: Pipe, message: Message): void {
-    if (!pipe.isOpen) return;
-    const { other: to, fromId, back, heldBack, isCorrupting, isFromRelay } = linkOf(pipe);
+  #arrived(link: Link, message: Message): void {
+    if (!link.isOpen) return;
+    const { other: to, fromId, place, back, heldBack } = link;
     if (heldBack !== undefined) {
       heldBack.push(message);
       return;
     }
     to.lastLink = back;
     if (message.kind === "block") {
-      to.isArrivingBad = isCorrupting || this.#options.isFlipped?.() === true;
-      this.#network.arrived(this.now, pipe, message.bytes);
+      const isCorrupted = !link.isHonest && link.from.plan.conduct === "corrupt";
+      to.isArrivingBad = isCorrupted || this.#options.isFlipped?.() === true;
+      this.#network.arrived(this.now, link, message.bytes);
       to.receivedBytes += message.bytes;
-      if (isFromRelay) to.relayBytes += message.bytes;
+      if (link.isFromRelay) to.relayBytes += message.bytes;
     }
-    this.input(to, { kind: "received", from: fromId, message });
+    this.input(to, { kind: "received", from: fromId, place, message });
   }
 
   #holdBack(peer: SimulatedPeer, from: PeerId): Call {
@@ -363,13 +365,13 @@ export class SwarmWorld {
       const waiting = link.heldBack ?? [];
       link.heldBack = undefined;
       // One of them may hold back those behind it.
-      for (const message of waiting) this.#arrived(link.out, message);
+      for (const message of waiting) this.#arrived(link, message);
     };
   }
 
   #hold(peer: SimulatedPeer, piece: number): void {
     peer.held.add(piece);
-    if (peer.lost.size > 0) peer.lost.delete(piece);
+    peer.lost?.delete(piece);
     if (peer.held.count < this.#options.pieceBytes.length || peer.wholeAt !== undefined) return;
     peer.wholeAt = this.now;
     if (isWaited(peer)) this.#unfinished -= 1;

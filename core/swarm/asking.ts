@@ -74,7 +74,7 @@ export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): voi
   // What slow ones owe keeps nobody else from being asked.
   let owed = table.outstanding;
   for (const one of slow) owed -= one.requests.length;
-  if (table.orphans.size > 0 && owed < window) owed += adopt(view, window, now, effects);
+  if (table.orphans.length > 0 && owed < window) owed += adopt(view, window, now, effects);
   while (offering.length > 0 && (owed < window || table.sources.length < sourcesMin)) {
     if (!isOpen(view, now)) break;
     const source = soonest(offering, now, true);

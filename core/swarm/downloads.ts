@@ -23,8 +23,6 @@ import {
   type Neighbour,
   noteBlock,
   noteStored,
-  takeCancelled,
-  takeRequest,
   waitingFrom,
 } from "./neighbour.ts";
 import type { OwnPieces } from "./own-pieces.ts";
@@ -85,8 +83,17 @@ export class Downloads {
 
   /** Notes that a neighbour has pieces; false when none of them is news. */
   noteHas(neighbour: Neighbour, pieces: readonly number[]): boolean {
-    const news = pieces.filter((piece) => neighbour.has.add(piece));
-    if (news.length === 0) return false;
+    const { has } = neighbour;
+    const { count } = has;
+    // Mostly all are news, and there is no need of another list.
+    let news = pieces;
+    for (let at = 0; at < pieces.length; at += 1) {
+      const piece = pieces[at] as number;
+      if (has.add(piece)) {
+        if (news !== pieces) (news as number[]).push(piece);
+      } else if (news === pieces) news = pieces.slice(0, at);
+    }
+    if (has.count === count) return false;
     this.#copied(neighbour, news, 1);
     neighbour.isDry = false;
     return true;
@@ -132,13 +139,13 @@ export class Downloads {
     const fetch = fetchOf(from, block.piece);
     // What was given up and is asked again may come twice: what is not next now was under way before.
     const isNext = fetch?.arrived === block.offset;
-    const request = isNext ? takeRequest(from, block) : undefined;
-    if (fetch === undefined || request === undefined) {
+    const askedAt = isNext ? from.requests.take(block) : undefined;
+    if (fetch === undefined || askedAt === undefined) {
       effects.push({ kind: "drop-block", from: from.peer });
-      return takeCancelled(from, block);
+      return from.cancelled.take(block) !== undefined;
     }
     this.#table.answered();
-    noteBlock(from, request, now);
+    noteBlock(from, block.bytes, askedAt, now);
     this.#pace.note(now, block.bytes, from.delayMs);
     from.isStoring = true;
     from.storingSince = now;
@@ -216,6 +223,8 @@ export class Downloads {
   /** A neighbour is gone: its pieces go to other sources. */
   lose(neighbour: Neighbour): void {
     this.#table.orphanAllOf(neighbour);
+    neighbour.requests.clear();
+    neighbour.cancelled.clear();
     take(this.#offering, neighbour);
     take(this.#slow, neighbour);
     this.#copied(neighbour, neighbour.has.pieces(), -1);

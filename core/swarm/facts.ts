@@ -18,7 +18,13 @@ export type SwarmInput =
   | { readonly kind: "connected"; readonly peer: PeerId; readonly role: PeerRole }
   | { readonly kind: "dial-failed"; readonly peer: PeerId }
   | { readonly kind: "disconnected"; readonly peer: PeerId }
-  | { readonly kind: "received"; readonly from: PeerId; readonly message: Message }
+  | {
+      readonly kind: "received";
+      readonly from: PeerId;
+      /** What `placeOf` said of it, where that is at hand: so it is found sooner than by its name. */
+      readonly place?: number | undefined;
+      readonly message: Message;
+    }
   | ({ readonly kind: "block-stored"; readonly from: PeerId } & Block)
   /** The store could not take the block; fetching pauses until `resumed`. */
   | { readonly kind: "store-failed"; readonly from: PeerId; readonly piece: number }

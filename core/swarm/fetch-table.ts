@@ -3,11 +3,11 @@
 import type { Instant } from "../machine.ts";
 import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
-import { type Fetch, isAsked, isAtRest, newFetch, nextBlock, restart } from "./fetch.ts";
+import { begin, type Fetch, isAsked, isAtRest, newFetch, nextBlock, restart } from "./fetch.ts";
 import type { Block, PeerId } from "./message.ts";
 import { giveUp, type Neighbour } from "./neighbour.ts";
 import type { OwnPieces } from "./own-pieces.ts";
-import { take } from "./short-list.ts";
+import { take, takeAt } from "./short-list.ts";
 
 export interface FetchTableOptions {
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
@@ -17,10 +17,14 @@ export interface FetchTableOptions {
 /** Every missing piece is waiting, or has a source, or rests until a write or comparison ends. */
 export class FetchTable {
   readonly #neighbours: ReadonlyMap<PeerId, Neighbour>;
-  readonly #pieces: OwnPieces;
-  readonly #fetches = new Map<number, Fetch>();
+  readonly #own: OwnPieces;
+  /** Those under way, and their pieces in the same order. */
+  readonly #fetches: Fetch[] = [];
+  readonly #pieces: number[] = [];
+  /** To be used again. */
+  readonly #spare: Fetch[] = [];
   readonly #waiting = new Bitfield();
-  readonly #orphans = new Set<number>();
+  readonly #orphans: number[] = [];
   /** Pieces that came corrupt from several givers. */
   readonly #suspects = new Set<number>();
   readonly #sources: Neighbour[] = [];
@@ -29,7 +33,7 @@ export class FetchTable {
 
   constructor(options: FetchTableOptions) {
     this.#neighbours = options.neighbours;
-    this.#pieces = options.pieces;
+    this.#own = options.pieces;
   }
 
   /** Blocks asked and not answered, of all neighbours. */
@@ -53,26 +57,27 @@ export class FetchTable {
   }
 
   /** Those of the waiting that are begun. */
-  get orphans(): ReadonlySet<number> {
+  get orphans(): readonly number[] {
     return this.#orphans;
   }
 
   get(piece: number): Fetch | undefined {
-    return this.#fetches.get(piece);
+    const at = this.#pieces.indexOf(piece);
+    return at < 0 ? undefined : this.#fetches[at];
   }
 
   all(): Iterable<Fetch> {
-    return this.#fetches.values();
+    return this.#fetches;
   }
 
   /** Makes missing pieces wait for a source. */
   miss(pieces: readonly number[]): void {
-    for (const piece of pieces) if (!this.#fetches.has(piece)) this.#wait(piece);
+    for (const piece of pieces) if (!this.#pieces.includes(piece)) this.#wait(piece);
   }
 
   /** Makes a neighbour the source of a waiting piece. */
   assign(piece: number, source: Neighbour, effects: SwarmEffect[]): Fetch {
-    const fetch = this.#fetches.get(piece) ?? this.#begin(piece);
+    const fetch = this.get(piece) ?? this.#begin(piece);
     const isMixed = fetch.others !== undefined || fetch.giver !== source.peer;
     if (fetch.isSuspect && fetch.stored > 0 && isMixed) {
       restart(fetch);
@@ -83,7 +88,7 @@ export class FetchTable {
     source.fetching.push(fetch);
     if (!isAsked(fetch)) this.#countUnasked(source, 1);
     this.#waiting.remove(piece);
-    this.#orphans.delete(piece);
+    if (this.#orphans.length > 0) take(this.#orphans, piece);
     return fetch;
   }
 
@@ -92,12 +97,12 @@ export class FetchTable {
     if (source.unasked === 0) return undefined;
     const fetch = firstUnasked(source);
     if (fetch === undefined) return undefined;
-    const { piece, offset, bytes } = nextBlock(fetch, bytesMax);
+    const block = nextBlock(fetch, bytesMax);
+    const { piece, offset, bytes } = block;
     if (isAsked(fetch)) this.#countUnasked(source, -1);
-    const request = { piece, offset, bytes, sentAt: now };
-    source.requests.push(request);
+    source.requests.push(piece, offset, bytes, now);
     this.#outstanding += 1;
-    return request;
+    return block;
   }
 
   /** Notes that a request was answered. */
@@ -120,7 +125,7 @@ export class FetchTable {
   await(fetch: Fetch): void {
     if (fetch.source !== undefined || !isAtRest(fetch)) return;
     this.#wait(fetch.piece);
-    this.#orphans.add(fetch.piece);
+    if (!this.#orphans.includes(fetch.piece)) this.#orphans.push(fetch.piece);
   }
 
   /** All of a piece is stored: its source is free, and nobody is asked until it is compared. */
@@ -132,18 +137,19 @@ export class FetchTable {
   /** A piece was corrupt: it waits to be fetched from its start. */
   again(fetch: Fetch): void {
     if (fetch.others !== undefined) this.#suspects.add(fetch.piece);
-    this.#fetches.delete(fetch.piece);
-    this.#wait(fetch.piece);
+    const { piece } = fetch;
+    this.#forget(piece);
+    this.#wait(piece);
   }
 
   /** A piece is whole: nothing of it is needed any more. */
   end(piece: number, effects: SwarmEffect[]): void {
-    const fetch = this.#fetches.get(piece);
+    const fetch = this.get(piece);
     if (fetch !== undefined) this.#release(fetch, effects);
-    this.#fetches.delete(piece);
+    this.#forget(piece);
     this.#waiting.remove(piece);
-    this.#orphans.delete(piece);
-    this.#suspects.delete(piece);
+    if (this.#orphans.length > 0) take(this.#orphans, piece);
+    if (this.#suspects.size > 0) this.#suspects.delete(piece);
   }
 
   /** Whoever had nothing to be asked for may have this. */
@@ -153,9 +159,21 @@ export class FetchTable {
   }
 
   #begin(piece: number): Fetch {
-    const fetch = newFetch(piece, this.#pieces.bytesOf(piece), this.#suspects.has(piece));
-    this.#fetches.set(piece, fetch);
+    const bytes = this.#own.bytesOf(piece);
+    const isSuspect = this.#suspects.size > 0 && this.#suspects.has(piece);
+    const fetch = this.#spare.pop() ?? newFetch();
+    begin(fetch, piece, bytes, isSuspect);
+    this.#fetches.push(fetch);
+    this.#pieces.push(piece);
     return fetch;
+  }
+
+  #forget(piece: number): void {
+    const at = this.#pieces.indexOf(piece);
+    if (at < 0) return;
+    this.#spare.push(this.#fetches[at] as Fetch);
+    takeAt(this.#fetches, at);
+    takeAt(this.#pieces, at);
   }
 
   #countUnasked(source: Neighbour, change: 1 | -1): void {

@@ -3,8 +3,8 @@ import type { Block, PeerId } from "./message.ts";
 
 /** asked >= arrived >= stored, all in bytes from the start of the piece. */
 export interface Fetch {
-  readonly piece: number;
-  readonly bytes: number;
+  piece: number;
+  bytes: number;
   /** Whom its blocks are asked of; undefined while nobody is. */
   source: PeerId | undefined;
   asked: number;
@@ -14,24 +14,35 @@ export interface Fetch {
   giver: PeerId | undefined;
   others: Set<PeerId> | undefined;
   /** It was corrupt once with several givers: now one must give all, so that blame is clear. */
-  readonly isSuspect: boolean;
+  isSuspect: boolean;
   /** All is stored, and its digest is being compared. */
   isFinishing: boolean;
 }
 
-export function newFetch(piece: number, bytes: number, isSuspect: boolean): Fetch {
+/** One that is to be begun. */
+export function newFetch(): Fetch {
   return {
-    piece,
-    bytes,
+    piece: 0,
+    bytes: 0,
     source: undefined,
     asked: 0,
     arrived: 0,
     stored: 0,
     giver: undefined,
     others: undefined,
-    isSuspect,
+    isSuspect: false,
     isFinishing: false,
   };
+}
+
+/** Makes of one that is over, or new, that of a piece. */
+export function begin(fetch: Fetch, piece: number, bytes: number, isSuspect: boolean): void {
+  fetch.piece = piece;
+  fetch.bytes = bytes;
+  fetch.source = undefined;
+  fetch.isSuspect = isSuspect;
+  fetch.isFinishing = false;
+  restart(fetch);
 }
 
 /** True when all of it is asked of its source. */

@@ -78,6 +78,11 @@ export class LanePlace {
     return this.#limit?.rate ?? Number.POSITIVE_INFINITY;
   }
 
+  /** A limit or another swarm has a say in what may pass, whatever happens to this one. */
+  get isShared(): boolean {
+    return !this.#isAlone || this.#limit !== undefined;
+  }
+
   /** Another swarm is urgent and it is not. */
   get yields(): boolean {
     return !this.#isAlone && !this.#isUrgent && this.#lane.places.some((one) => one.#isUrgent);

@@ -3,20 +3,16 @@
 
 import type { Instant } from "../machine.ts";
 import type { Bitfield } from "./bitfield.ts";
+import { BlockList, type BlockPool } from "./block-list.ts";
 import type { Fetch } from "./fetch.ts";
 import { BLOCK_BYTES_SHORT, BRISK_BYTES, BRISK_MS_MAX, CANCELLED_MAX } from "./limits.ts";
-import type { Block, PeerId, PeerRole } from "./message.ts";
-import { newShortList, takeAt } from "./short-list.ts";
+import type { PeerId, PeerRole } from "./message.ts";
+import { newShortList } from "./short-list.ts";
 
 /** Responses faster than a clock can tell count as so long. */
 const RESPONSE_MS_MIN = 0.01;
 /** The least delay rises by so much a block, so that a path that became longer is found out. */
 const DELAY_RISE = 1.001;
-
-/** A block asked and not answered. */
-export interface Request extends Block {
-  sentAt: Instant;
-}
 
 export interface Neighbour {
   /** A small number that no other neighbour has while it is one; what others keep of it, they keep by this. */
@@ -24,10 +20,10 @@ export interface Neighbour {
   readonly peer: PeerId;
   readonly role: PeerRole;
   readonly has: Bitfield;
-  /** Oldest first. */
-  readonly requests: Request[];
+  /** Blocks asked and not answered, since when; oldest first. */
+  readonly requests: BlockList;
   /** Blocks that we no longer want, but that may be under way. */
-  readonly cancelled: Block[];
+  readonly cancelled: BlockList;
   /** What it is the source of, in the order it was begun, and how much of that is not asked to its end. */
   readonly fetching: Fetch[];
   unasked: number;
@@ -63,15 +59,15 @@ export interface Neighbour {
 export function newNeighbour(
   now: Instant,
   place: number,
-  { peer, role, has }: Pick<Neighbour, "peer" | "role" | "has">,
+  { peer, role, has, pool }: Pick<Neighbour, "peer" | "role" | "has"> & { pool: BlockPool },
 ): Neighbour {
   return {
     place,
     peer,
     role,
     has,
-    requests: newShortList(),
-    cancelled: [],
+    requests: new BlockList(pool),
+    cancelled: new BlockList(pool),
     fetching: newShortList(),
     unasked: 0,
     retryAt: undefined,
@@ -114,37 +110,28 @@ export function isSlow(neighbour: Neighbour, now: Instant): boolean {
 
 /** Since when we wait for its next block; undefined when it owes none, or we still write its last. */
 export function waitingFrom(neighbour: Neighbour): Instant | undefined {
-  const oldest = neighbour.requests[0];
-  if (oldest === undefined || neighbour.isStoring) return undefined;
-  return Math.max(oldest.sentAt, neighbour.lastBlockAt);
-}
-
-/** Takes the request that a block answers out of the list; undefined when there is none. */
-export function takeRequest(neighbour: Neighbour, block: Block): Request | undefined {
-  return takeSame(neighbour.requests, block);
-}
-
-/** Takes a block that we gave up out of the list; false when it never was asked. */
-export function takeCancelled(neighbour: Neighbour, block: Block): boolean {
-  return takeSame(neighbour.cancelled, block) !== undefined;
+  if (neighbour.requests.length === 0 || neighbour.isStoring) return undefined;
+  return Math.max(neighbour.requests.firstAt, neighbour.lastBlockAt);
 }
 
 /** Gives up what was asked of a piece; returns how many requests that were. */
 export function giveUp(neighbour: Neighbour, piece: number): number {
-  if (!isAskedOf(neighbour, piece)) return 0;
-  const gone = neighbour.requests.filter((request) => request.piece === piece);
-  const kept = neighbour.requests.filter((request) => request.piece !== piece);
-  neighbour.requests.splice(0, neighbour.requests.length, ...kept);
-  neighbour.cancelled.push(...gone);
-  neighbour.cancelled.splice(0, Math.max(0, neighbour.cancelled.length - CANCELLED_MAX));
-  return gone.length;
+  const { requests, cancelled } = neighbour;
+  const count = requests.takePiece(piece, cancelled);
+  while (cancelled.length > CANCELLED_MAX) cancelled.shift();
+  return count;
 }
 
-/** Learns from a block how fast it is. */
-export function noteBlock(neighbour: Neighbour, request: Request, now: Instant): void {
-  const tookMs = now - Math.max(request.sentAt, neighbour.lastBlockAt);
-  const responseMs = Math.max(now - request.sentAt, RESPONSE_MS_MIN);
-  const briskMs = (tookMs * BRISK_BYTES) / Math.max(request.bytes, BLOCK_BYTES_SHORT);
+/** Learns from a block of so many bytes, and from when it was asked, how fast it is. */
+export function noteBlock(
+  neighbour: Neighbour,
+  bytes: number,
+  askedAt: Instant,
+  now: Instant,
+): void {
+  const tookMs = now - Math.max(askedAt, neighbour.lastBlockAt);
+  const responseMs = Math.max(now - askedAt, RESPONSE_MS_MIN);
+  const briskMs = (tookMs * BRISK_BYTES) / Math.max(bytes, BLOCK_BYTES_SHORT);
   neighbour.briskMs = (3 * neighbour.briskMs + briskMs) / 4;
   neighbour.responseMs =
     neighbour.responseMs === 0 ? responseMs : (3 * neighbour.responseMs + responseMs) / 4;
@@ -165,21 +152,5 @@ export function noteStored(neighbour: Neighbour, now: Instant): void {
   const tookMs = now - neighbour.storingSince;
   neighbour.isStoring = false;
   neighbour.lastBlockAt = Math.max(neighbour.lastBlockAt, now);
-  if (tookMs > 0) for (const request of neighbour.requests) request.sentAt += tookMs;
-}
-
-function isAskedOf({ requests }: Neighbour, piece: number): boolean {
-  for (const request of requests) if (request.piece === piece) return true;
-  return false;
-}
-
-/** Takes the first block that is the same out of a list; undefined when there is none. */
-function takeSame<B extends Block>(blocks: B[], { piece, offset, bytes }: Block): B | undefined {
-  for (let at = 0; at < blocks.length; at += 1) {
-    const one = blocks[at] as B;
-    if (one.piece !== piece || one.offset !== offset || one.bytes !== bytes) continue;
-    takeAt(blocks, at);
-    return one;
-  }
-  return undefined;
+  if (tookMs > 0) neighbour.requests.delay(tookMs);
 }

@@ -4,15 +4,15 @@
 import type { Instant, Machine } from "../machine.ts";
 import { Alarm } from "./alarm.ts";
 import { Announcing } from "./announcing.ts";
-import { BitRows } from "./bit-rows.ts";
 import { piecesOf } from "./bitfield.ts";
 import { Downloads } from "./downloads.ts";
 import { whomToEvict } from "./eviction.ts";
 import { type DisconnectReason, isQuiet, type SwarmEffect, type SwarmInput } from "./facts.ts";
-import { Lane, type Share } from "./lane.ts";
+import { Lane, type LanePlace, type Share } from "./lane.ts";
 import { NEIGHBOURS_MAX, NOISE_MAX, RELAY_NEIGHBOURS_MAX, TIMED_OUT_TIMES_MAX } from "./limits.ts";
-import type { Block, Message, PeerId, PeerRole, RefuseReason } from "./message.ts";
-import { type Neighbour, newNeighbour } from "./neighbour.ts";
+import type { Block, PeerId, PeerRole, RefuseReason } from "./message.ts";
+import type { Neighbour } from "./neighbour.ts";
+import { NeighbourSet } from "./neighbour-set.ts";
 import { Offers } from "./offers.ts";
 import { OwnPieces } from "./own-pieces.ts";
 import { seededRandom } from "./random.ts";
@@ -20,6 +20,8 @@ import { isShareOf } from "./relay-share.ts";
 import { Roster } from "./roster.ts";
 import { Spread } from "./spread.ts";
 import { Uploads } from "./uploads.ts";
+
+type Received = Extract<SwarmInput, { readonly kind: "received" }>;
 
 export interface SwarmPeerOptions {
   readonly peer: PeerId;
@@ -35,13 +37,16 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   readonly #neighboursMax: number;
   readonly #alarm = new Alarm();
   readonly #pieces = new OwnPieces();
-  readonly #neighbours = new Map<PeerId, Neighbour>();
-  readonly #rows = new BitRows();
+  readonly #placed = new NeighbourSet();
+  readonly #neighbours = this.#placed.byName;
+  readonly #up: LanePlace;
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
   readonly #announcing: Announcing;
   readonly #offers: Offers;
   readonly #roster: Roster;
+  /** The step that goes on gives a block a reason to leave. */
+  #mayUpload = false;
 
   constructor(options: SwarmPeerOptions) {
     const random = seededRandom(options.seed);
@@ -54,7 +59,8 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#neighboursMax = role === "relay" ? RELAY_NEIGHBOURS_MAX : NEIGHBOURS_MAX;
     this.#announcing = new Announcing(alarm, this.#neighboursMax);
     this.#roster = new Roster({ self: peer, role, random, alarm });
-    this.#uploads = new Uploads(alarm, up.enter(isUrgent));
+    this.#up = up.enter(isUrgent);
+    this.#uploads = new Uploads(alarm, this.#up, this.#placed.pool);
     this.#offers = new Offers({
       role,
       neighboursMax: this.#neighboursMax,
@@ -89,16 +95,19 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     return this.#neighbours.size;
   }
 
+  /** Where a neighbour is kept while it is connected; undefined: it is none. */
+  placeOf(peer: PeerId): number | undefined {
+    return this.#neighbours.get(peer)?.place;
+  }
+
   step(now: Instant, input: SwarmInput, effects: SwarmEffect[]): void {
+    const isQuietNow = isQuiet(input);
+    this.#mayUpload = !isQuietNow || this.#up.isShared;
     if (now >= this.#alarm.at || input.kind === "wake") this.#expire(now, effects);
     this.#take(now, input, effects);
-    if (!isQuiet(input)) this.#offers.make(now, this.#uploads, effects);
-    for (let next = this.#uploads.next(now); next !== undefined; next = this.#uploads.next(now)) {
-      const { piece, offset, bytes } = next.block;
-      this.#announcing.ride(now, next.to, effects);
-      effects.push({ kind: "send-block", to: next.to.peer, piece, offset, bytes });
-    }
-    const leavesUp = this.#uploads.note();
+    if (!isQuietNow) this.#offers.make(now, this.#uploads, effects);
+    if (this.#mayUpload) this.#uploads.send(now, this.#announcing, effects);
+    const leavesUp = this.#mayUpload && this.#uploads.note();
     if (this.#downloads.note() || leavesUp) effects.push({ kind: "leave-room" });
   }
 
@@ -149,7 +158,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         this.#dial(now, effects);
         return;
       case "received":
-        this.#receive(now, input.from, input.message, effects);
+        this.#receive(now, input, effects);
         return;
       case "block-stored":
         this.#downloads.stored(now, input.from, input, effects);
@@ -235,10 +244,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       effects.push({ kind: "disconnect", peer, reason });
       return;
     }
-    const { place, sets } = this.#rows.take();
-    const [has, settled] = sets;
-    const neighbour = newNeighbour(now, place, { peer, role, has });
-    this.#neighbours.set(peer, neighbour);
+    const { neighbour, settled } = this.#placed.add(now, peer, role);
     this.#uploads.add(neighbour);
     this.#offers.add(now, neighbour, settled);
     if (this.#role === "relay" && role === "agent") return;
@@ -267,18 +273,18 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   #lose(now: Instant, peer: PeerId, effects: SwarmEffect[]): void {
     const neighbour = this.#neighbours.get(peer);
     if (neighbour === undefined) return;
+    this.#mayUpload = true;
     this.#downloads.lose(neighbour);
     this.#uploads.remove(neighbour);
     this.#offers.remove(neighbour);
     this.#announcing.remove(neighbour);
-    this.#neighbours.delete(peer);
-    this.#rows.give(neighbour.place);
+    this.#placed.remove(neighbour);
     this.#roster.disconnected(now, peer);
     this.#downloads.ask(now, effects);
   }
 
-  #receive(now: Instant, from: PeerId, message: Message, effects: SwarmEffect[]): void {
-    const neighbour = this.#neighbours.get(from);
+  #receive(now: Instant, { from, place, message }: Received, effects: SwarmEffect[]): void {
+    const neighbour = this.#placed.find(from, place);
     if (neighbour === undefined) {
       if (message.kind === "block") effects.push({ kind: "drop-block", from });
       return;
@@ -373,6 +379,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   /** Looks at everything that time alone changes, and sets the alarm anew. */
   #expire(now: Instant, effects: SwarmEffect[]): void {
     this.#alarm.clear();
+    this.#mayUpload = true;
     for (const neighbour of this.#downloads.expire(now, effects)) {
       if (neighbour.timeouts < TIMED_OUT_TIMES_MAX) continue;
       this.#drop(now, neighbour.peer, "timed out", effects);

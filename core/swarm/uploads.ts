@@ -3,7 +3,10 @@
 // there is little to choose here.
 import type { Instant } from "../machine.ts";
 import type { Alarm } from "./alarm.ts";
+import type { Announcing } from "./announcing.ts";
 import { Bitfield } from "./bitfield.ts";
+import { BlockList, type BlockPool } from "./block-list.ts";
+import type { SwarmEffect } from "./facts.ts";
 import { Flight } from "./flight.ts";
 import type { LanePlace } from "./lane.ts";
 import {
@@ -21,27 +24,17 @@ import {
 } from "./limits.ts";
 import type { Block } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
-import { newShortList, take, takeAt } from "./short-list.ts";
-
-interface QueuedBlock extends Block {
-  /** Place in the order of requests. */
-  readonly asked: number;
-}
-
-/** A block that left. */
-interface Flying {
-  readonly at: Instant;
-  readonly bytes: number;
-}
+import { take } from "./short-list.ts";
 
 interface Queue {
   readonly neighbour: Neighbour;
-  readonly blocks: QueuedBlock[];
+  /** What it asked for, with the place in the order of all requests. */
+  readonly blocks: BlockList;
   /** Pieces refused: what it asked of them before it heard so is not answered. */
   refused: Bitfield | undefined;
   sending: number;
-  /** Blocks that left and that it did not say it got, oldest first. */
-  readonly flying: Flying[];
+  /** Blocks that left and that it did not say it got, since when; oldest first. */
+  readonly flying: BlockList;
   /** Nothing has gone on with it for a while: what it asked for keeps nobody else waiting. */
   isStalled: boolean;
   /** Since when no block to it has left, while some are on their way. */
@@ -51,6 +44,7 @@ interface Queue {
 export class Uploads {
   readonly #alarm: Alarm;
   readonly #lane: LanePlace;
+  readonly #pool: BlockPool;
   /** By the neighbour's place. */
   readonly #queues: (Queue | undefined)[] = [];
   /** Those with blocks queued. */
@@ -65,9 +59,10 @@ export class Uploads {
   readonly #flight = new Flight();
   #asked = 0;
 
-  constructor(alarm: Alarm, lane: LanePlace) {
+  constructor(alarm: Alarm, lane: LanePlace, pool: BlockPool) {
     this.#alarm = alarm;
     this.#lane = lane;
+    this.#pool = pool;
   }
 
   /** Bytes queued or being handed to connections, for all but the stalled. */
@@ -129,10 +124,10 @@ export class Uploads {
     this.#neighbours += 1;
     this.#queues[neighbour.place] = {
       neighbour,
-      blocks: newShortList(),
+      blocks: new BlockList(this.#pool),
       refused: undefined,
       sending: 0,
-      flying: newShortList(),
+      flying: new BlockList(this.#pool),
       isStalled: false,
       sendingSince: 0,
     };
@@ -145,6 +140,8 @@ export class Uploads {
     this.#queued -= queue.blocks.length;
     this.#stall(queue);
     this.#unlist(queue);
+    queue.blocks.clear();
+    queue.flying.clear();
     this.#queues[place] = undefined;
   }
 
@@ -167,7 +164,7 @@ export class Uploads {
       return "busy";
     }
     if (queue.blocks.length === 0) this.#pending.push(queue);
-    queue.blocks.push({ piece, offset, bytes, asked: this.#asked++ });
+    queue.blocks.push(piece, offset, bytes, this.#asked++);
     neighbour.owed += 1;
     this.#queued += 1;
     if (!queue.isStalled) this.#queuedBytes += bytes;
@@ -191,8 +188,23 @@ export class Uploads {
     queue.refused?.remove(piece);
   }
 
-  /** Takes the next block to send; undefined when there is none, enough are on their way, or the limit says later. */
-  next(now: Instant): { readonly to: Neighbour; readonly block: Block } | undefined {
+  /** Sends blocks while they may leave; what is new here goes with them. */
+  send(now: Instant, announcing: Announcing, effects: SwarmEffect[]): void {
+    for (let queue = this.#next(now); queue !== undefined; queue = this.#next(now)) {
+      const { neighbour, blocks } = queue;
+      const block = blocks.first;
+      const { piece, offset, bytes } = block;
+      this.#lane.pass(now, bytes);
+      blocks.shift();
+      if (blocks.length === 0) this.#unlist(queue);
+      this.#launch(now, queue, block);
+      announcing.ride(now, neighbour, effects);
+      effects.push({ kind: "send-block", to: neighbour.peer, piece, offset, bytes });
+    }
+  }
+
+  /** Whose first block is to leave; undefined: there is none, enough are on their way, or the limit says later. */
+  #next(now: Instant): Queue | undefined {
     if (this.#queued === 0) this.#lane.rest();
     if (this.#queued === 0 || this.#sending >= SENDING_MAX) return undefined;
     if (this.#flyingBytes >= this.#flight.fullBytes) return undefined;
@@ -200,15 +212,14 @@ export class Uploads {
     let earliest = Number.POSITIVE_INFINITY;
     const flyingMax = this.#flyingMax;
     for (const queue of this.#pending) {
-      const head = queue.blocks[0];
-      if (head === undefined || head.asked >= earliest) continue;
+      const asked = queue.blocks.firstAt;
+      if (asked >= earliest) continue;
       if (queue.sending >= SENDING_PER_NEIGHBOUR_MAX) continue;
       if (queue.flying.length >= flyingMax) continue;
       best = queue;
-      earliest = head.asked;
+      earliest = asked;
     }
-    const block = best?.blocks[0];
-    if (best === undefined || block === undefined) return undefined;
+    if (best === undefined) return undefined;
     if (this.#lane.yields && this.#flyingBytes >= this.#boundBytes) {
       this.want(true);
       this.#lane.rest();
@@ -219,11 +230,7 @@ export class Uploads {
       this.#alarm.set(waitsUntil);
       return undefined;
     }
-    this.#lane.pass(now, block.bytes);
-    takeAt(best.blocks, 0);
-    if (best.blocks.length === 0) this.#unlist(best);
-    this.#send(now, best, block.bytes);
-    return { to: best.neighbour, block };
+    return best;
   }
 
   /** Notes that a block left, or could not be read. */
@@ -238,12 +245,12 @@ export class Uploads {
   /** Notes that a neighbour got a block, or never will. */
   got(now: Instant, { place }: Neighbour): void {
     const queue = this.#queues[place];
-    const flown = queue?.flying[0];
-    if (queue === undefined || flown === undefined) return;
-    takeAt(queue.flying, 0);
+    if (queue === undefined || queue.flying.length === 0) return;
+    const { firstAt, firstBytes } = queue.flying;
+    queue.flying.shift();
     queue.neighbour.owed -= 1;
-    this.#flight.note(now, flown.bytes, now - flown.at);
-    if (!queue.isStalled) this.#flyingBytes -= flown.bytes;
+    this.#flight.note(now, firstBytes, now - firstAt);
+    if (!queue.isStalled) this.#flyingBytes -= firstBytes;
     else if (!this.#isOverdue(queue, now)) this.#unstall(queue);
   }
 
@@ -270,7 +277,7 @@ export class Uploads {
   }
 
   #isOverdue({ flying }: Queue, now: Instant): boolean {
-    return (flying[0]?.at ?? now) + BRISK_MS_MAX <= now;
+    return flying.firstAt + BRISK_MS_MAX <= now;
   }
 
   /** Bytes that may be on their way; those of a swarm that yields only fill what is left. */
@@ -293,26 +300,26 @@ export class Uploads {
   #stall(queue: Queue): void {
     if (queue.isStalled) return;
     queue.isStalled = true;
-    this.#queuedBytes -= bytesOf(queue.blocks);
+    this.#queuedBytes -= queue.blocks.bytes;
     this.#sending -= queue.sending;
-    this.#flyingBytes -= bytesOf(queue.flying);
+    this.#flyingBytes -= queue.flying.bytes;
   }
 
   #unstall(queue: Queue): void {
     queue.isStalled = false;
-    this.#queuedBytes += bytesOf(queue.blocks);
+    this.#queuedBytes += queue.blocks.bytes;
     this.#sending += queue.sending;
-    this.#flyingBytes += bytesOf(queue.flying);
+    this.#flyingBytes += queue.flying.bytes;
   }
 
   #dequeue(queue: Queue, piece: number): void {
     if (queue.blocks.length === 0) return;
-    const kept = queue.blocks.filter((block) => block.piece !== piece);
-    this.#queued -= queue.blocks.length - kept.length;
-    queue.neighbour.owed -= queue.blocks.length - kept.length;
-    if (!queue.isStalled) this.#queuedBytes -= bytesOf(queue.blocks) - bytesOf(kept);
-    queue.blocks.splice(0, queue.blocks.length, ...kept);
-    if (kept.length === 0) this.#unlist(queue);
+    const { bytes } = queue.blocks;
+    const count = queue.blocks.takePiece(piece);
+    this.#queued -= count;
+    queue.neighbour.owed -= count;
+    if (!queue.isStalled) this.#queuedBytes -= bytes - queue.blocks.bytes;
+    if (queue.blocks.length === 0) this.#unlist(queue);
   }
 
   /** Nothing is queued for it any more. */
@@ -320,13 +327,13 @@ export class Uploads {
     take(this.#pending, queue);
   }
 
-  #send(now: Instant, queue: Queue, bytes: number): void {
+  #launch(now: Instant, queue: Queue, { piece, offset, bytes }: Block): void {
     if (queue.sending === 0) {
       queue.sendingSince = now;
       this.#alarm.set(now + SEND_MS_MAX);
     }
     queue.sending += 1;
-    queue.flying.push({ at: now, bytes });
+    queue.flying.push(piece, offset, bytes, now);
     this.#alarm.set(now + BRISK_MS_MAX);
     queue.neighbour.usefulAt = now;
     this.#queued -= 1;
@@ -335,10 +342,4 @@ export class Uploads {
     this.#sending += 1;
     this.#flyingBytes += bytes;
   }
-}
-
-function bytesOf(blocks: readonly { readonly bytes: number }[]): number {
-  let sum = 0;
-  for (const { bytes } of blocks) sum += bytes;
-  return sum;
 }

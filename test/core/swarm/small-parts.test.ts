@@ -1,9 +1,12 @@
-// The small parts of the swarm against plain models: bitfield, bag, own pieces, random.
+// The small parts of the swarm against plain models: bitfield, lists of blocks, own pieces, random.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { PIECES_MAX } from "../../../core/release/limits.ts";
 import { Bitfield, piecesOf } from "../../../core/swarm/bitfield.ts";
+import { BlockList, BlockPool } from "../../../core/swarm/block-list.ts";
+import type { Block } from "../../../core/swarm/message.ts";
+import { NeighbourSet } from "../../../core/swarm/neighbour-set.ts";
 import { OwnPieces } from "../../../core/swarm/own-pieces.ts";
 import { seededRandom } from "../../../core/swarm/random.ts";
 
@@ -95,4 +98,87 @@ test("the generator gives the same numbers for a seed, spread evenly", () => {
     counts[Math.floor(number * 10)] += 1;
   }
   for (const count of counts) assert(count > 850 && count < 1150, String(counts));
+});
+
+test("lists of blocks in one pool keep their entries apart and in order", () => {
+  const block = fc.record({
+    piece: fc.nat(3),
+    offset: fc.nat(1),
+    bytes: fc.integer({ min: 1, max: 2 }),
+  });
+  const move = fc.record({
+    kind: fc.constantFrom("push", "shift", "take", "takePiece", "movePiece", "delay", "clear"),
+    list: fc.nat(2),
+    block,
+  });
+  fc.assert(
+    fc.property(fc.array(move, { maxLength: 200 }), (moves) => {
+      const pool = new BlockPool();
+      const lists = [new BlockList(pool), new BlockList(pool), new BlockList(pool)];
+      const models: (Block & { at: number })[][] = [[], [], []];
+      for (const [at, { kind, list: index, block: one }] of moves.entries()) {
+        const list = lists[index] as BlockList;
+        const model = models[index] as (Block & { at: number })[];
+        const isOfPiece = ({ piece }: Block) => piece === one.piece;
+        if (kind === "push") {
+          list.push(one.piece, one.offset, one.bytes, at);
+          model.push({ ...one, at });
+        } else if (kind === "shift" && model.length > 0) {
+          list.shift();
+          model.shift();
+        } else if (kind === "take") {
+          const place = model.findIndex(
+            ({ piece, offset, bytes }) =>
+              piece === one.piece && offset === one.offset && bytes === one.bytes,
+          );
+          assert.equal(list.take(one), model[place]?.at);
+          if (place >= 0) model.splice(place, 1);
+        } else if (kind === "takePiece" || kind === "movePiece") {
+          const to = kind === "movePiece" ? (index + 1) % 3 : undefined;
+          const gone = model.filter(isOfPiece);
+          const kept = model.filter((entry) => !isOfPiece(entry));
+          const into = to === undefined ? undefined : lists[to];
+          assert.equal(list.takePiece(one.piece, into), gone.length);
+          model.splice(0, model.length, ...kept);
+          if (to !== undefined) models[to]?.push(...gone);
+        } else if (kind === "delay") {
+          list.delay(1_000);
+          for (const entry of model) entry.at += 1_000;
+        } else if (kind === "clear") {
+          list.clear();
+          model.length = 0;
+        }
+        for (const [other, { length, firstAt, bytes }] of lists.entries()) {
+          const its = models[other] as (Block & { at: number })[];
+          assert.equal(length, its.length);
+          assert.equal(firstAt, its[0]?.at ?? Number.POSITIVE_INFINITY);
+          assert.equal(
+            bytes,
+            its.reduce((sum, entry) => sum + entry.bytes, 0),
+          );
+        }
+      }
+      for (const [other, list] of lists.entries()) {
+        for (const { piece, offset, bytes } of models[other] ?? []) {
+          assert.deepEqual(list.first, { piece, offset, bytes });
+          assert.equal(list.firstBytes, bytes);
+          list.shift();
+        }
+      }
+    }),
+  );
+});
+
+test("a neighbour is found by its name, whatever place is given", () => {
+  const set = new NeighbourSet();
+  const { neighbour: a } = set.add(0, "a", "agent");
+  const { neighbour: b } = set.add(0, "b", "relay");
+  assert.equal(set.find("a"), a);
+  assert.equal(set.find("b", b.place), b);
+  assert.equal(set.find("a", b.place), a);
+  set.remove(a);
+  const { neighbour: c } = set.add(0, "c", "agent");
+  assert.equal(c.place, a.place);
+  assert.equal(set.find("a", c.place), undefined);
+  assert.equal(set.find("c", 7), c);
 });
