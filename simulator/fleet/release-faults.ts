@@ -13,9 +13,8 @@ const COMING_AND_GOING = 8;
 const OUTAGE_MS = 12 * 3_600_000;
 const OUTAGE_RELEASES = 4;
 
-const FATES: readonly Fate[] = [
-  { kind: "crashes" },
-  { kind: "hangs" },
+const BAD_AT_ONCE: readonly Fate[] = [{ kind: "crashes" }, { kind: "hangs" }];
+const BAD_LATER: readonly Fate[] = [
   { kind: "dies-later", afterMs: 4_000 },
   { kind: "sickens", afterMs: 4_000 },
 ];
@@ -98,17 +97,19 @@ export const RELEASE_FAULTS: readonly Fault[] = [
   },
   {
     row: 26,
-    what: "a release is bad: it crashes, hangs, or is bad only later",
-    strike: (scene) => {
-      const fate = scene.pick(FATES);
-      deployBad(scene, scene.random() < 0.7 ? 1 : 0.3, fate);
-    },
+    what: "a release is bad at once: it crashes or hangs",
+    strike: (scene) => deployBad(scene, scene.random() < 0.7 ? 1 : 0.3, scene.pick(BAD_AT_ONCE)),
+  },
+  {
+    row: 26,
+    what: "a release is bad only later: it ends or answers its checks no more",
+    strike: (scene) => deployBad(scene, scene.random() < 0.7 ? 1 : 0.3, scene.pick(BAD_LATER)),
   },
   {
     row: 28,
     what: "a release is bad, and what machines would go back to is gone",
     strike: (scene) => {
-      deployBad(scene, 1, scene.pick(FATES));
+      deployBad(scene, 1, scene.pick([...BAD_AT_ONCE, ...BAD_LATER]));
       const until = scene.now + 60_000;
       scene.onPersisted((agent) => {
         const { disk } = agent;
