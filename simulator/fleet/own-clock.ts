@@ -29,8 +29,9 @@ export class OwnClock {
   /** True time at which it will show this instant; now, where that has passed. */
   trueAt(instant: Instant): Instant {
     const { trueAt, ownAt } = this.#since;
-    const isTrue = this.#rate === 1 && trueAt === ownAt;
-    const rounding = isTrue ? 0 : ROUNDING_MS;
+    // Only of a clock that was never set is nothing added up.
+    const isUntouched = this.#rate === 1 && trueAt === 0 && ownAt === 0;
+    const rounding = isUntouched ? 0 : ROUNDING_MS;
     const at = trueAt + (instant - ownAt) / this.#rate + rounding;
     return Math.max(this.#time.now, at);
   }
