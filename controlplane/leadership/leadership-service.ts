@@ -4,6 +4,7 @@ import { unary } from "../../runtime/grpc/handlers.ts";
 import { failedPrecondition, invalid, unavailable } from "../../runtime/grpc/rpc-error.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Store } from "../../runtime/store/store.ts";
+import { FenceLostError } from "../fence.ts";
 import type { Candidate } from "./candidate.ts";
 import type { RestoreReport } from "./held-term.ts";
 import { type LeaderRow, markBehind } from "./leader-row.ts";
@@ -83,7 +84,11 @@ export function leadershipService(options: LeadershipServiceOptions): Leadership
             "from a backup, say so first: millrace leader --restored",
         );
       }
-      const report = await terms.held.raise();
+      const report = await terms.held.raise().catch((error: unknown) => {
+        // By an earlier try whose answer was lost, or by another leader: this term is over, and holds nobody up.
+        if (error instanceof FenceLostError) candidate.fenced(epoch);
+        throw error;
+      });
       candidate.fenced(epoch);
       const followed = await next(leader, signal, "the incarnation is raised");
       return { leader: messageOf(followed), ...lossesOf(report), kept: [...report.services] };

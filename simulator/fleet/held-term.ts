@@ -56,10 +56,12 @@ export class HeldTerm {
     if (this.#isRaising) return;
     this.#isRaising = true;
     this.#term.store.read(
-      (model) => this.#changes(model),
+      (model) => ({ epoch: model.get(EPOCH_KEY), changes: this.#changes(model) }),
       (answer) => {
-        if (answer.kind === "answered") this.#write(answer.value);
-        else this.#isRaising = false;
+        if (answer.kind !== "answered") this.#isRaising = false;
+        // Raised by an earlier try whose answer was lost, or by another leader.
+        else if (this.#term.isFenced(answer.value.epoch)) this.#term.lose();
+        else this.#write(answer.value.changes);
       },
     );
   }
