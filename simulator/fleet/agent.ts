@@ -36,6 +36,8 @@ export interface AgentOptions {
   readonly relays: () => readonly Listener<AgentSays, RelayTells>[];
   /** What becomes of a release here. */
   readonly fateOf: (release: ReleaseId) => Fate;
+  /** Of the service, from its start to its first check that is answered. */
+  readonly warmUpMs: number;
   readonly look: AgentWatch;
 }
 
@@ -69,7 +71,8 @@ export class Agent {
     this.process = new Process(options.candidate.agentId, options.ground);
     this.#machine = this.#newMachine();
     this.#steps = new ServiceSteps({
-      ...{ process: this.process, disk: this.disk, fateOf: options.fateOf },
+      ...{ process: this.process, disk: this.disk },
+      ...{ fateOf: options.fateOf, warmUpMs: options.warmUpMs },
       onStart: (release) => options.look.started(this, release),
       onExit: (release, detail) => this.#tell({ kind: "exited", release, detail }),
     });

@@ -25,6 +25,8 @@ const CONTROL_PLANES = 3;
 const REGIONS = ["east", "west"] as const;
 const RELAYS_A_REGION = 2;
 const AGENTS = 50;
+/** What the service takes to be ready: often nothing, else as long as several machines are out at a time. */
+const WARM_UPS_MS = [0, 0, 1_000, 3_000] as const;
 /** Relays of a region tell each other of members once a second. */
 const GOSSIP_MS = 1_000;
 
@@ -184,13 +186,14 @@ export class FleetWorld {
   }
 
   #makeAgents(look: FleetWatch): void {
+    const warmUpMs = WARM_UPS_MS[Math.floor(this.random() * WARM_UPS_MS.length)] ?? 0;
     for (let index = 0; index < AGENTS; index += 1) {
       const region = REGIONS[index % REGIONS.length] as string;
       const agentId = `a${index}`;
       const { ground, network, packs } = this;
       this.agents.push(
         new Agent({
-          ...{ ground, network, packs, look },
+          ...{ ground, network, packs, look, warmUpMs },
           service: SERVICE,
           candidate: { agentId, region, labels: {} },
           relays: () => this.relaysOf(region).map(({ agents }) => agents),

@@ -5,6 +5,7 @@ import type { Agent } from "./agent.ts";
 import type { Fault } from "./fault.ts";
 import { SERVICE } from "./fleet-world.ts";
 import { putBack } from "./put-back.ts";
+import { BAD_AT_ONCE, deployBad } from "./release-faults.ts";
 import type { Scene } from "./scene.ts";
 
 /** How often it is looked for a moment at which no rollout is open, and for how long. */
@@ -12,6 +13,8 @@ const REST_LOOK_MS = 500;
 const REST_MS_MAX = 60_000;
 /** Long enough for a rollout to come to its end, or not. */
 const FORGOTTEN_MS_MAX = 60_000;
+/** Then the leader is told to go on, and what it is asked for next has begun. */
+const AFTERWARDS_MS_MAX = 90_000;
 
 const CONDUCTS: readonly Conduct[] = ["corrupt", "mute", "liar", "staller", "flooder", "leech"];
 
@@ -106,6 +109,24 @@ export const MACHINE_FAULTS: readonly Fault[] = [
     },
   },
   {
+    row: 23,
+    what: "relays are killed while their machines switch",
+    strike: (scene) => {
+      let left = 4;
+      const until = scene.now + 60_000;
+      scene.onPersisted(({ region, disk }) => {
+        const isBeginning = disk.journal.switching?.direction === "forward";
+        if (left === 0 || scene.now > until || !isBeginning || scene.random() < 0.8) return;
+        left -= 1;
+        const relay = scene.pick(scene.world.relaysOf(region));
+        scene.at(scene.now + scene.random() * 400, () => relay.kill());
+        scene.at(scene.now + scene.between(500, 2_000), () => {
+          if (!relay.process.isUp) relay.start();
+        });
+      });
+    },
+  },
+  {
     row: 24,
     what: "all machines lose their relays at once",
     strike: (scene) => {
@@ -176,7 +197,7 @@ export const MACHINE_FAULTS: readonly Fault[] = [
     row: 32,
     what: "the store is put back to a backup that knows of no open rollout",
     strike: (scene) => {
-      scene.ail(REST_MS_MAX + FORGOTTEN_MS_MAX + REST_LOOK_MS);
+      scene.ail(REST_MS_MAX + FORGOTTEN_MS_MAX + AFTERWARDS_MS_MAX);
       forgetRollout(scene, scene.now + REST_MS_MAX);
     },
   },
@@ -210,10 +231,31 @@ function forgetRollout(scene: Scene, until: number): void {
   }
   const backup = store.backup();
   const ageMs = scene.between(5_000, FORGOTTEN_MS_MAX);
-  scene.at(scene.now + ageMs, () => putBack(scene, backup));
+  scene.at(scene.now + ageMs, () => {
+    putBack(scene, backup);
+    comeToNothing(scene);
+  });
   const key = scene.newKey("forgotten");
   const release = scene.release(key);
   scene.deploy({ key, release, policy: scene.drawPolicy(), supersede: false });
+}
+
+/** What is rolled out next is bad, or is taken back by hand. */
+function comeToNothing(scene: Scene): void {
+  scene.at(scene.now + scene.between(5_000, 30_000), () => {
+    if (scene.random() < 0.5) {
+      deployBad(scene, 1, scene.pick(BAD_AT_ONCE));
+      return;
+    }
+    const key = scene.newKey("again");
+    const release = scene.release(key);
+    scene.deploy({ key, release, policy: scene.drawPolicy(), supersede: false });
+    for (let turn = 0; turn < 3; turn += 1) {
+      scene.at(scene.now + scene.between(1_000, 50_000), () =>
+        scene.tellAny("rolled-back-by-hand"),
+      );
+    }
+  });
 }
 
 function rotPieces(scene: Scene): void {

@@ -5,6 +5,8 @@ import type { Scene } from "./scene.ts";
 
 /** Longer than two checks take that are missed. */
 const WATCHED_MS = 45_000;
+/** Nothing takes its place for so long: two waves are watched, after others have had their turn. */
+const SICK_MS = 240_000;
 
 /** A mark waits for half an hour. */
 const COLLECTED_MS = 2 * 3_600_000;
@@ -13,7 +15,7 @@ const COMING_AND_GOING = 8;
 const OUTAGE_MS = 12 * 3_600_000;
 const OUTAGE_RELEASES = 4;
 
-const BAD_AT_ONCE: readonly Fate[] = [{ kind: "crashes" }, { kind: "hangs" }];
+export const BAD_AT_ONCE: readonly Fate[] = [{ kind: "crashes" }, { kind: "hangs" }];
 const BAD_LATER: readonly Fate[] = [
   { kind: "dies-later", afterMs: 4_000 },
   { kind: "sickens", afterMs: 4_000 },
@@ -103,7 +105,10 @@ export const RELEASE_FAULTS: readonly Fault[] = [
   {
     row: 26,
     what: "a release is bad only later: it ends or answers its checks no more",
-    strike: (scene) => deployBad(scene, scene.random() < 0.7 ? 1 : 0.3, scene.pick(BAD_LATER)),
+    strike: (scene) => {
+      scene.ail(SICK_MS);
+      deployBad(scene, scene.random() < 0.7 ? 1 : 0.3, scene.pick(BAD_LATER));
+    },
   },
   {
     row: 28,
@@ -158,7 +163,7 @@ export const RELEASE_FAULTS: readonly Fault[] = [
 ];
 
 /** A release that is bad on a share of the machines. */
-function deployBad(scene: Scene, share: number, fate: Fate): void {
+export function deployBad(scene: Scene, share: number, fate: Fate): void {
   const key = scene.newKey("bad");
   const bad = scene.world.agents.filter(() => scene.random() < share).map(({ name }) => name);
   const release = scene.release(key);

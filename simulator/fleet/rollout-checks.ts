@@ -37,6 +37,8 @@ export class RolloutChecks {
   #ended: readonly RolloutRecord[] = [];
   /** Rollouts in the order in which they ended, whatever a store that was put back knows of it. */
   readonly #endings: string[] = [];
+  /** Rollouts that no store knows any more; machines may have brought their releases to disk. */
+  #forgotten = 0;
   /** Leaders above this epoch do not know the service's newest orders; until a rollout succeeds. */
   #stillSince: number | undefined;
   /** The store was put back, and some relay may know the service better; until a rollout succeeds. */
@@ -53,9 +55,9 @@ export class RolloutChecks {
     return [...this.#rollouts.values()].map(({ record }) => record);
   }
 
-  /** Rollouts that ended without success. */
+  /** Rollouts that ended without success, or that a store which was put back has forgotten. */
   get inVain(): number {
-    return this.#ended.filter(({ row }) => row.state !== "succeeded").length;
+    return this.#ended.filter(({ row }) => row.state !== "succeeded").length + this.#forgotten;
   }
 
   /** What machines should run by how rollouts ended; undefined: that is left to operators, or nothing. */
@@ -131,6 +133,8 @@ export class RolloutChecks {
   restored(records: readonly RolloutRecord[]): void {
     this.#isPutBack = true;
     const before = new Map(this.#rollouts);
+    const known = new Set(records.map(({ id }) => id));
+    for (const id of before.keys()) if (!known.has(id)) this.#forgotten += 1;
     this.#rollouts.clear();
     for (const record of records) {
       const watched = before.get(record.id);

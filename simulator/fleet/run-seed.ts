@@ -6,7 +6,7 @@ import { Scene } from "./scene.ts";
 import { FleetViolation } from "./violation.ts";
 
 /** Kinds of faults in one run, and how often each strikes. */
-const KINDS_MAX = 6;
+const KINDS_MAX = 8;
 const STRIKES_MAX = 3;
 /** The last fault strikes before that. */
 const LAST_MS = 120_000;

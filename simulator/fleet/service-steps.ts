@@ -11,6 +11,8 @@ export interface ServiceStepsOptions {
   readonly process: Process;
   readonly disk: MachineDisk;
   readonly fateOf: (release: ReleaseId) => Fate;
+  /** From its start to its first check that is answered. */
+  readonly warmUpMs: number;
   /** A process is about to be started. */
   readonly onStart: (release: ReleaseId) => void;
   /** A process that should be up has ended, or could not be started. */
@@ -121,10 +123,11 @@ export class ServiceSteps {
 
   /** Whether the release is up and answers a check now. */
   isHealthy(release: ReleaseId): boolean {
-    const { disk, process, fateOf } = this.#options;
+    const { disk, process, fateOf, warmUpMs } = this.#options;
     const running = disk.running.get(release);
     const fate = fateOf(release);
     if (running === undefined || fate.kind === "hangs") return false;
+    if (process.now < running.since + warmUpMs) return false;
     return fate.kind !== "sickens" || process.now < running.since + fate.afterMs;
   }
 
