@@ -1,5 +1,6 @@
-// Orders to fetch a pack while it is being built. Nothing is staged: what comes is kept for the
-// assignment that follows, or dropped when the attempt came to nothing.
+// Fetches packs while they are being built, as core/fleet/prefetch-orders.ts says. Nothing is staged: what comes is kept
+// for the assignment that follows, or dropped when the attempt came to nothing.
+import { PrefetchOrders } from "../core/fleet/prefetch-orders.ts";
 import { type Candidate, isTarget } from "../core/rollout/targets.ts";
 import type { Order, OrderEnded } from "../proto/gen/millrace/v1/fleet.ts";
 import type { Log } from "../runtime/log.ts";
@@ -9,20 +10,14 @@ import type { PackShelf } from "./swarm/pack-shelf.ts";
 
 /** Until the assignment comes: the replication gate has 10 min at most. */
 const HOLD_MS = 900_000;
-/** One a service that is being shipped: 20 at once, with attempts that overlap. */
-const ORDERS_MAX = 64;
 
 export class Prefetch {
   readonly #shelf: PackShelf;
   readonly #urgent: UrgentPacks;
   readonly #candidate: Candidate;
   readonly #log: Log;
-  /** Packs by order. */
-  readonly #orders = new Map<string, string>();
-  /** Orders that the snapshot under way has named. */
-  #named: Set<string> | undefined = new Set();
+  readonly #orders = new PrefetchOrders();
   readonly #refused = refusals();
-  #epoch = 0;
 
   constructor(shelf: PackShelf, urgent: UrgentPacks, candidate: Candidate, log: Log) {
     this.#shelf = shelf;
@@ -33,15 +28,11 @@ export class Prefetch {
 
   /** A relay begins its snapshot: orders that it does not name are over. */
   snapshotBegun(): void {
-    this.#named = new Set();
+    this.#orders.snapshotBegun();
   }
 
   snapshotEnded(): void {
-    const named = this.#named ?? new Set();
-    this.#named = undefined;
-    for (const [id, pack] of this.#orders) {
-      if (named.has(id)) continue;
-      this.#orders.delete(id);
+    for (const { id, pack } of this.#orders.snapshotEnded()) {
       this.#urgent.orderEnded(id);
       this.#shelf.release(pack, HOLD_MS);
     }
@@ -51,22 +42,20 @@ export class Prefetch {
   /** Begins to fetch, if the order is for this machine. A repeat changes nothing. */
   ordered(order: Order): void {
     const { id, pack, epoch, targets, excludedRegions } = order;
-    if (epoch < this.#epoch) {
-      this.#log.warn({ id, epoch, highest: this.#epoch }, "refused an order of old");
+    const isOurs = isTarget(this.#candidate, { labels: targets, excludedRegions });
+    const verdict = this.#orders.ordered(order, isOurs);
+    if (verdict === "refuse") {
+      this.#log.warn({ id, epoch, highest: this.#orders.epoch }, "refused an order of old");
       this.#refused.add(1, { command: "order" });
       return;
     }
-    this.#epoch = epoch;
-    this.#named?.add(id);
     this.#urgent.ordered(order);
     this.#shelf.urgencyChanged();
-    if (this.#orders.has(id) || this.#orders.size >= ORDERS_MAX) return;
-    if (!isTarget(this.#candidate, { labels: targets, excludedRegions })) return;
-    this.#orders.set(id, pack);
+    if (verdict !== "fetch") return;
     this.#shelf.take(pack).then(
       ({ swarm }) => swarm.want("all"),
       (error: unknown) => {
-        this.#orders.delete(id);
+        this.#orders.ended(id);
         this.#log.warn({ pack, err: error }, "an order cannot be followed");
       },
     );
@@ -75,7 +64,7 @@ export class Prefetch {
   async ended({ id, pack, keep }: OrderEnded): Promise<void> {
     this.#urgent.orderEnded(id);
     this.#shelf.urgencyChanged();
-    if (!this.#orders.delete(id)) return;
+    if (!this.#orders.ended(id)) return;
     this.#shelf.release(pack, keep ? HOLD_MS : 0);
     if (!keep) await this.#shelf.drop(pack);
   }

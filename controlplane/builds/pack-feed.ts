@@ -1,23 +1,6 @@
 // Tells the fleet which pack a build to be shipped is making, so that relays and agents fetch while it
 // grows. Facts only, each may be told again; who listens decides what follows.
-import type { Labels } from "../../core/rollout/targets.ts";
-
-/** An attempt whose pack is wanted before it is whole. */
-export interface PackOrder {
-  readonly build: string;
-  readonly attempt: number;
-  /** `<build>.<attempt>`; names the order too. */
-  readonly pack: string;
-  /** Empty until the recipe has been read. */
-  readonly service: string;
-  /** Labels the rollout is for; empty: all machines, or not known yet. */
-  readonly targets: Labels;
-  readonly excludedRegions: readonly string[];
-  /** W3C trace context of the request. */
-  readonly traceparent: string;
-  /** It goes before other packs. */
-  readonly urgent: boolean;
-}
+import type { PackOrder } from "../../core/builds/ship-orders.ts";
 
 /** Hears of packs as they grow; a call never throws and never waits. */
 export interface PackFeed {

@@ -1,10 +1,18 @@
 // Tells relays of packs: which their region must hold, how far each has come, and under which orders
 // agents may fetch while a build goes on. What is wanted where, the register knows.
+import type { PackOrder } from "../../core/builds/ship-orders.ts";
+import {
+  type LiveOrder,
+  type PackNeed,
+  PackRegister,
+  packChanges,
+  type WantedPack,
+} from "../../core/fleet/pack-register.ts";
 import type { Instant } from "../../core/machine.ts";
 import type { ServiceAssignments } from "../../proto/gen/millrace/v1/fleet.ts";
-import type { PackFeed, PackOrder } from "../builds/pack-feed.ts";
+import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
+import type { PackFeed } from "../builds/pack-feed.ts";
 import type { Command } from "./outbox.ts";
-import { type LiveOrder, PackRegister, type WantedPack } from "./pack-register.ts";
 import type { ReplicationTracker } from "./replication-tracker.ts";
 
 /** A pack that a region lacks, though it is complete at the origin. */
@@ -49,14 +57,22 @@ export class PackTeller<Listener extends PackListener> implements PackFeed {
   }
 
   /** A service's assignments are these now. */
-  assigned(assignments: ServiceAssignments): void {
-    this.#register.assigned(assignments);
+  assigned({ service, assignments }: ServiceAssignments): void {
+    const needs = assignments.flatMap(({ release, fallback, excludedRegions }) =>
+      [release, fallback]
+        .filter((one) => one !== undefined)
+        .map((one) => needOf(one, excludedRegions)),
+    );
+    this.#register.assigned(service, needs);
     this.tell();
   }
 
   /** A rollout needs its release everywhere it goes; undefined: not any more. */
-  expect(rollout: string, need: Parameters<PackRegister["waiting"]>[1]): void {
-    this.#register.waiting(rollout, need);
+  expect(
+    rollout: string,
+    need: { readonly release: Release; readonly excludedRegions: readonly string[] } | undefined,
+  ): void {
+    this.#register.waiting(rollout, need && needOf(need.release, need.excludedRegions));
     this.tell();
   }
 
@@ -91,17 +107,13 @@ export class PackTeller<Listener extends PackListener> implements PackFeed {
     const noMore = new Set<string>();
     for (const listener of listeners()) {
       const wanted = this.#register.wanted(listener.region, now());
-      for (const [pack, next] of wanted) {
-        stillWanted.add(pack);
-        const before = listener.told.get(pack);
-        const isNews = before?.segments !== next.segments || before.isSealed !== next.isSealed;
-        if (isNews) push(listener, progress(next));
-      }
-      for (const [pack, { isSealed: spare }] of listener.told) {
-        if (wanted.has(pack)) continue;
+      for (const pack of wanted.keys()) stillWanted.add(pack);
+      const { news, dropped } = packChanges(listener.told, wanted);
+      for (const next of news) push(listener, progress(next));
+      for (const { pack, isSealed: spare } of dropped) {
         noMore.add(pack);
-        const dropped = { pack, segments: 0, sealed: false, dropped: true, spare };
-        push(listener, { $case: "pack", pack: dropped });
+        const gone = { pack, segments: 0, sealed: false, dropped: true, spare };
+        push(listener, { $case: "pack", pack: gone });
       }
       listener.told = wanted;
     }
@@ -138,6 +150,10 @@ export class PackTeller<Listener extends PackListener> implements PackFeed {
     const wire = { build, attempt, pack, service, targets: { ...targets }, traceparent, urgent };
     return { id: pack, epoch, excludedRegions, ...wire };
   }
+}
+
+function needOf({ layout }: Release, excludedRegions: readonly string[]): PackNeed {
+  return { packs: layout?.packs ?? [], excludedRegions };
 }
 
 function isFor(order: LiveOrder, { region }: PackListener): boolean {

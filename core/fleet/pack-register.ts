@@ -1,10 +1,7 @@
 // Which packs each region must mirror: those of assigned releases (target and fallback), of rollouts
 // that wait, and of builds that are to be shipped, while they grow. It says what changes for whom;
-// sending is the hub's business. Orders live in memory and are announced again after a restart.
-import type { Labels } from "../../core/rollout/targets.ts";
-import type { ServiceAssignments } from "../../proto/gen/millrace/v1/fleet.ts";
-import type { Release } from "../../proto/gen/millrace/v1/release_format.ts";
-import type { PackOrder } from "../builds/pack-feed.ts";
+// sending is not its business. Orders live in memory and are announced again after a restart.
+import type { PackOrder } from "../builds/ship-orders.ts";
 
 /** A shipped build's pack stays wanted so long for the rollout that follows in the same transaction. */
 const KEPT_MS = 60_000;
@@ -17,31 +14,29 @@ export interface WantedPack {
 }
 
 export interface LiveOrder extends PackOrder {
-  readonly targets: Labels;
   segments: number;
   /** When its build succeeded; undefined: it grows. */
   keptAt: number | undefined;
 }
 
-/** A release that regions need. */
-interface Need {
-  readonly release: Release;
+/** The packs of a release that regions need. */
+export interface PackNeed {
+  readonly packs: readonly { readonly pack: string; readonly segments: number }[];
   readonly excludedRegions: readonly string[];
 }
 
+/** What is needed, by whom, in one leader's term. */
 export class PackRegister {
   readonly #orders = new Map<string, LiveOrder>();
-  readonly #assigned = new Map<string, readonly Need[]>();
-  readonly #waiting = new Map<string, Need>();
+  readonly #assigned = new Map<string, readonly PackNeed[]>();
+  readonly #waiting = new Map<string, PackNeed>();
 
+  /** Orders whose builds go on. */
   get orders(): readonly LiveOrder[] {
     return [...this.#orders.values()].filter(({ keptAt }) => keptAt === undefined);
   }
 
-  order(pack: string): LiveOrder | undefined {
-    return this.#orders.get(pack);
-  }
-
+  /** An attempt is leased, or more is known of its order. */
   begun(order: PackOrder): LiveOrder {
     const live = { ...order, segments: this.#orders.get(order.pack)?.segments ?? 0 };
     const entry: LiveOrder = { ...live, keptAt: undefined };
@@ -49,6 +44,7 @@ export class PackRegister {
     return entry;
   }
 
+  /** So many segments lie at the origin; undefined: that changes nothing. */
   grew(pack: string, segments: number): LiveOrder | undefined {
     const order = this.#orders.get(pack);
     if (order === undefined || segments <= order.segments) return undefined;
@@ -56,6 +52,7 @@ export class PackRegister {
     return order;
   }
 
+  /** The attempt has ended; undefined: it was not ordered. */
   ended(pack: string, kept: boolean, at: number): LiveOrder | undefined {
     const order = this.#orders.get(pack);
     if (order === undefined) return undefined;
@@ -64,18 +61,13 @@ export class PackRegister {
     return order;
   }
 
-  /** A service's assignments are these now. */
-  assigned({ service, assignments }: ServiceAssignments): void {
-    const needs = assignments.flatMap(({ release, fallback, excludedRegions }) =>
-      [release, fallback]
-        .filter((one) => one !== undefined)
-        .map((one) => ({ release: one, excludedRegions })),
-    );
+  /** A service's assignments need these now. */
+  assigned(service: string, needs: readonly PackNeed[]): void {
     this.#assigned.set(service, needs);
   }
 
   /** A rollout that has no assignment yet needs its release; undefined: not any more. */
-  waiting(rollout: string, need: Need | undefined): void {
+  waiting(rollout: string, need: PackNeed | undefined): void {
     if (need === undefined) this.#waiting.delete(rollout);
     else this.#waiting.set(rollout, need);
   }
@@ -93,10 +85,22 @@ export class PackRegister {
     }
     for (const need of [...this.#assigned.values()].flat().concat(...this.#waiting.values())) {
       if (need.excludedRegions.includes(region)) continue;
-      for (const { pack, segments } of need.release.layout?.packs ?? []) {
+      for (const { pack, segments } of need.packs) {
         wanted.set(pack, { pack, segments, isSealed: true });
       }
     }
     return wanted;
   }
+}
+
+/** What a relay is told that was told of these packs before, and now needs those. */
+export function packChanges(
+  told: ReadonlyMap<string, WantedPack>,
+  wanted: ReadonlyMap<string, WantedPack>,
+): { readonly news: readonly WantedPack[]; readonly dropped: readonly WantedPack[] } {
+  const news = [...wanted.values()].filter(({ pack, segments, isSealed }) => {
+    const before = told.get(pack);
+    return before?.segments !== segments || before.isSealed !== isSealed;
+  });
+  return { news, dropped: [...told.values()].filter(({ pack }) => !wanted.has(pack)) };
 }
