@@ -4,7 +4,7 @@ import { boundTerms } from "../core/estimate/broadcast-bound.ts";
 import type { Instant } from "../core/machine.ts";
 import { type Random, seededRandom } from "../core/swarm/random.ts";
 import type { Conduct } from "./conduct.ts";
-import { introduceAll, introduceSome } from "./introductions.ts";
+import { introduceAll, introduceByPlace, introduceSome } from "./introductions.ts";
 import type { PeerPlan, SimulatedPeer } from "./simulated-peer.ts";
 import { SwarmWorld } from "./swarm-world.ts";
 
@@ -46,6 +46,8 @@ export interface BroadcastPlan {
   readonly downLimitMbit?: number;
   /** Every how manieth peer they hold; left out: every one, and the seed. */
   readonly limitedEvery?: number;
+  /** Racks, of which peers stand in one each, in turn, and are introduced by it; 0: nobody knows where they stand. */
+  readonly racks: number;
   readonly seed: number;
 }
 
@@ -65,6 +67,7 @@ export const SHAPED: BroadcastPlan = {
   paceMbit: 0,
   byHost: 0,
   churn: 0,
+  racks: 0,
   killed: 0,
   hostile: 0,
   conducts: [],
@@ -102,6 +105,8 @@ export interface BroadcastReport {
   readonly received: number;
   /** Pieces that became whole at a peer. */
   readonly transfers: number;
+  /** How often a piece came into a rack from outside, on average; 0: there are none. */
+  readonly rackCopies: number;
   readonly isWhole: boolean;
   readonly trace: string;
 }
@@ -168,7 +173,8 @@ export class Broadcast {
       Math.min(downLimitMbit, mbit) * MBIT,
       rates.map((rate) => Math.min(limit, rate)),
     );
-    if (plan.degree >= peers) introduceAll(this.world, [this.seed, ...this.first]);
+    if (plan.racks > 0) introduceByPlace(this.world, this.seed, this.first, this.#random);
+    else if (plan.degree >= peers) introduceAll(this.world, [this.seed, ...this.first]);
     else introduceSome(this.world, this.seed, this.first, plan.degree, this.#random);
     this.#planLosses();
     if (plan.grows > 0) this.#planGrowth();
@@ -177,8 +183,9 @@ export class Broadcast {
   /** Runs it to its end. */
   run(): BroadcastReport {
     const isWhole = this.world.run(RATIO_MAX * this.boundMs);
-    const { pieces, pieceBytes, mbit } = this.#plan;
+    const { pieces, pieceBytes, mbit, racks } = this.#plan;
     const bytes = pieces * pieceBytes;
+    const intoRacks = this.first.reduce((sum, { intoRackBytes }) => sum + intoRackBytes, 0);
     const survivors = this.first.filter(({ isUp, plan }) => isUp && plan.conduct === undefined);
     const newcomers = this.later.filter(({ isUp }) => isUp);
     const lastMs = latest(survivors.map(({ wholeAt }) => wholeAt));
@@ -196,13 +203,14 @@ export class Broadcast {
       seedCopies: this.seed.host.sentBytes / bytes,
       received: survivors.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0) / needed,
       transfers: this.world.transfers,
+      rackCopies: racks === 0 ? 0 : intoRacks / bytes / racks,
       isWhole,
       trace: this.world.trace.text,
     };
   }
 
   #join(id: string, index: number): SimulatedPeer {
-    const { mbit, slowEvery, hostile, conducts, peers, limitedEvery = 1 } = this.#plan;
+    const { mbit, slowEvery, hostile, conducts, peers, racks, limitedEvery = 1 } = this.#plan;
     const isSlow = slowEvery > 0 && index % slowEvery === 0;
     const upRate = (isSlow ? mbit / 4 : mbit) * MBIT;
     // The last of the peers are the hostile ones, so that every share of them adds to a smaller one.
@@ -214,6 +222,7 @@ export class Broadcast {
       upRate,
       downRate: mbit * MBIT,
       conduct,
+      ...(racks > 0 && { rack: `${index % racks}` }),
       ...(index % limitedEvery === 0 && limitsOf(this.#plan)),
     });
   }

@@ -1,5 +1,7 @@
 // Who is introduced to whom: what a relay's roster does for its region. A few random neighbours each keep
 // a swarm of any size together, and nobody needs to know all.
+import { NEIGHBOURS_TOLD } from "../core/fleet/roster.ts";
+import { SwarmMembers } from "../core/fleet/swarm-members.ts";
 import type { Random } from "../core/swarm/random.ts";
 import type { SimulatedPeer } from "./simulated-peer.ts";
 import type { SwarmWorld } from "./swarm-world.ts";
@@ -28,6 +30,27 @@ export function introduceSome(
   random: Random,
 ): void {
   introduceRing(world, peers, degree, random);
+  introduceTo(world, seed, peers, random);
+}
+
+/** Peers come one by one, and each is told of a few by where it stands, as relays tell them. */
+export function introduceByPlace(
+  world: SwarmWorld,
+  seed: SimulatedPeer,
+  peers: readonly SimulatedPeer[],
+  random: Random,
+): void {
+  const members = new SwarmMembers();
+  const byId = new Map(peers.map((peer) => [peer.id, peer]));
+  for (const peer of peers) {
+    const { id: peerId, rack = "" } = peer.plan;
+    const member = { peerId, address: peerId, isCallable: false, zone: "", rack };
+    const asker = { ...member, isCaller: false, told: new Set<string>() };
+    for (const one of members.choose(asker, NEIGHBOURS_TOLD, random)) {
+      introduceAll(world, [peer, byId.get(one.peerId) as SimulatedPeer]);
+    }
+    members.put({ ...member, relayId: seed.id });
+  }
   introduceTo(world, seed, peers, random);
 }
 

@@ -18,6 +18,8 @@ export interface PeerPlan {
   readonly upLimit?: number | undefined;
   readonly downLimit?: number | undefined;
   readonly isUrgent?: boolean;
+  /** Where it stands; left out: nobody knows. */
+  readonly rack?: string;
   readonly conduct?: Conduct;
   /** It starts with every piece. */
   readonly seeds?: boolean;
@@ -39,6 +41,8 @@ export class Link extends Pipe {
   heldBack: Message[] | undefined = undefined;
   readonly isHonest: boolean;
   readonly isFromRelay: boolean;
+  /** It comes from outside into the rack of who listens. */
+  readonly isIntoRack: boolean;
   /** Blocks handed over that found no room in the send buffer. */
   unsent = 0;
   readonly from: SimulatedPeer;
@@ -51,6 +55,7 @@ export class Link extends Pipe {
     this.otherId = other.id;
     this.isHonest = (from.plan.conduct ?? "honest") === "honest";
     this.isFromRelay = from.plan.role === "relay";
+    this.isIntoRack = from.plan.rack !== other.plan.rack;
   }
 }
 
@@ -80,6 +85,8 @@ export interface SimulatedPeer {
   wholeAt: Instant | undefined;
   receivedBytes: number;
   relayBytes: number;
+  /** Of those received: what came from outside of its rack. */
+  intoRackBytes: number;
   /** Corrupt pieces that it compared, by who gave them. */
   readonly corrupt: Map<PeerId, number>;
 }
@@ -131,6 +138,7 @@ export function newSimulatedPeer(plan: PeerPlan, making: PeerMaking): SimulatedP
     wholeAt: undefined,
     receivedBytes: 0,
     relayBytes: 0,
+    intoRackBytes: 0,
     corrupt: new Map(),
   };
   process.push(peer);

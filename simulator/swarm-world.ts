@@ -353,6 +353,7 @@ export class SwarmWorld {
       this.#network.arrived(this.now, link, message.bytes);
       to.receivedBytes += message.bytes;
       if (link.isFromRelay) to.relayBytes += message.bytes;
+      if (link.isIntoRack) to.intoRackBytes += message.bytes;
     }
     this.input(to, { kind: "received", from: fromId, place, message });
   }

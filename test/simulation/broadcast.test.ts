@@ -58,6 +58,16 @@ for (const [name, change, ratioMax] of [
   });
 }
 
+test("of racks of 20 machines that say where they stand each takes a piece from outside six times", () => {
+  const plan = { ...REGION, peers: 100, pieces: 100, racks: 5 };
+  const { rackCopies, received, isWhole } = new Broadcast(plan).run();
+  assert(isWhole);
+  assert(received <= 1.02, `${received} of the bytes that were needed`);
+  // Where racks are not known it is 16 times: a piece comes from four fifths of the others, to each of 20.
+  assert(rackCopies <= 7, `a piece came into a rack ${rackCopies} times`);
+  assert(rackCopies >= 1, `${rackCopies}: what came from outside was not counted`);
+});
+
 test("a relay leaves it to agents to pass on a small pack", () => {
   const fast = { mbit: 1000, seedMbit: 1000 };
   const { seedCopies } = new Broadcast({ ...SHAPED, ...fast, pieces: 5, peers: 12 }).run();

@@ -37,7 +37,7 @@ test("a newcomer is told others at random, never itself or whom it knows", () =>
   assert.deepEqual(roster.choose("q", asker("a0"), 8), []);
 });
 
-test("a quarter of those told are of the newcomer's rack, half of its zone, where so many are there", () => {
+test("three quarters of those told are of the newcomer's rack, all but one of its zone, where so many are there", () => {
   const place = { zone: fc.constantFrom("", "a", "b"), rack: fc.constantFrom("", "1", "2") };
   const arrival = fc.record({
     ...place,
@@ -71,8 +71,8 @@ test("a quarter of those told are of the newcomer's rack, half of its zone, wher
           isOfZone(one) && one.rack === rack;
         const least = (of: typeof isOfRack, share: number) =>
           Math.min(all.filter(of).length, share * NEIGHBOURS_TOLD);
-        if (rack !== "") assert.ok(told.filter(isOfRack).length >= least(isOfRack, 1 / 4));
-        if (zone !== "") assert.ok(told.filter(isOfZone).length >= least(isOfZone, 1 / 2));
+        if (rack !== "") assert.ok(told.filter(isOfRack).length >= least(isOfRack, 3 / 4));
+        if (zone !== "") assert.ok(told.filter(isOfZone).length >= least(isOfZone, 7 / 8));
         assert.equal(told.length, Math.min(places.size, NEIGHBOURS_TOLD));
       },
     ),
@@ -96,7 +96,7 @@ test("racks and zones hang together: a thousand members of fifty racks are a few
     roster.join(at("p", peerId, zone, rack));
   }
   // Where it is all one who is told, a rack has a fiftieth of the links.
-  assert.ok(near > all / 5, `${near} of ${all} links stay in a rack`);
+  assert.ok(near > all / 2, `${near} of ${all} links stay in a rack`);
   let hops = 0;
   const seen = new Set(["p0"]);
   for (let edge = ["p0"]; edge.length > 0; hops += 1) {

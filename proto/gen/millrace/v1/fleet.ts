@@ -904,8 +904,8 @@ export interface AgentHello {
   /** Region it believes to be in; must be the relay's. */
   region: string;
   /**
-   * Labels, at most 64; zone and rack among them where known: half of the neighbours are of the same zone, half of these of
-   * the same rack.
+   * Labels, at most 64; zone and rack among them where known: of eight neighbours six are of the same rack, and one more
+   * of the same zone.
    */
   labels: { [key: string]: string };
   /** Where it listens for peers; empty: nowhere. */
