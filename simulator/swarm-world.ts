@@ -2,7 +2,7 @@
 // performs what they command and tells them what came of it; peers join, die and misbehave as planned.
 // It contains no decision of the swarm.
 import type { Instant } from "../core/machine.ts";
-import type { SwarmEffect, SwarmInput } from "../core/swarm/facts.ts";
+import type { Received, SwarmEffect, SwarmInput } from "../core/swarm/facts.ts";
 import type { Block, Message, PeerId } from "../core/swarm/message.ts";
 import type { SwarmPeer } from "../core/swarm/swarm-peer.ts";
 import { claimsAll, isTelling } from "./conduct.ts";
@@ -35,6 +35,8 @@ const CALLED_GROUP = 0;
 
 type Call = () => void;
 
+type Arrival = { -readonly [Key in keyof Received]: Received[Key] };
+
 export class SwarmWorld {
   readonly peers = new Map<PeerId, SimulatedPeer>();
   readonly trace = new TraceHash();
@@ -52,6 +54,8 @@ export class SwarmWorld {
   readonly #todoOf: SimulatedPeer[] = [];
   /** What the step that goes on commands. */
   readonly #effects: SwarmEffect[] = [];
+  /** The fact that something arrived: the same one is told each time, as most facts are such. */
+  readonly #received: Arrival = { kind: "received", from: "", message: { kind: "got" } };
   #isStepping = false;
   #unfinished = 0;
 
@@ -244,9 +248,10 @@ export class SwarmWorld {
 
   #step(peer: SimulatedPeer, input: SwarmInput): void {
     const { machine } = peer;
+    const { now } = this;
     const effects = this.#effects;
-    this.trace.note(peer.index, input, this.now);
-    machine.step(this.now, input, effects);
+    this.trace.note(peer.index, input, now);
+    machine.step(now, input, effects);
     for (const effect of effects) this.#perform(peer, effect);
     // Popped one by one the array keeps its room; a new length of 0 would give it away.
     while (effects.length > 0) effects.pop();
@@ -355,7 +360,12 @@ export class SwarmWorld {
       if (link.isFromRelay) to.relayBytes += message.bytes;
       if (link.isIntoRack) to.intoRackBytes += message.bytes;
     }
-    this.input(to, { kind: "received", from: fromId, place, message });
+    // Nothing arrives while a step goes on, and no machine keeps a fact.
+    const received = this.#received;
+    received.from = fromId;
+    received.place = place;
+    received.message = message;
+    this.input(to, received);
   }
 
   #holdBack(peer: SimulatedPeer, from: PeerId): Call {

@@ -25,6 +25,7 @@ import {
   noteStored,
   waitingFrom,
 } from "./neighbour.ts";
+import type { Offers } from "./offers.ts";
 import type { OwnPieces } from "./own-pieces.ts";
 import { Pace } from "./pace.ts";
 import type { Random } from "./random.ts";
@@ -43,7 +44,7 @@ export interface DownloadsOptions {
   /** Of a piece that is not here: twice the neighbours that have it. */
   readonly spread: Spread;
   /** Hears of each change of what neighbours have. */
-  readonly copied: (neighbour: Neighbour, pieces: readonly number[], change: 1 | -1) => void;
+  readonly offers: Pick<Offers, "copied" | "turn">;
   readonly pieces: OwnPieces;
 }
 
@@ -52,7 +53,7 @@ export class Downloads {
   readonly #alarm: Alarm;
   readonly #lane: LanePlace;
   readonly #neighbours: ReadonlyMap<PeerId, Neighbour>;
-  readonly #copied: DownloadsOptions["copied"];
+  readonly #offers: DownloadsOptions["offers"];
   readonly #table: FetchTable;
   readonly #pace = new Pace();
   readonly #offering: Neighbour[] = [];
@@ -65,7 +66,7 @@ export class Downloads {
     this.#alarm = options.alarm;
     this.#lane = options.lane;
     this.#neighbours = options.neighbours;
-    this.#copied = options.copied;
+    this.#offers = options.offers;
     this.#table = new FetchTable(options);
     this.#view = {
       ...options,
@@ -85,16 +86,9 @@ export class Downloads {
   noteHas(neighbour: Neighbour, pieces: readonly number[]): boolean {
     const { has } = neighbour;
     const { count } = has;
-    // Mostly all are news, and there is no need of another list.
-    let news = pieces;
-    for (let at = 0; at < pieces.length; at += 1) {
-      const piece = pieces[at] as number;
-      if (has.add(piece)) {
-        if (news !== pieces) (news as number[]).push(piece);
-      } else if (news === pieces) news = pieces.slice(0, at);
-    }
+    for (const piece of pieces) if (has.add(piece)) this.#offers.copied(neighbour, piece, 1);
     if (has.count === count) return false;
-    this.#copied(neighbour, news, 1);
+    this.#offers.turn(neighbour);
     neighbour.isDry = false;
     return true;
   }
@@ -216,7 +210,10 @@ export class Downloads {
       from.pausedUntil = Math.max(from.pausedUntil, now + busyMs);
       this.#alarm.set(from.pausedUntil);
     }
-    if (reason === "absent" && from.has.remove(piece)) this.#copied(from, [piece], -1);
+    if (reason === "absent" && from.has.remove(piece)) {
+      this.#offers.copied(from, piece, -1);
+      this.#offers.turn(from);
+    }
     this.ask(now, effects);
   }
 
@@ -227,7 +224,8 @@ export class Downloads {
     neighbour.cancelled.clear();
     take(this.#offering, neighbour);
     take(this.#slow, neighbour);
-    this.#copied(neighbour, neighbour.has.pieces(), -1);
+    for (const piece of neighbour.has.pieces()) this.#offers.copied(neighbour, piece, -1);
+    this.#offers.turn(neighbour);
   }
 
   /** Takes the pieces from neighbours whose block is overdue; returns those neighbours. */

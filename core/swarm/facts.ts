@@ -40,6 +40,9 @@ export type SwarmInput =
   | { readonly kind: "room-left" }
   | { readonly kind: "wake" };
 
+/** A message came from a neighbour. */
+export type Received = Extract<SwarmInput, { readonly kind: "received" }>;
+
 /** Why a neighbour is disconnected; also what the log says. */
 export type DisconnectReason =
   | "banned"

@@ -106,20 +106,17 @@ export class Offers {
     this.#lookAgain();
   }
 
-  /** A neighbour has pieces now, from here or elsewhere, or has them no more. */
-  copied({ place }: Neighbour, pieces: readonly number[], change: 1 | -1): void {
+  /** A neighbour has a piece now, from here or elsewhere, or has it no more. After the last of them comes `turn`. */
+  copied({ place }: Neighbour, piece: number, change: 1 | -1): void {
     const listener = this.#listeners[place];
     if (listener === undefined) return;
     const { given, doubted } = listener;
-    if (change > 0) listener.untold = Math.max(0, listener.untold - pieces.length);
-    for (const piece of pieces) {
-      given?.delete(piece);
-      if (doubted?.remove(piece)) this.#count(piece, 2);
-      if (change > 0) this.#settle(listener, piece);
-      else this.#unsettle(listener, piece);
-      if (listener.unaskedPiece === piece) this.#expect(listener, -1, 0);
-    }
-    this.#turn(listener);
+    if (change > 0) listener.untold = Math.max(0, listener.untold - 1);
+    given?.delete(piece);
+    if (doubted?.remove(piece)) this.#count(piece, 2);
+    if (change > 0) this.#settle(listener, piece);
+    else this.#unsettle(listener, piece);
+    if (listener.unaskedPiece === piece) this.#expect(listener, -1, 0);
   }
 
   /** A neighbour needs nothing of what it was offered. */
@@ -165,8 +162,8 @@ export class Offers {
     this.#turn(listener);
   }
 
-  /** What a neighbour is owed has changed. */
-  owed({ place }: Neighbour): void {
+  /** What a neighbour has, or is owed, has changed. */
+  turn({ place }: Neighbour): void {
     const listener = this.#listeners[place];
     if (listener !== undefined) this.#turn(listener);
   }

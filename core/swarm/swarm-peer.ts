@@ -21,8 +21,6 @@ import { Roster } from "./roster.ts";
 import { Spread } from "./spread.ts";
 import { Uploads } from "./uploads.ts";
 
-type Received = Extract<SwarmInput, { readonly kind: "received" }>;
-
 export interface SwarmPeerOptions {
   readonly peer: PeerId;
   readonly role: PeerRole;
@@ -77,7 +75,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       neighbours: this.#neighbours,
       spread,
       pieces,
-      copied: (neighbour, copied, change) => this.#offers.copied(neighbour, copied, change),
+      offers: this.#offers,
     });
   }
 
@@ -218,7 +216,8 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   #unhold(now: Instant, piece: number, effects: SwarmEffect[]): void {
     if (!this.#pieces.remove(piece)) return;
     for (const neighbour of this.#neighbours.values()) {
-      if (!neighbour.has.has(piece)) this.#offers.copied(neighbour, [piece], -1);
+      if (!neighbour.has.has(piece)) this.#offers.copied(neighbour, piece, -1);
+      this.#offers.turn(neighbour);
     }
     if (this.#pieces.isMissing(piece)) this.#miss(now, [piece], effects);
   }
@@ -283,8 +282,9 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#downloads.ask(now, effects);
   }
 
-  #receive(now: Instant, { from, place, message }: Received, effects: SwarmEffect[]): void {
-    const neighbour = this.#placed.find(from, place);
+  #receive(now: Instant, fact: SwarmInput & { kind: "received" }, effects: SwarmEffect[]): void {
+    const { from, message } = fact;
+    const neighbour = this.#placed.find(from, fact.place);
     if (neighbour === undefined) {
       if (message.kind === "block") effects.push({ kind: "drop-block", from });
       return;
@@ -304,7 +304,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         return;
       case "got":
         this.#uploads.got(now, neighbour);
-        this.#offers.owed(neighbour);
+        this.#offers.turn(neighbour);
         return;
       case "cancel":
         this.#uploads.cancel(neighbour, message.piece);
@@ -363,7 +363,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     this.#uploads.sent(now, neighbour);
     this.#uploads.got(now, neighbour);
     this.#uploads.refuse(neighbour, piece);
-    this.#offers.owed(neighbour);
+    this.#offers.turn(neighbour);
     this.#refuse(peer, piece, this.#pieces.have.has(piece) ? "busy" : "absent", effects);
   }
 
