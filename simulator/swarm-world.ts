@@ -274,12 +274,7 @@ export class SwarmWorld {
         this.#connections.dial(peer, this.#peer(effect.peer));
         return;
       case "disconnect":
-        this.disconnects.push({
-          by: peer.id,
-          peer: effect.peer,
-          reason: effect.reason,
-          at: this.now,
-        });
+        this.disconnects.push({ ...effect, by: peer.id, at: this.now });
         this.#connections.disconnect(peer, this.#peer(effect.peer));
         return;
       case "send":
