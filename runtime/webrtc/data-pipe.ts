@@ -161,9 +161,14 @@ export class DataPipe {
 
   #say(data: string | Buffer): boolean {
     if (this.#isOver) return false;
-    if (this.#channel.readyState === "open") {
-      this.#channel.send(data);
-      return true;
+    try {
+      // libwebrtc's threads may close the channel after it was seen open, so that it throws.
+      if (this.#channel.readyState === "open") {
+        this.#channel.send(data);
+        return true;
+      }
+    } catch {
+      // It is closed as well.
     }
     this.end("the other side closed the call");
     return false;

@@ -184,6 +184,20 @@ for (const [what, said, reason] of [
     }));
 }
 
+test("a channel that closes after it was seen open ends the pipe, and nothing else", () =>
+  withPlaces(async (left, right) => {
+    const [a, b] = channels();
+    const [near, far] = [pipe(a, left), pipe(b, right)];
+    const socket = await left.socket;
+    await right.socket;
+    a.send = () => {
+      throw new Error("RTCDataChannel.readyState is not 'open'");
+    };
+    socket.end("too late");
+    assert.equal(await near, "the other side closed the call");
+    await far;
+  }));
+
 test("grants beyond the window give no more than a window", () =>
   withPlaces(async (left) => {
     const [a, b] = channels();
