@@ -66,10 +66,10 @@ async function runUrgent({ work, rounds }: Options): Promise<Readonly<Record<str
     ratios.push((several.endS[0] as number) / alone.lastS);
     busy.push(several.busy);
     const ends = several.endS.map((end) => end.toFixed(1)).join(" ");
-    const share = Math.round(100 * several.busy);
     console.error(
       `urgent: alone ${alone.lastS.toFixed(1)} s, ${several.endS.length} at once, the urgent first: ` +
-        `${ends} s, uplinks busy until the first was through ${share} %`,
+        `${ends} s, uplinks busy until the first was through ` +
+        `${percents([several.busy])} %, by fifths ${percents(several.busyFifths)} %`,
     );
   }
   return { urgent_ratio: median(ratios), busy: median(busy) };
@@ -77,8 +77,6 @@ async function runUrgent({ work, rounds }: Options): Promise<Readonly<Record<str
 
 function describe(result: RaceResult): string {
   const { contestant, lastS, medianS, boundS, newcomerS, writtenS, seedCopies } = result;
-  const percents = (shares: readonly number[]) =>
-    shares.map((share) => `${Math.round(share * 100)}`).join(" ");
   return [
     `${contestant} ${lastS.toFixed(1)} s (median ${medianS.toFixed(1)})`,
     boundS > 0 ? `${(lastS / boundS).toFixed(2)}x of ${boundS.toFixed(1)} s` : "",
@@ -93,6 +91,10 @@ function describe(result: RaceResult): string {
   ]
     .filter((part) => part !== "")
     .join(", ");
+}
+
+function percents(shares: readonly number[]): string {
+  return shares.map((share) => `${Math.round(share * 100)}`).join(" ");
 }
 
 function seconds({ user, system }: CpuSeconds): string {

@@ -17,12 +17,12 @@ import {
 } from "./host-process.ts";
 import { LabNetwork, type NicBytes, type NicRate } from "./network.ts";
 import { boundS, type Profile, ratesOf } from "./profile.ts";
+import { Uplinks } from "./uplinks.ts";
 
 /** A race that takes longer is lost. */
 const RACE_MS_MAX = 400_000;
 /** What a peer may receive before it begins: it may connect, but not fetch. */
 const EARLY_BYTES_MAX = 1024 * 1024;
-const SAMPLE_MS = 500;
 
 export interface RacePlan {
   readonly contestant: Contestant;
@@ -64,11 +64,6 @@ export interface RaceResult {
   readonly idle: number;
 }
 
-interface Sample {
-  readonly atS: number;
-  readonly hosts: readonly NicBytes[];
-}
-
 /** Runs a race. Throws LabUnavailable, or when a copy is wrong or late. */
 export async function race(plan: RacePlan): Promise<RaceResult> {
   const { profile, peers, mbit, churn = 0 } = plan;
@@ -91,7 +86,6 @@ class Running {
   readonly #rates: readonly NicRate[];
   readonly #newcomers: number;
   readonly #running: ChildProcess[];
-  readonly #samples: Sample[] = [];
   readonly #bound: number;
   #startedAt = 0;
 
@@ -161,8 +155,7 @@ class Running {
   async #race(all: readonly LabPeer[], file: string, before: readonly NicBytes[]) {
     const { peers, source, fileBytes, isGrowing, mbit } = this.#plan;
     this.#startedAt = performance.now();
-    const ending = new AbortController();
-    const sampling = this.#sample(ending.signal);
+    const uplinks = new Uplinks(this.#network, this.#rates);
     const written = isGrowing
       ? grow({ source, target: file, bytesPerS: (mbit * 1e6) / 8, bytes: fileBytes })
       : Promise.resolve();
@@ -178,8 +171,7 @@ class Running {
     const survivorsS = await Promise.race([Promise.all(times), late]);
     const newcomersS = await Promise.race([newcomers, late]);
     const after = await this.#network.counters();
-    ending.abort();
-    await sampling;
+    await uplinks.end();
     const lastS = Math.max(...survivorsS);
     const seedSent = (after[0]?.sent ?? 0) - (before[0]?.sent ?? 0);
     const sorted = [...survivorsS].sort((a, b) => a - b);
@@ -189,8 +181,8 @@ class Running {
       newcomerS: Math.max(0, ...newcomersS),
       writtenS: await writtenAt,
       seedCopies: seedSent / fileBytes,
-      seedBusy: this.#busy(0, 1, lastS),
-      peersBusy: this.#busy(1, 1 + peers, lastS),
+      seedBusy: uplinks.busy(0, 1, lastS),
+      peersBusy: uplinks.busy(1, 1 + peers, lastS),
     };
   }
 
@@ -211,28 +203,6 @@ class Running {
     for (const { copy } of all.slice(this.#newcomers)) {
       if ((await fileDigest(copy)) !== want) throw new Error(`${copy} differs from the source`);
     }
-  }
-
-  async #sample(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      this.#samples.push({ atS: this.#nowS(), hosts: await this.#network.counters() });
-      await sleep(SAMPLE_MS, undefined, { signal }).catch(() => {});
-    }
-  }
-
-  /** Share of the hosts' uplinks in use, by fifths of the time; NaN where they have no limit. */
-  #busy(from: number, to: number, lastS: number): number[] {
-    const mbit = this.#rates.slice(from, to).reduce((sum, { upMbit }) => sum + upMbit, 0);
-    const sentAt = (atS: number): Sample => {
-      const index = this.#samples.findLastIndex((sample) => sample.atS <= atS);
-      return this.#samples[Math.max(0, index)] as Sample;
-    };
-    const sum = ({ hosts }: Sample) =>
-      hosts.slice(from, to).reduce((all, { sent }) => all + sent, 0);
-    return Array.from({ length: 5 }, (_, fifth) => {
-      const [a, b] = [sentAt((lastS * fifth) / 5), sentAt((lastS * (fifth + 1)) / 5)];
-      return ((sum(b) - sum(a)) * 8) / 1e6 / (mbit * (b.atS - a.atS));
-    });
   }
 
   #nowS(): number {

@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { fileDigest, writeRandom } from "./file.ts";
 import { endGroup, Lines } from "./host-process.ts";
 import { MILLRACE_ARGV, MILLRACE_PORT } from "./millrace-contestant.ts";
-import { LabNetwork } from "./network.ts";
+import { LabNetwork, type NicRate } from "./network.ts";
 import { ratesOf } from "./profile.ts";
+import { Uplinks } from "./uplinks.ts";
 
 export interface SeveralPlan {
   readonly swarms: number;
@@ -24,14 +25,17 @@ export interface SeveralResult {
   readonly endS: readonly number[];
   /** Bytes sent until the first swarm was through, over what all uplinks could have sent. */
   readonly busy: number;
+  /** The same in each fifth of that time. */
+  readonly busyFifths: readonly number[];
 }
 
 /** Runs it. Throws LabUnavailable, or when a copy is wrong. */
 export async function severalSwarms(plan: SeveralPlan): Promise<SeveralResult> {
-  const network = LabNetwork.up(ratesOf("flat", plan.peers, plan.mbit));
+  const rates = ratesOf("flat", plan.peers, plan.mbit);
+  const network = LabNetwork.up(rates);
   const running: ChildProcess[] = [];
   try {
-    return await run(plan, network, running);
+    return await run(plan, network, rates, running);
   } finally {
     await Promise.all(running.map(endGroup));
     network.down();
@@ -42,6 +46,7 @@ export async function severalSwarms(plan: SeveralPlan): Promise<SeveralResult> {
 async function run(
   { swarms, peers, mbit, fileBytes, folder }: SeveralPlan,
   network: LabNetwork,
+  rates: readonly NicRate[],
   running: ChildProcess[],
 ): Promise<SeveralResult> {
   rmSync(folder, { recursive: true, force: true });
@@ -76,12 +81,14 @@ async function run(
     await lines.starting('{"event":"ready"');
   }
   const before = await network.counters();
+  const uplinks = new Uplinks(network, rates);
   const startedAt = performance.now();
   const nowS = () => (performance.now() - startedAt) / 1000;
   writeFileSync(go, "");
   const ends = done.map((waits) => Promise.all(waits).then(nowS));
   const firstS = await Promise.race(ends);
   const after = await network.counters();
+  await uplinks.end();
   const sent = after.reduce((sum, one, host) => sum + one.sent - (before[host]?.sent ?? 0), 0);
   const endS = await Promise.all(ends);
   for (const [index, name] of names.entries()) {
@@ -91,5 +98,6 @@ async function run(
       if ((await fileDigest(copy)) !== want) throw new Error(`${copy} differs from its source`);
     }
   }
-  return { endS, busy: (sent * 8) / 1e6 / ((peers + 1) * mbit * firstS) };
+  const busy = (sent * 8) / 1e6 / ((peers + 1) * mbit * firstS);
+  return { endS, busy, busyFifths: uplinks.busy(0, peers + 1, firstS) };
 }
