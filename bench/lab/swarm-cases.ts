@@ -112,7 +112,7 @@ export const URGENT_CASE = {
   swarms: 5,
   peers: PEERS,
   mbit: MBIT,
-  fileBytes: 64 * MIB,
+  fileBytes: 128 * MIB,
 };
 
 function ratio(results: Results, contestant: Contestant): number {
