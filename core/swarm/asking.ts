@@ -42,6 +42,8 @@ export interface AskingView {
   readonly neighbours: ReadonlyMap<PeerId, Neighbour>;
   /** Those of them with an offer that is not answered. */
   readonly offering: Neighbour[];
+  /** Those whose offer waits for rows of the table. */
+  readonly early: Neighbour[];
   /** Those of them that were slow when last looked at. */
   readonly slow: Neighbour[];
   readonly table: FetchTable;
@@ -117,20 +119,28 @@ function isOpen(view: AskingView, now: Instant): boolean {
   return waitsUntil === undefined;
 }
 
-/** Takes the rarest of the pieces that a neighbour offers, or says that we need none of them. */
+/**
+ * Takes the rarest of the pieces that a neighbour offers, or says that we need none of them. Where the table grows,
+ * pieces come faster than their rows now and then: to decline what is not known yet would be to decline it for good.
+ */
 function answer(view: AskingView, source: Neighbour, now: Instant, effects: SwarmEffect[]): void {
-  const { table, offering } = view;
-  const pieces = source.offer ?? [];
+  const { table, offering, early } = view;
+  const offer = source.offer ?? [];
   source.offer = undefined;
   take(offering, source);
   let taken = 0;
   for (; taken < source.offerCount; taken += 1) {
-    const piece = rarestOf(view, source, pieces, now);
+    const piece = rarestOf(view, source, offer, now);
     if (piece === undefined) break;
     table.assign(piece, source, effects);
   }
   if (taken > 0) return;
-  const message = { kind: "decline", piece: pieces[0] ?? 0 } as const;
+  if (offer.some((piece) => piece >= view.pieces.count)) {
+    source.offer = offer;
+    early.push(source);
+    return;
+  }
+  const message = { kind: "decline", piece: offer[0] ?? 0 } as const;
   effects.push({ kind: "send", to: source.peer, message });
 }
 

@@ -57,6 +57,7 @@ export class Downloads {
   readonly #table: FetchTable;
   readonly #pace = new Pace();
   readonly #offering: Neighbour[] = [];
+  readonly #early: Neighbour[] = [];
   readonly #slow: Neighbour[] = [];
   readonly #view: AskingView;
   #isPaused = false;
@@ -71,6 +72,7 @@ export class Downloads {
     this.#view = {
       ...options,
       offering: this.#offering,
+      early: this.#early,
       slow: this.#slow,
       table: this.#table,
       pace: this.#pace,
@@ -80,6 +82,11 @@ export class Downloads {
   /** Makes missing pieces wait for a source. */
   miss(pieces: readonly number[]): void {
     this.#table.miss(pieces);
+  }
+
+  /** The table has more rows: offers that waited for some are looked at again. */
+  extended(): void {
+    this.#offering.push(...this.#early.splice(0));
   }
 
   /** Notes that a neighbour has pieces; false when none of them is news. */
@@ -184,10 +191,11 @@ export class Downloads {
     this.ask(now, effects);
   }
 
-  /** A neighbour would send one of these now; what we do not know yet we cannot answer. */
+  /** A neighbour would send one of these now; an offer before it counts no more. */
   offered(now: Instant, from: Neighbour, offer: MessageOf<"offer">, effects: SwarmEffect[]): void {
     this.noteHas(from, offer.pieces);
-    if (from.offer === undefined) this.#offering.push(from);
+    take(this.#early, from);
+    if (!this.#offering.includes(from)) this.#offering.push(from);
     from.offer = offer.pieces;
     from.offerCount = offer.count;
     this.ask(now, effects);
@@ -223,6 +231,7 @@ export class Downloads {
     neighbour.requests.clear();
     neighbour.cancelled.clear();
     take(this.#offering, neighbour);
+    take(this.#early, neighbour);
     take(this.#slow, neighbour);
     for (const piece of neighbour.has.pieces()) this.#offers.copied(neighbour, piece, -1);
     this.#offers.turn(neighbour);

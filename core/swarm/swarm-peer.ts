@@ -117,9 +117,12 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
 
   #take(now: Instant, input: SwarmInput, effects: SwarmEffect[]): void {
     switch (input.kind) {
-      case "extended":
-        this.#miss(now, this.#pieces.extend(input.bytes), effects);
+      case "extended": {
+        const missing = this.#pieces.extend(input.bytes);
+        this.#downloads.extended();
+        this.#miss(now, missing, effects);
         return;
+      }
       case "wanted":
         this.#miss(now, this.#pieces.want(input.pieces), effects);
         return;

@@ -72,6 +72,27 @@ check(
 );
 
 check(
+  "keeps an offer of what the table does not know yet until it does",
+  `
+  extended 20K
+  wanted all
+  connected a
+  connected r
+  received r offer 1
+  > nothing
+  received a offer 0,2
+  > send a request 0 0K+20K
+  received a offer 3,2
+  > nothing
+  extended 20K 20K
+  > send r request 1 0K+20K
+  > send a request 2 0K+20K
+  received a offer 0
+  > send a decline 0
+`,
+);
+
+check(
   "goes on with a relay where an agent is slow",
   `
   extended 264K 20K
