@@ -94,19 +94,22 @@ export class Seeding {
 
   async #grow(signer: TableSigner, over: AbortSignal): Promise<void> {
     const { file, bytes, quietMs } = this.#options;
-    const startedAt = performance.now();
-    let grewAt = startedAt;
+    let grewAt = performance.now();
+    let beganAt: number | undefined;
     let bytesBefore = file.bytesRead;
     while (!over.aborted) {
       const rows = await file.readOn(false);
       const now = performance.now();
-      if (file.bytesRead > bytesBefore) grewAt = now;
+      if (file.bytesRead > bytesBefore) {
+        grewAt = now;
+        beganAt ??= now;
+      }
       bytesBefore = file.bytesRead;
       const isWhole = bytes === undefined ? now - grewAt >= quietMs : file.bytesRead === bytes;
       const last = isWhole ? await file.readOn(true) : new Uint8Array();
       this.#extend(signer, Buffer.concat([rows, last]), isWhole);
       if (isWhole) return this.#tellWhole();
-      const shareMs = LOOK_SHARE * (now - startedAt);
+      const shareMs = LOOK_SHARE * (now - (beganAt ?? now));
       await pause(Math.min(LOOK_MS_MAX, Math.max(LOOK_MS_MIN, shareMs)), over);
     }
   }

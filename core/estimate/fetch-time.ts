@@ -7,7 +7,7 @@ import { BLOCK_BYTES_MAX, LARGE_OFFERED } from "../swarm/limits.ts";
 import { type BoundTerms, boundTerms, WIRE_RATIO } from "./broadcast-bound.ts";
 
 /** What a swarm takes over the bound however long it lasts: few wires are ever idle. */
-const SWARM_RATIO = 1.04;
+const SWARM_RATIO = 1.025;
 /** Relays leave it to machines to give on what they gave, so of a relay's uplink not all helps. */
 const RELAY_SHARE = 0.5;
 /** A piece's way to all machines doubles who has it each time; so many pieces come beside it meanwhile. */

@@ -84,8 +84,8 @@ export class Downloads {
     this.#table.miss(pieces);
   }
 
-  /** The table has more rows: offers that waited for some are looked at again. */
-  extended(): void {
+  /** The table gets more rows: offers that waited for some are looked at with the next that is asked. */
+  extending(): void {
     this.#offering.push(...this.#early.splice(0));
   }
 

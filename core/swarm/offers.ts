@@ -30,6 +30,8 @@ import type { Uploads } from "./uploads.ts";
 
 /** Added to the rank of a resting piece: more than twice the neighbours of a relay. */
 const RESTING_RANK = 1_024;
+/** In the count of a piece one neighbour that has it, or was given it. */
+const GIVEN_COUNT = 2;
 /** Of offers at least so many count as taken, so that nobody can have us offer without end. */
 const TAKEN_MIN = 0.25;
 
@@ -62,6 +64,8 @@ export class Offers {
   #served: Listener[] = [];
   /** Of a relay alone: what it gave a moment ago. */
   readonly #resting: RestingPieces | undefined;
+  /** When it last gave a piece that nobody had. */
+  #freshAt = Number.NEGATIVE_INFINITY;
   /** Bytes offered and not answered, and bytes of pieces taken and not asked for. */
   #openBytes = 0;
   #unaskedBytes = 0;
@@ -178,6 +182,8 @@ export class Offers {
     const beside = Math.max(0, large - uploads.offeredBytesMax);
     const wanted = ahead + beside + Math.min(uploads.offeredBytes - waitingBytes, roomBytes);
     const openMax = uploads.isHeld ? 0 : wanted;
+    const againMax = ahead + beside + this.#pieces.bytesOf(0) - waitingBytes;
+    const isFresh = this.#isRelay && this.#freshAt + PASS_ON_MS > now;
     uploads.want(false);
     while (this.#openBytes + this.#unaskedBytes < openMax) {
       const place = this.#turns.next(this.#pieces.have.count);
@@ -185,6 +191,12 @@ export class Offers {
       const listener = this.#listeners[place] as Listener;
       const count = this.#countOf(ahead / this.#turns.count);
       const pieces = this.#choose(now, listener, count);
+      // While something new goes out, what others can pass on goes out again when nothing else would.
+      const isAgain = isFresh && pieces.length > 0 && this.#isGiven(pieces[0] as number);
+      if (isAgain && this.#openBytes + this.#unaskedBytes >= againMax) {
+        this.#alarm.set(this.#freshAt + PASS_ON_MS);
+        return;
+      }
       this.#turns.close(place);
       if (pieces.length === 0) {
         listener.isServed = true;
@@ -286,10 +298,16 @@ export class Offers {
     return rarestPieces(have, settled, counts, start, count * OFFERED_PIECES);
   }
 
+  /** A neighbour has it, or was given it. */
+  #isGiven(piece: number): boolean {
+    return this.#spread.of(piece) >= GIVEN_COUNT;
+  }
+
   /** Pieces of a relay rest once they are given. */
   #give(now: Instant, listener: Listener): void {
     listener.givenAt = now;
     for (const piece of listener.offered) {
+      if (!this.#isGiven(piece)) this.#freshAt = now;
       this.#settle(listener, piece);
       if (this.#resting?.add(now, piece)) this.#count(piece, RESTING_RANK);
     }

@@ -117,12 +117,10 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
 
   #take(now: Instant, input: SwarmInput, effects: SwarmEffect[]): void {
     switch (input.kind) {
-      case "extended": {
-        const missing = this.#pieces.extend(input.bytes);
-        this.#downloads.extended();
-        this.#miss(now, missing, effects);
+      case "extended":
+        this.#downloads.extending();
+        this.#miss(now, this.#pieces.extend(input.bytes), effects);
         return;
-      }
       case "wanted":
         this.#miss(now, this.#pieces.want(input.pieces), effects);
         return;

@@ -408,6 +408,28 @@ check(
 );
 
 check(
+  "a relay offers nothing again while something new goes out and has not left",
+  `
+  extended 200K 200K
+  connected a
+  connected b
+  connected c
+  piece-added 0
+  > send a offer 0
+  at 0.06s
+  piece-added 1
+  > send b offer 1
+  at 0.11s
+  wake
+  > nothing
+  at 0.165s
+  wake
+  > send c offer 0
+`,
+  "relay",
+);
+
+check(
   "declines an offer of what it is fetching of that very neighbour, and goes on with it",
   `
   extended 20K
