@@ -28,11 +28,15 @@ export function failureBudget(plan: RolloutPlan, permitted: number): number {
   return shareCeil(plan.failuresPercent, permitted);
 }
 
-/** Machines activating plus machines failed in a wave never exceed this; at least 1, or nothing would move. */
+/**
+ * Machines activating plus machines failed in a wave never exceed this; at least 1, or nothing would move. Of `planned`
+ * those beyond `matching` count nothing: they came later, or are such as two relays count for a moment.
+ */
 export function outMax(plan: RolloutPlan, planned: number, matching: number): number {
   const percent = plan.maxUnavailablePercent || MAX_UNAVAILABLE_PERCENT;
   const unavailable = Math.max(1, shareFloor(percent, matching));
-  return Math.max(1, Math.min(unavailable, failureBudget(plan, planned)));
+  const failures = failureBudget(plan, Math.min(planned, matching));
+  return Math.max(1, Math.min(unavailable, failures));
 }
 
 /** Answers a gate needs: never more than the wave can give. */

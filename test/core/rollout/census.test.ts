@@ -107,6 +107,8 @@ test("machines out at once: the least of maxUnavailable and the budget, and at l
     [50, 25, 10, 10, 2],
     [0, 100, 10, 10, 1],
     [100, 100, 10, 10, 10],
+    // One is counted twice, or came later.
+    [10, 50, 51, 50, 5],
   ] as const;
   for (const [failures, unavailable, planned, matching, together] of cases) {
     assert.equal(outMax(plan(failures, unavailable), planned, matching), together);
