@@ -249,7 +249,8 @@ test("a fixed port is handed over even where the agent is killed in the middle o
   world.relay.assign({ service, rollout: "r-2", phase: "FINAL", release: two });
   assert.equal(await dying.exited, "SIGKILL");
   // No agent is there: the new process ends the old one by itself.
-  await until("the new one answers", async () => (await world.answer()) === two.release);
+  const isAnswered = async () => (await world.answer()) === two.release;
+  await until(() => `the new one answers; ${world.describe()}`, isAnswered);
   await world.agent();
   await world.relay.phase("ACTIVE", two.release);
   assert.equal(readFileSync(join(world.root, service, "port"), "utf8").trim(), String(port));

@@ -1,8 +1,10 @@
 // A real agent process, a scripted relay, and releases packed by the real packer.
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -157,6 +159,15 @@ export class AgentWorld {
     } catch {
       return undefined;
     }
+  }
+
+  /** What the agent has written down of the service, and what its processes have said; for a test that fails. */
+  describe(): string {
+    const folder = join(this.root, SERVICE);
+    const logs = existsSync(join(folder, "logs")) ? readdirSync(join(folder, "logs")) : [];
+    const files = ["state.json", "port", ...logs.map((name) => join("logs", name))];
+    const there = files.filter((name) => existsSync(join(folder, name)));
+    return there.map((name) => `${name}: ${readFileSync(join(folder, name), "utf8")}`).join("\n");
   }
 
   /** Ends everything that was started here, and deletes it. */

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** Between two looks, at least. */
 const LOOK_MS = 20;
 
-/** Looks until `read` gives something, and gives it; rejects, naming it, after the deadline. */
+/** Looks until `read` gives something, and gives it; rejects, naming it, after the deadline; `what` may look then. */
 export async function until<Value>(
-  what: string,
+  what: string | (() => string),
   read: () => Value | Promise<Value>,
   deadlineMs = 60_000,
 ): Promise<Exclude<Value, undefined | false>> {
@@ -15,7 +15,10 @@ export async function until<Value>(
     const lookedAt = performance.now();
     const value = await read();
     if (value !== undefined && value !== false) return value as Exclude<Value, undefined | false>;
-    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    if (performance.now() > end) {
+      const said = typeof what === "string" ? what : what();
+      throw new Error(`not within ${deadlineMs} ms: ${said}`);
+    }
     // A look that starts a program takes a core, which what is waited for may need.
     await sleep(Math.max(LOOK_MS, performance.now() - lookedAt));
   }
