@@ -82,13 +82,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "twice as many may be out",
     file: "core/rollout/bounds.ts",
-    search: "return Math.max(1, Math.min(unavailable, failureBudget(plan, planned)));",
-    replace: "return 2 + Math.max(1, Math.min(unavailable, failureBudget(plan, planned)));",
+    search: "return Math.max(1, Math.min(unavailable, failures));",
+    replace: "return 2 + Math.max(1, Math.min(unavailable, failures));",
   },
   {
     name: "failures make no room smaller",
     file: "core/rollout/bounds.ts",
-    search: "return Math.max(1, Math.min(unavailable, failureBudget(plan, planned)));",
+    search: "return Math.max(1, Math.min(unavailable, failures));",
     replace: "return unavailable;",
   },
   {
