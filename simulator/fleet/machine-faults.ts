@@ -119,7 +119,7 @@ export const MACHINE_FAULTS: readonly Fault[] = [
         if (left === 0 || scene.now > until || !isBeginning || scene.random() < 0.8) return;
         left -= 1;
         const relay = scene.pick(scene.world.relaysOf(region));
-        scene.at(scene.now + scene.random() * 400, () => relay.kill());
+        scene.breakAt(scene.now + scene.random() * 400, () => relay.kill());
         scene.at(scene.now + scene.between(500, 2_000), () => {
           if (!relay.process.isUp) relay.start();
         });
@@ -143,7 +143,7 @@ export const MACHINE_FAULTS: readonly Fault[] = [
         if (left === 0 || scene.now > until || scene.random() < 0.6) return;
         left -= 1;
         const isPower = scene.random() < 0.3;
-        scene.at(scene.now + scene.random() * 400, () => {
+        scene.breakAt(scene.now + scene.random() * 400, () => {
           if (isPower) agent.cutPower();
           else agent.kill();
         });

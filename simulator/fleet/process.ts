@@ -188,3 +188,14 @@ export class Stepper<Input extends { readonly kind: string }, Effect> {
     });
   }
 }
+
+/** A program that can be started again once its process has ended. */
+export interface Revivable {
+  readonly process: Process;
+  start(): void;
+}
+
+/** Starts those again that are down. */
+export function revive(all: readonly Revivable[]): void {
+  for (const one of all) if (!one.process.isUp) one.start();
+}

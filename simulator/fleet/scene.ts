@@ -13,7 +13,7 @@ import { FleetChecks } from "./fleet-checks.ts";
 import { FleetWorld, SERVICE } from "./fleet-world.ts";
 import { type Fate, GOOD } from "./machine-disk.ts";
 import type { Release } from "./messages.ts";
-import type { Process } from "./process.ts";
+import { type Revivable, revive } from "./process.ts";
 import { packNamed, SEGMENTS } from "./region-packs.ts";
 import { type StartRequest, serviceRevision, startRollout } from "./rollout-desk.ts";
 import { assignmentsKey, type RolloutRecord, rolloutKey, rulesOf } from "./rollout-record.ts";
@@ -34,11 +34,6 @@ const HEALED_MS = 150_000;
 
 /** The release that is brought to the fleet once all is well. */
 const LAST_KEY = "last";
-
-interface Revivable {
-  readonly process: Process;
-  start(): void;
-}
 
 export class Scene {
   readonly world: FleetWorld;
@@ -90,6 +85,13 @@ export class Scene {
 
   at(instant: number, call: () => void): void {
     this.world.packs.at(Math.max(instant, this.now), call);
+  }
+
+  /** Has something break at an instant, unless all is well again by then. */
+  breakAt(instant: number, call: () => void): void {
+    this.at(instant, () => {
+      if (!this.#isHealed) call();
+    });
   }
 
   /** A number between, in milliseconds. */
@@ -389,8 +391,4 @@ export class Scene {
     const isTold = row.state === "succeeded" || row.message !== "";
     hold(isTold, "a rollout says why it ended", () => `${id} is ${row.state} and says nothing`);
   }
-}
-
-function revive(all: readonly Revivable[]): void {
-  for (const one of all) if (!one.process.isUp) one.start();
 }
