@@ -25,11 +25,10 @@ export class Uplinks {
     this.#sampling = this.#sample();
   }
 
-  /** Ends looking, after one more look. */
+  /** Ends looking. */
   async end(): Promise<void> {
     this.#ending.abort();
     await this.#sampling;
-    await this.#look();
   }
 
   /**
@@ -53,13 +52,9 @@ export class Uplinks {
   async #sample(): Promise<void> {
     const { signal } = this.#ending;
     while (!signal.aborted) {
-      await this.#look();
+      const atS = (performance.now() - this.#startedAt) / 1_000;
+      this.#samples.push({ atS, hosts: await this.#network.counters() });
       await sleep(SAMPLE_MS, undefined, { signal }).catch(() => {});
     }
-  }
-
-  async #look(): Promise<void> {
-    const atS = (performance.now() - this.#startedAt) / 1_000;
-    this.#samples.push({ atS, hosts: await this.#network.counters() });
   }
 }
