@@ -99,7 +99,10 @@ export class FleetChecks implements FleetWatch {
     const world = this.#world as FleetWorld;
     let believers = 0;
     for (const one of world.controlPlanes) if (one.believes) believers += 1;
-    hold(believers <= 1 || this.isLeaseLie, "one leader at a time", () => `${believers} believe`);
+    hold(believers <= 1 || this.isLeaseLie, "one leader at a time", () => {
+      const names = world.controlPlanes.filter((one) => one.believes).map(({ name }) => name);
+      return names.join(" and ");
+    });
     for (const { name, disk } of world.relays) this.#lookAtKept(name, disk.services);
     this.rollouts.look();
   }
