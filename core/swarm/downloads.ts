@@ -131,7 +131,10 @@ export class Downloads {
     const { outstanding } = table;
     ask(this.#view, now, effects);
     if (table.outstanding > outstanding) alarm.set(now + BRISK_MS_MAX);
-    if (table.outstanding > 0 && table.waiting.count === 0) alarm.set(now + LATE_MS_MIN);
+    // By time alone an idle neighbour becomes the sooner one, until its source counts as slow in any case.
+    if (table.waiting.count === 0 && table.sources.some((one) => !isSlow(one, now))) {
+      alarm.set(now + LATE_MS_MIN);
+    }
   }
 
   /** Takes a block that came; false when it was never asked, or is not the next of its piece. */
@@ -282,7 +285,7 @@ export class Downloads {
   setAlarm(now: Instant): void {
     const alarm = this.#alarm;
     const neighbours = this.#neighbours;
-    const isHungry = this.#table.waiting.count > 0 && !this.#isPaused;
+    const isHungry = this.#table.waiting.count + this.#table.outstanding > 0 && !this.#isPaused;
     for (const neighbour of neighbours.values()) {
       const since = waitingFrom(neighbour);
       if (since !== undefined) {

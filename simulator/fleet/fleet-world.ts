@@ -32,6 +32,8 @@ const GOSSIP_MS = 1_000;
 
 /** A put that failed is tried again. */
 const PUT_RETRY_MS = 1_000;
+/** Somebody takes a peer that misbehaves out of a swarm by then: what is silent for hours would take minutes of a core. */
+const HOSTILE_MS = 10 * 60_000;
 
 /** Key, content and bytes. */
 type Blob = readonly [string, string, number];
@@ -133,6 +135,10 @@ export class FleetWorld {
     this.packs.peer(name, pack, "agent", conduct);
     const member = { peerId: name, address: name, isCallable: false, zone: "", rack: "" };
     for (const relay of this.relaysOf(region)) relay.roster.join({ pack, member });
+    this.packs.at(this.now + HOSTILE_MS, () => {
+      this.packs.leave(name, pack);
+      for (const relay of this.relaysOf(region)) relay.roster.leave(pack, name);
+    });
   }
 
   fateOf(release: string, agent: string): Fate {

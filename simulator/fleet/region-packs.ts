@@ -90,6 +90,12 @@ export class RegionPacks implements Timeline {
     if (others.length > 0) this.world.introduce(peer, others);
   }
 
+  /** A peer leaves the swarm of a pack, for good. */
+  leave(program: string, pack: string): void {
+    const peer = this.find(program, pack);
+    if (peer?.isUp === true) this.world.kill(peer);
+  }
+
   /** The program is gone: its connections break. */
   down(program: string): void {
     for (const peer of this.#of(program)) if (peer.isUp) this.world.kill(peer);

@@ -171,6 +171,50 @@ check(
 );
 
 check(
+  "looks often whether idle neighbours are sooner, until the last source counts as slow: then whether it is overdue",
+  `
+  extended 20K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+20K
+  due 50
+  at 50
+  wake
+  > nothing
+  due 100
+  at 1s
+  wake
+  > nothing
+  due 20s
+`,
+);
+
+check(
+  "who was busy when the last source became slow is asked once it may be",
+  `
+  extended 20K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+20K
+  connected b
+  received b bitfield 0
+  at 900
+  received b refuse 0 busy
+  > send b cancel 0
+  at 1s
+  wake
+  > nothing
+  due 1640.525483735837
+  at 1641
+  wake
+  > send a cancel 0
+  > send b request 0 0K+20K
+`,
+);
+
+check(
   "drops a late block of a request that it gave up, without harm",
   `
   extended 20K

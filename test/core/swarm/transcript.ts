@@ -1,5 +1,6 @@
 // Tests of the swarm peer as transcripts: facts go in line by line, and lines that begin with ">" are
-// all the commands that came out since the last such lines. Times and bytes have units: 20s, 44K.
+// all the commands that came out since the last such lines; "due 20s" says when the machine is to be woken.
+// Times and bytes have units: 20s, 44K.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Bitfield, piecesOf } from "../../../core/swarm/bitfield.ts";
@@ -29,6 +30,10 @@ export function check(name: string, script: string, role: PeerRole = "agent"): v
       compare(`before "${line}"`);
       if (line.startsWith("at ")) {
         now = milliseconds(line.slice(3));
+        continue;
+      }
+      if (line.startsWith("due ")) {
+        assert.equal(machine.deadline, milliseconds(line.slice(4)), `after ${now} ms`);
         continue;
       }
       const effects: SwarmEffect[] = [];
