@@ -4,6 +4,7 @@
 // agent.before-drain, agent.after-drain, agent.mid-revert.
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
+import { PIECE_CACHE_BYTES } from "../core/fleet/piece-cache.ts";
 import { formatAddress, listenAddress, parseAddress } from "../runtime/listen-address.ts";
 import { crashOnUnhandled, createLog } from "../runtime/log.ts";
 import { measureSwarms } from "../runtime/peer/swarm-metrics.ts";
@@ -21,7 +22,6 @@ import type { IceServer } from "../runtime/webrtc/wrtc.ts";
 import { Agent } from "./agent.ts";
 
 /** Pieces kept for others: enough for a release of 512 MiB, or the newest part of many small ones. */
-const PIECE_CACHE_BYTES = 512 * 1024 * 1024;
 const LABELS_MAX = 64;
 
 /** A switch: the old process has 5 s to end unless its recipe says, and the new one is there at once. */

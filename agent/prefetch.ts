@@ -1,5 +1,6 @@
 // Fetches packs while they are being built, as core/fleet/prefetch-orders.ts says. Nothing is staged: what comes is kept
 // for the assignment that follows, or dropped when the attempt came to nothing.
+import { ORDER_HOLD_MS } from "../core/fleet/piece-cache.ts";
 import { PrefetchOrders } from "../core/fleet/prefetch-orders.ts";
 import { type Candidate, isTarget } from "../core/rollout/targets.ts";
 import type { Order, OrderEnded } from "../proto/gen/millrace/v1/fleet.ts";
@@ -7,9 +8,6 @@ import type { Log } from "../runtime/log.ts";
 import type { UrgentPacks } from "../runtime/release/urgent-packs.ts";
 import { refusals } from "./refusals.ts";
 import type { PackShelf } from "./swarm/pack-shelf.ts";
-
-/** Until the assignment comes: the replication gate has 10 min at most. */
-const HOLD_MS = 900_000;
 
 export class Prefetch {
   readonly #shelf: PackShelf;
@@ -34,7 +32,7 @@ export class Prefetch {
   snapshotEnded(): void {
     for (const { id, pack } of this.#orders.snapshotEnded()) {
       this.#urgent.orderEnded(id);
-      this.#shelf.release(pack, HOLD_MS);
+      this.#shelf.release(pack, ORDER_HOLD_MS);
     }
     this.#shelf.urgencyChanged();
   }
@@ -65,7 +63,7 @@ export class Prefetch {
     this.#urgent.orderEnded(id);
     this.#shelf.urgencyChanged();
     if (!this.#orders.ended(id)) return;
-    this.#shelf.release(pack, keep ? HOLD_MS : 0);
+    this.#shelf.release(pack, keep ? ORDER_HOLD_MS : 0);
     if (!keep) await this.#shelf.drop(pack);
   }
 }

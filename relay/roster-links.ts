@@ -168,17 +168,8 @@ class RosterLink {
     if (relay === this.#relayId || !isNamed(relay)) return;
     this.sibling = relay;
     for (const signal of signals) this.#onSignal(relay, signal);
-    if (full) this.#roster.forget(relay);
-    for (const { pack, peer } of left) {
-      if (peer !== undefined) this.#roster.leave(pack, peer.peer, relay);
-    }
-    for (const { pack, peer, zone, rack } of joined) {
-      if (peer === undefined || !isNamed(pack, peer.peer)) continue;
-      if (peer.address.length > ADDRESS_MAX) continue;
-      if (zone.length > NAME_MAX || rack.length > NAME_MAX) continue;
-      const { peer: peerId, address, callable: isCallable } = peer;
-      this.#roster.join({ pack, member: { peerId, address, isCallable, zone, rack } }, relay);
-    }
+    const news = { full, joined: joined.flatMap(joinedOf), left: left.flatMap(membershipOf) };
+    this.#roster.heard(relay, news);
   }
 
   signal(signal: PeerSignal): void {
@@ -218,6 +209,19 @@ class RosterLink {
 function memberOf({ pack, member }: Membership): SwarmMember {
   const { zone, rack } = member;
   return { pack, peer: neighbourOf(member), zone, rack };
+}
+
+/** Who has joined as a sibling says it; nobody where it says what no agent may. */
+function joinedOf(said: SwarmMember): Membership[] {
+  const { pack, peer, zone, rack } = said;
+  const isSound = isNamed(pack, peer?.peer ?? "") && (peer?.address.length ?? 0) <= ADDRESS_MAX;
+  return isSound && zone.length <= NAME_MAX && rack.length <= NAME_MAX ? membershipOf(said) : [];
+}
+
+function membershipOf({ pack, peer, zone, rack }: SwarmMember): Membership[] {
+  if (peer === undefined) return [];
+  const { peer: peerId, address, callable: isCallable } = peer;
+  return [{ pack, member: { peerId, address, isCallable, zone, rack } }];
 }
 
 function isNamed(...names: readonly string[]): boolean {

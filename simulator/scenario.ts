@@ -84,9 +84,9 @@ const fault = z.strictObject({
   /** From the beginning; or so often a day, when chance says. */
   at_s: seconds.optional(),
   per_day: z.number().gt(0).max(100_000).optional(),
-  /** How long it lasts, where it passes. */
+  /** How long it lasts, where it passes; agents that are dropped reach no relay before. */
   for_s: seconds.default(0),
-  /** Of all, machines or relays that are killed. */
+  /** Of all, machines or relays that are killed, or agents that are dropped. */
   share: share.optional(),
   /** Index of a region; left out: by chance. */
   region: z.int().min(0).max(63).optional(),

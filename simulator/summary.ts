@@ -53,6 +53,8 @@ export function summaryOf(world: FleetWorld): Summary {
     peak: {
       origin_bytes_per_s: Math.round(gauges.peakOriginBytes),
       relay_sessions: gauges.peakSessions,
+      relay_roster_messages_per_s: gauges.peakRosterMessages,
+      relay_members_told_per_s: gauges.peakMembersTold,
       leader_facts_per_s: gauges.peakFacts,
       leader_writes_per_s: gauges.peakWrites,
       open_rollouts: gauges.peakRollouts,

@@ -3,14 +3,13 @@
 // by those who take them.
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { CACHE_LOOK_MS, packsToDrop } from "../../core/fleet/piece-cache.ts";
 import { isPackId } from "../../core/release/pack-id.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { Introduction } from "../../runtime/peer/swarm.ts";
 import type { SwarmNode } from "../../runtime/peer/swarm-node.ts";
 import { ShelvedPack } from "./shelved-pack.ts";
 
-/** Between two looks at the budget and at swarms that do not move. */
-const LOOK_MS = 5_000;
 /** A pack that others still fetch from is kept over the budget for so long at most. */
 const OVER_BUDGET_MS_MAX = 300_000;
 /** An earlier life may have been fetching it; by then the relay has told what for. */
@@ -53,7 +52,7 @@ export class PackShelf {
     this.#options = options;
     this.#cacheBytesMax = options.budgetBytes;
     mkdirSync(options.folder, { recursive: true });
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => this.#look(), CACHE_LOOK_MS);
   }
 
   /** Opens what an earlier life left, so that others can fetch it. */
@@ -219,14 +218,13 @@ export class PackShelf {
 
   #keepBudget(): void {
     const now = performance.now();
-    const unused = [...this.#places].filter(([, { users, open }]) => users === 0 && open);
-    let bytes = 0;
-    for (const [, place] of unused) bytes += place.open?.bytesHeld ?? 0;
-    unused.sort(([, a], [, b]) => a.lastUsedAt - b.lastUsedAt);
-    for (const [pack, place] of unused) {
-      if (bytes <= this.#cacheBytesMax) return;
-      if (now < place.holdUntil || this.#isBusy(place, now)) continue;
-      bytes -= place.open?.bytesHeld ?? 0;
+    const idle = [...this.#places].flatMap(([pack, place]) => {
+      const { users, open, lastUsedAt, holdUntil } = place;
+      if (users > 0 || open === undefined) return [];
+      return [{ pack, place, bytes: open.bytesHeld, lastUsedAt, holdUntil }];
+    });
+    const isBusy = ({ place }: { place: Place }): boolean => this.#isBusy(place, now);
+    for (const { pack } of packsToDrop(idle, now, this.#cacheBytesMax, isBusy)) {
       this.drop(pack).catch((error: unknown) => {
         this.#options.log.warn({ pack, err: error }, "pack cannot be dropped");
       });

@@ -1,20 +1,12 @@
 // What one relay still has to tell one sibling about swarm members: everything at first, then the
 // differences, each in messages of bounded size, and never more often than the interval.
 import type { Instant } from "../machine.ts";
-import type { Membership } from "./roster.ts";
+import type { Membership, RosterNews } from "./roster.ts";
 
 /** Relays tell each other of changes at most once a second. */
 const SHARE_INTERVAL_MS = 1_000;
 /** Members in one message: 352 x 730 bytes at most (pack, id, address, zone, rack) are below its 256 KiB. */
 export const MEMBERS_PER_MESSAGE_MAX = 352;
-
-/** One message to a sibling. */
-export interface RosterShare {
-  /** Replaces what was said before. */
-  readonly full: boolean;
-  readonly joined: readonly Membership[];
-  readonly left: readonly Membership[];
-}
 
 /** Changes that one sibling has not heard of yet. */
 export class RosterOutbox {
@@ -39,9 +31,9 @@ export class RosterOutbox {
   }
 
   /** The messages that are due, in order; none before `dueAt`. */
-  take(now: Instant): RosterShare[] {
+  take(now: Instant): RosterNews[] {
     if (now < this.dueAt) return [];
-    const shares: RosterShare[] = [];
+    const shares: RosterNews[] = [];
     const changes = [...this.#changes.values()];
     for (let at = 0; at < changes.length || shares.length === 0; at += MEMBERS_PER_MESSAGE_MAX) {
       const part = changes.slice(at, at + MEMBERS_PER_MESSAGE_MAX);

@@ -16,6 +16,14 @@ export interface Membership {
   readonly member: RosterMember;
 }
 
+/** What a sibling says of its agents. */
+export interface RosterNews {
+  /** Replaces what it said before. */
+  readonly full: boolean;
+  readonly joined: readonly Membership[];
+  readonly left: readonly Membership[];
+}
+
 /** The members of every pack's swarm. */
 export class Roster {
   readonly #random: Random;
@@ -48,6 +56,13 @@ export class Roster {
     for (const [pack, swarm] of [...this.#swarms]) {
       for (const { peerId } of swarm.of(relayId)) this.leave(pack, peerId, relayId);
     }
+  }
+
+  /** A sibling has said what changed among its agents. */
+  heard(relayId: string, { full, joined, left }: RosterNews): void {
+    if (full) this.forget(relayId);
+    for (const { pack, member } of left) this.leave(pack, member.peerId, relayId);
+    for (const membership of joined) this.join(membership, relayId);
   }
 
   /** All memberships of our own agents. */

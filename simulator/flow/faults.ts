@@ -76,10 +76,13 @@ function strike(world: FleetWorld, fault: Fault): void {
       return;
     }
     case "agents-dropped": {
-      world.broke(fault.kind, "all");
-      const connected = world.agents.filter(({ relay }) => relay !== undefined);
+      const { share = 1 } = fault;
+      const connected = world.agents.filter(
+        ({ relay }) => relay !== undefined && (share === 1 || random() < share),
+      );
+      world.broke(fault.kind, share === 1 ? "all" : `${connected.length} machines`);
       for (const agent of connected) agent.relay?.leave(agent);
-      comeBack(world, connected);
+      clock.at(until, () => comeBack(world, connected));
       return;
     }
     default:
@@ -108,10 +111,12 @@ function killMachine(agent: FlowAgent): void {
 
 function killRelay(world: FleetWorld, relay: FlowRelay, until: Instant): void {
   const agents = relay.kill();
+  world.region(relay.region).relaysChanged();
   world.leader.lose(relay);
   comeBack(world, agents);
   world.clock.at(until, () => {
     relay.restart();
+    world.region(relay.region).relaysChanged();
     world.leader.connect(relay);
   });
 }

@@ -2,24 +2,28 @@
 // and what the scenario says breaks. It puts the parts together and keeps the log of requests; every decision
 // is made by the machines of production.
 import type { BuildRow } from "../../core/builds/build-row.ts";
-import { relayOrder } from "../../core/fleet/agent-relay-choice.ts";
+import { CACHE_LOOK_MS, ORDER_HOLD_MS } from "../../core/fleet/piece-cache.ts";
 import type { Instant } from "../../core/machine.ts";
 import { PIECES_TARGET } from "../../core/release/limits.ts";
 import { isFinal } from "../../core/rollout/lifecycle.ts";
 import { type Random, seededRandom } from "../../core/swarm/random.ts";
 import type { Scenario } from "../scenario.ts";
 import { TraceHash } from "../trace-hash.ts";
-import { arrival, logNormal95, logNormal99 } from "./chance.ts";
-import { type AgentWorld, type Behaviour, FlowAgent } from "./flow-agent.ts";
+import type { FlowPack } from "./agent-packs.ts";
+import { arrival, logNormal99 } from "./chance.ts";
+import type { AgentWorld, Behaviour, FlowAgent } from "./flow-agent.ts";
 import { type BuildsWorld, FlowBuilds } from "./flow-builds.ts";
 import { FlowClock } from "./flow-clock.ts";
 import { FlowElection } from "./flow-election.ts";
 import { FlowLeader, type FlowRollout, type LeaderWorld } from "./flow-leader.ts";
-import { FlowRegion, type FlowRelease, type PieceTimes, type RegionSize } from "./flow-region.ts";
+import { FlowMachines, OLD } from "./flow-machines.ts";
+import { FlowOrders, type OrderNews } from "./flow-orders.ts";
+import { FlowRegion, type FlowRelease, type PieceTimes } from "./flow-region.ts";
 import { FlowRelay, type RelayWorld, type RolloutReport } from "./flow-relay.ts";
 import { FleetGauges } from "./gauges.ts";
+import { ReleaseSizes } from "./release-sizes.ts";
 import { newRequest, type OverBound, type Request } from "./request-log.ts";
-import { planOf, servicePicker } from "./scenario-parts.ts";
+import { planOf } from "./scenario-parts.ts";
 
 const BYTES_PER_MS_OF_MBIT = 125;
 const PIECE_BYTES_MIN = 256 * 1024;
@@ -27,12 +31,13 @@ const HOUR_MS = 3_600_000;
 /** After the last request this much time must do for everything. */
 const AFTER_MS = 3 * HOUR_MS;
 
-/** Replicas draw from numbers of their own, so that a fault changes nothing of what comes else. */
+/** Replicas and rosters draw from numbers of their own, so that a fault changes nothing of what comes else. */
 const ELECTION_SEED = 0x5eed;
+const ROSTER_SEED = 0x9057;
 /** A process that crashes does so by then. */
 const CRASHED_MS = 1_000;
-/** Releases that ran before the scenario begins. */
-const OLD = "old-";
+/** Machines that look at what they keep do so in so many groups, one after the other. */
+const LOOK_TURNS = 5;
 
 /** What a run is made from beside its scenario. */
 export interface FleetOptions {
@@ -47,10 +52,14 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
   readonly clock = new FlowClock();
   readonly scenario: Scenario;
   readonly random: Random;
+  readonly rosterRandom: Random;
+  readonly relayRate: number;
+  readonly sizes: ReleaseSizes;
+  readonly orders: FlowOrders;
   readonly trace = new TraceHash();
   readonly regions: readonly FlowRegion[];
   readonly relays: readonly FlowRelay[];
-  readonly agents: readonly FlowAgent[];
+  readonly machines: FlowMachines;
   readonly leader: FlowLeader;
   readonly election: FlowElection;
   readonly builds: FlowBuilds;
@@ -62,9 +71,6 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
   backMs = 0;
   readonly #harmMs: number;
   readonly #byName: ReadonlyMap<string, FlowRegion>;
-  readonly #relaysOf: ReadonlyMap<string, readonly FlowRelay[]>;
-  /** Machines by service and region, and the sum of their speeds. */
-  readonly #sizes = new Map<string, RegionSize[]>();
   readonly #releases = new Map<string, FlowRelease>();
   /** Regions that hold a release. */
   readonly #held = new Map<string, Set<string>>();
@@ -75,7 +81,12 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
     this.scenario = scenario;
     this.#harmMs = options.harmMs;
     this.random = seededRandom(options.seed);
-    const { regions, relays } = scenario.fleet;
+    this.rosterRandom = seededRandom(options.seed + ROSTER_SEED);
+    this.sizes = new ReleaseSizes(scenario, this.random);
+    const bytesOf = (build: string): number => this.sizes.of(build).packBytes;
+    this.orders = new FlowOrders(bytesOf, (news) => this.#ordered(news));
+    const { regions, relays, relay_mbit } = scenario.fleet;
+    this.relayRate = relay_mbit * BYTES_PER_MS_OF_MBIT;
     const names = Array.from({ length: regions }, (_, index) => `region-${index + 1}`);
     this.relays = names.flatMap((region, place) =>
       Array.from({ length: relays }, (_, one) => {
@@ -85,9 +96,11 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
     );
     this.regions = names.map((name, place) => this.#newRegion(name, options.wholeMs?.[place]));
     this.#byName = new Map(this.regions.map((region) => [region.name, region]));
-    this.#relaysOf = Map.groupBy(this.relays, ({ region }) => region);
-    this.agents = this.#newAgents(names);
-    const services = [...this.#sizes.keys()].map(
+    const { random, relays: all } = this;
+    this.machines = new FlowMachines({
+      ...{ scenario, random, world: this, regions: names, relays: all },
+    });
+    const services = this.machines.services.map(
       (service) => [service, { rollout: `r-0-${service}`, release: `${OLD}${service}` }] as const,
     );
     this.leader = new FlowLeader(this, services);
@@ -101,6 +114,10 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
     this.builds = new FlowBuilds(this, scenario.build.workers);
     this.gauges = new FleetGauges(this);
     this.#planRequests();
+  }
+
+  get agents(): readonly FlowAgent[] {
+    return this.machines.all;
   }
 
   /** Milliseconds over which requests come. */
@@ -175,14 +192,21 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
     request.leasedAt = this.clock.now;
   }
 
+  rowChanged(row: BuildRow): void {
+    this.orders.row(row);
+  }
+
+  packOf(release: string): FlowPack | undefined {
+    return this.orders.pack(release);
+  }
+
   packing(build: string, attempt: number): void {
     const request = this.requests.get(build) as Request;
     request.builtAt = this.clock.now;
     const release = this.#newRelease(request, attempt);
-    const sizes = this.#sizes.get(request.service) ?? [];
     this.#held.set(release.id, new Set());
     for (const [index, region] of this.regions.entries()) {
-      const here = sizes[index] ?? { count: 0, speed: 0, slowest: 1 };
+      const here = this.machines.size(request.service, index);
       region.begin(release, here, () => this.#replicated(release, region));
     }
   }
@@ -243,6 +267,19 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
     return this.#rollouts.get(request) as FlowRollout;
   }
 
+  /** Machines look at what they keep for others a quarter of an hour later, each at a time of its own. */
+  #ordered(news: OrderNews): void {
+    this.leader.ordered(news);
+    if (news.kind !== "ended" || !news.isKept) return;
+    const agents = this.machines.ofService(news.order.service);
+    for (let turn = 0; turn < LOOK_TURNS; turn += 1) {
+      const looking = agents.filter(({ index }) => index % LOOK_TURNS === turn);
+      this.clock.in(ORDER_HOLD_MS + ((turn + 1) * CACHE_LOOK_MS) / LOOK_TURNS, () => {
+        for (const agent of looking) if (agent.isUp) agent.packs.look();
+      });
+    }
+  }
+
   #replicated(release: FlowRelease, region: FlowRegion): void {
     const held = this.#held.get(release.id);
     // Of an attempt that was lost.
@@ -291,10 +328,10 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
   }
 
   #newRegion(name: string, wholeMs: Float64Array | undefined): FlowRegion {
-    const { machine_mbit, relay_mbit, wan_mbit, disk_mb_s } = this.scenario.fleet;
+    const { machine_mbit, wan_mbit, disk_mb_s } = this.scenario.fleet;
     const rates = {
       machine: machine_mbit * BYTES_PER_MS_OF_MBIT,
-      relay: relay_mbit * BYTES_PER_MS_OF_MBIT,
+      relay: this.relayRate,
       wan: wan_mbit * BYTES_PER_MS_OF_MBIT,
       disk: disk_mb_s * 1_000,
     };
@@ -302,49 +339,14 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
       this.relays.filter(({ isUp, region }) => isUp && region === name).length;
     const { clock, random } = this;
     const harm = { share: this.scenario.fleet.hostile_share, ms: this.#harmMs };
-    return new FlowRegion(name, rates, relayCount, { clock, random, harm, wholeMs });
-  }
-
-  #newAgents(names: readonly string[]): FlowAgent[] {
-    const { machines, slow_share, slow_speed } = this.scenario.fleet;
-    const pick = servicePicker(this.random, this.scenario.load.services);
-    return Array.from({ length: machines }, (_, index) => {
-      const place = index % names.length;
-      const region = names[place] as string;
-      const service = pick();
-      const speed = this.random() < slow_share ? slow_speed : 1;
-      const candidate = { agentId: `a-${index}`, region, labels: { service } };
-      const agent = new FlowAgent(
-        { index, place: Math.floor(index / names.length) },
-        candidate,
-        speed,
-        this,
-        `${OLD}${service}`,
-      );
-      const sizes =
-        this.#sizes.get(service) ?? names.map(() => ({ count: 0, speed: 0, slowest: 1 }));
-      this.#sizes.set(service, sizes);
-      const here = sizes[place] as RegionSize;
-      here.count += 1;
-      here.speed += speed;
-      here.slowest = Math.min(here.slowest, speed);
-      this.#firstRelay(agent).join(agent);
-      return agent;
-    });
-  }
-
-  /** As an agent's program chooses among relays that all answer. */
-  #firstRelay({ candidate }: FlowAgent): FlowRelay {
-    const own = this.#relaysOf.get(candidate.region) ?? [];
-    const known = own.map(({ id }) => ({ id, address: id, agents: 0, capacity: 0 }));
-    const [first] = relayOrder(candidate.agentId, known, new Set());
-    return own.find(({ id }) => id === first?.id) as FlowRelay;
+    const speedOf = (id: string): number => this.machines.speedOf(id);
+    return new FlowRegion(name, rates, relayCount, { clock, random, speedOf, harm, wholeMs });
   }
 
   #planRequests(): void {
     const { load, build } = this.scenario;
     this.#openCount = load.requests;
-    const services = [...this.#sizes.keys()];
+    const { services } = this.machines;
     for (let index = 0; index < load.requests; index += 1) {
       const at = this.spanMs * arrival(this.random, load.peak);
       const service = services[Math.floor(this.random() * services.length)] as string;
@@ -353,32 +355,16 @@ export class FleetWorld implements AgentWorld, RelayWorld, LeaderWorld, BuildsWo
       const isCommandBad = this.random() < build.failing_share;
       this.clock.at(at, () => {
         const request = newRequest(id, service, this.clock.now);
-        request.machines = (this.#sizes.get(service) ?? []).reduce(
-          (sum, { count }) => sum + count,
-          0,
-        );
+        request.machines = this.machines.ofService(service).length;
         this.requests.set(id, request);
-        const packMs = this.#bytesOf(id).releaseBytes / (build.pack_mb_s * 1_000);
+        const packMs = this.sizes.of(id).releaseBytes / (build.pack_mb_s * 1_000);
         this.builds.submit({ id, service, commandMs, isCommandBad, packMs });
       });
     }
   }
 
-  readonly #drawn = new Map<string, { releaseBytes: number; packBytes: number }>();
-
-  #bytesOf(request: string): { readonly releaseBytes: number; readonly packBytes: number } {
-    const known = this.#drawn.get(request);
-    if (known !== undefined) return known;
-    const { bytes_p50, bytes_max, new_p50, new_p95 } = this.scenario.artifact;
-    const releaseBytes = Math.min(bytes_max, logNormal95(this.random, bytes_p50, bytes_max));
-    const share = Math.min(1, logNormal95(this.random, new_p50, new_p95));
-    const bytes = { releaseBytes, packBytes: releaseBytes * share };
-    this.#drawn.set(request, bytes);
-    return bytes;
-  }
-
   #newRelease({ id, service }: Request, attempt: number): FlowRelease {
-    const { releaseBytes, packBytes } = this.#bytesOf(id);
+    const { releaseBytes, packBytes } = this.sizes.of(id);
     const release: FlowRelease = {
       ...{ id: `${id}.${attempt}`, service, packBytes, releaseBytes },
       pieceBytes: Math.max(PIECE_BYTES_MIN, releaseBytes / PIECES_TARGET),

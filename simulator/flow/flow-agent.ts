@@ -12,7 +12,9 @@ import { ServiceMachine } from "../../core/fleet/agent-machine.ts";
 import type { Step } from "../../core/fleet/agent-switch.ts";
 import type { Standing } from "../../core/rollout/permit-facts.ts";
 import type { Candidate } from "../../core/rollout/targets.ts";
+import { AgentPacks, type FlowPack } from "./agent-packs.ts";
 import { type FlowClock, FlowDriver } from "./flow-clock.ts";
+import type { SharedRate } from "./shared-rate.ts";
 
 /** A process is started, or `current` set. */
 const START_MS = 50;
@@ -34,6 +36,8 @@ export interface Behaviour {
 
 /** An agent's relay, as the agent needs it. */
 export interface AgentRelay {
+  /** What it sends to machines that find too little elsewhere. */
+  readonly uplink: SharedRate;
   /** It has said something. */
   heard(agent: FlowAgent): void;
   leave(agent: FlowAgent): void;
@@ -44,6 +48,8 @@ export interface AgentWorld {
   readonly clock: FlowClock;
   /** How a machine takes to a release. */
   behaviourOf(agent: FlowAgent, release: string): Behaviour;
+  /** The pack that a release is in; undefined: it came before the scenario begins. */
+  packOf(release: string): FlowPack | undefined;
   /** Calls back when a machine has a release on its disk, put together. */
   fetch(agent: FlowAgent, release: string, done: () => void): void;
   /** A machine runs a release, healthy, or has gone back from it. */
@@ -60,6 +66,7 @@ export class FlowAgent {
   /** Share of a NIC that it has: 1, or less for a slow one. */
   readonly speed: number;
   relay: AgentRelay | undefined;
+  readonly packs: AgentPacks;
   isUp = true;
   /** What it said last. */
   standing: Standing;
@@ -80,6 +87,7 @@ export class FlowAgent {
     this.candidate = candidate;
     this.speed = speed;
     this.#world = world;
+    this.packs = new AgentPacks(candidate.agentId, world.clock);
     this.standing = {
       rollout: "",
       running,
@@ -139,8 +147,7 @@ export class FlowAgent {
   #perform(effect: Effect): void {
     switch (effect.kind) {
       case "stage": {
-        const { release } = effect;
-        this.#world.fetch(this, release, () => this.#tell({ kind: "staged", release }));
+        this.#stage(effect.release);
         return;
       }
       case "perform":
@@ -164,6 +171,15 @@ export class FlowAgent {
       default:
         effect satisfies never;
     }
+  }
+
+  #stage(release: string): void {
+    const pack = this.#world.packOf(release);
+    if (pack !== undefined) this.packs.take(pack);
+    this.#world.fetch(this, release, () => {
+      if (pack !== undefined) this.packs.release(pack.id);
+      this.#tell({ kind: "staged", release });
+    });
   }
 
   #tell(fact: Input): void {

@@ -31,6 +31,8 @@ export interface BuildJob {
 export interface BuildsWorld {
   readonly clock: FlowClock;
   leased(build: string): void;
+  /** Its row is this now. */
+  rowChanged(row: BuildRow): void;
   /** Its command has ended, and it begins to be packed. */
   packing(build: string, attempt: number): void;
   /** What was packed of it is of no use. */
@@ -195,6 +197,7 @@ export class FlowBuilds {
   #keep(row: BuildRow): void {
     this.#rows.set(row.id, row);
     this.#keeper.input({ kind: "changed", row });
+    this.#world.rowChanged(row);
     if (isLive(row)) return;
     this.#rows.delete(row.id);
     this.#jobs.delete(row.id);
@@ -202,9 +205,12 @@ export class FlowBuilds {
   }
 }
 
+/** Asked to be shipped to the machines of its service. */
 function queuedRow({ id, service }: BuildJob, nowMs: number): BuildRow {
+  const wish = { targets: { service }, overrideTargets: true, excludedRegions: [] };
   return {
     state: "queued",
+    ship: { wish: { ...wish, supersede: false, urgent: false }, requesters: [id] },
     ...{ id, service, repository: "", sha: id, recipe: "", expectedService: service, dedupKey: id },
     ...{ traceparent: "", createdAtMs: nowMs, overallMs: OVERALL_MS_DEFAULT },
     ...{ overallSpentMs: 0, stateSpentMs: 0, attempt: 0, losses: 0, retryNeedsMs: 0 },

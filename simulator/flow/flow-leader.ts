@@ -16,6 +16,7 @@ import type { Tally } from "../../core/rollout/tally.ts";
 import { ROLLOUT_WRITES_PER_S, WritePace } from "../../core/rollout/write-pace.ts";
 import { runnable } from "./flow-agent.ts";
 import { type FlowClock, FlowDriver } from "./flow-clock.ts";
+import type { FlowOrders, OrderNews } from "./flow-orders.ts";
 import type { FlowRelay, RelayOrders, RolloutReport } from "./flow-relay.ts";
 
 /** A transaction of etcd, with its flush. */
@@ -55,6 +56,7 @@ type Sent = Extract<RolloutEffect, { kind: "grant" | "census" }>;
 export interface LeaderWorld {
   readonly clock: FlowClock;
   readonly relays: readonly FlowRelay[];
+  readonly orders: FlowOrders;
   /** A rollout was written down anew. */
   changed(rollout: FlowRollout): void;
   note(who: number, kind: string): void;
@@ -150,6 +152,9 @@ export class FlowLeader {
       if (epoch !== this.#epoch || !this.#isLed || !relay.isUp) return;
       this.#connected.set(relay.id, relay);
       relay.led(epoch, Number.POSITIVE_INFINITY);
+      this.#tellSiblings(relay.region);
+      const { orders } = this.#world;
+      this.#to(relay.id, (one) => one.toldOrders(orders.open, (pack) => orders.isKept(pack)));
       for (const rollout of this.#last.values()) this.#tell(relay, rollout);
       for (const rollout of this.#rollouts.values()) this.#tell(relay, rollout);
       for (const id of this.#drivers.keys()) this.#join(id, relay);
@@ -159,7 +164,13 @@ export class FlowLeader {
   lose(relay: FlowRelay): void {
     if (!this.#connected.delete(relay.id)) return;
     relay.led(this.#epoch, this.#world.clock.now + TTL_MS);
+    this.#tellSiblings(relay.region);
     for (const id of this.#drivers.keys()) this.#input(id, { kind: "relay-lost", relay: relay.id });
+  }
+
+  /** A pack is to be fetched while it grows, or grows no more. */
+  ordered(news: OrderNews): void {
+    for (const id of this.#connected.keys()) this.#to(id, (relay) => relay.toldOrder(news));
   }
 
   /** A relay's sums, on their way. */
@@ -170,6 +181,13 @@ export class FlowLeader {
         this.#input(rollout, { kind: "relay-reported", relay: relay.id, tally });
       }
     });
+  }
+
+  /** The relays of a region hear which of them are connected. */
+  #tellSiblings(region: string): void {
+    const here = [...this.#connected.values()].filter((relay) => relay.region === region);
+    const rosters = here.map(({ roster }) => roster);
+    for (const { id } of here) this.#to(id, (relay) => relay.roster.siblings(rosters));
   }
 
   #takeUp(rollout: FlowRollout): void {
@@ -344,7 +362,8 @@ export class FlowLeader {
     const { boot } = relay;
     const epoch = this.#epoch;
     this.#world.clock.in(WAN_MS, () => {
-      if (this.#isLed && epoch === this.#epoch && relay.isUp && relay.boot === boot) run(relay);
+      const isSame = epoch === this.#epoch && relay.boot === boot && relay.isUp;
+      if (this.#isLed && isSame && this.#connected.has(id)) run(relay);
     });
   }
 

@@ -7,6 +7,7 @@ import { SEGMENT_BYTES_MAX } from "../../core/release/limits.ts";
 import type { Random } from "../../core/swarm/random.ts";
 import type { FlowAgent } from "./flow-agent.ts";
 import type { FlowClock } from "./flow-clock.ts";
+import { LateFetch } from "./late-fetch.ts";
 import { SharedRate } from "./shared-rate.ts";
 
 /** The first machine of a swarm is done so long before its last, as a share of its time: seen in swarms of pieces. */
@@ -98,6 +99,8 @@ export class FlowRegion {
   readonly #relayCount: () => number;
   readonly #clock: FlowClock;
   readonly #random: Random;
+  readonly #late: LateFetch;
+  #isCut = false;
   readonly #swarms = new Map<string, Swarm>();
   /** By release, transfers that wait for the end of their pack. */
   readonly #pulled = new Map<string, () => void>();
@@ -112,6 +115,7 @@ export class FlowRegion {
     world: {
       readonly clock: FlowClock;
       readonly random: Random;
+      readonly speedOf: (agentId: string) => number;
       readonly harm: Harm;
       readonly wholeMs?: Float64Array | undefined;
     },
@@ -121,6 +125,11 @@ export class FlowRegion {
     this.#relayCount = relayCount;
     this.#clock = world.clock;
     this.#random = world.random;
+    const { clock, speedOf, harm } = world;
+    const { bytes } = this;
+    this.#late = new LateFetch({
+      ...{ clock, speedOf, bytes, harmShare: harm.share, machineRate: rates.machine },
+    });
     this.#harm = world.harm;
     this.#wholeMs = world.wholeMs;
     this.wan = new SharedRate(world.clock, rates.wan / WIRE_RATIO);
@@ -128,7 +137,14 @@ export class FlowRegion {
 
   /** The origin cannot be reached, or can again. */
   cut(isCut: boolean): void {
-    this.wan.change(isCut ? 0 : this.#rates.wan / WIRE_RATIO);
+    this.#isCut = isCut;
+    this.relaysChanged();
+  }
+
+  /** A relay has ended or begun: while there is none, nothing is brought here. */
+  relaysChanged(): void {
+    const isFlowing = !this.#isCut && this.#relayCount() > 0;
+    this.wan.change(isFlowing ? this.#rates.wan / WIRE_RATIO : 0);
   }
 
   /** A pack begins to grow: relays pull it, machines fetch it as it comes. `replicated` is called once. */
@@ -202,20 +218,31 @@ export class FlowRegion {
       return;
     }
     const { packBytes, releaseBytes } = swarm.release;
-    this.#count(swarm);
-    const ownMs = (packBytes * WIRE_RATIO) / (this.#rates.machine * agent.speed);
-    const isLate = this.#clock.now > swarm.endsAt;
+    const joinedAt = agent.packs.joinedAt(release);
+    if (joinedAt === undefined) {
+      agent.packs.whenJoined(release, () => this.fetch(agent, release, done));
+      return;
+    }
     const early = SPREAD * this.#random() * (swarm.endsAt - swarm.beganAt);
-    const swarmAt = isLate ? this.#clock.now : swarm.endsAt - early;
-    const ownAt = (isLate ? this.#clock.now : swarm.beganAt) + ownMs;
-    const pieceMs = isLate ? undefined : this.#wholeMs?.[agent.place];
+    const stageMs = (releaseBytes / this.#rates.disk) * (0.5 + 0.5 * this.#random());
+    if (joinedAt > swarm.endsAt) {
+      const staged = (): void => {
+        this.#countLocal(swarm);
+        this.#clock.in(stageMs, done);
+      };
+      this.#late.draw(agent, release, packBytes, staged);
+      return;
+    }
+    this.#count(swarm);
+    const beganAt = Math.max(swarm.beganAt, joinedAt);
+    const ownAt = beganAt + (packBytes * WIRE_RATIO) / (this.#rates.machine * agent.speed);
+    const pieceMs = this.#wholeMs?.[agent.place];
     const fetchedAt =
       pieceMs === undefined
-        ? Math.max(swarmAt, ownAt)
-        : Math.max(this.#clock.now, swarm.beganAt + pieceMs);
-    if (!isLate) swarm.fetchedAt = Math.max(swarm.fetchedAt, fetchedAt);
-    const stageMs = (releaseBytes / this.#rates.disk) * (0.5 + 0.5 * this.#random());
-    this.#clock.at(fetchedAt + stageMs, done);
+        ? Math.max(swarm.endsAt - early, ownAt)
+        : Math.max(this.#clock.now, beganAt + pieceMs);
+    swarm.fetchedAt = Math.max(swarm.fetchedAt, fetchedAt);
+    this.#clock.at(Math.max(this.#clock.now, fetchedAt) + stageMs, done);
   }
 
   #timeOf(release: FlowRelease, machines: RegionSize): FetchTime {
@@ -241,10 +268,15 @@ export class FlowRegion {
     return Math.max(beganAt + this.#harm.ms + time.fetchedMs, this.#clock.now + lagMs);
   }
 
-  #count({ release, machines }: Swarm): void {
+  #count(swarm: Swarm): void {
+    const { release, machines } = swarm;
     const copies = Math.min(1, RELAY_COPIES / Math.max(1, machines.count));
     this.bytes.relay += copies * release.packBytes;
     this.bytes.peer += (1 - copies) * release.packBytes;
+    this.#countLocal(swarm);
+  }
+
+  #countLocal({ release }: Swarm): void {
     this.bytes.local += Math.max(0, release.releaseBytes - release.packBytes);
   }
 }

@@ -1,6 +1,7 @@
 // One relay of a fleet: a permit desk for each open rollout, as in production, its agents, and its sums for
 // the leader, which go when something has changed, once a second, or after two seconds without news.
 
+import { WIRE_RATIO } from "../../core/estimate/broadcast-bound.ts";
 import { RELAY_BACKOFF } from "../../core/fleet/agent-backoff.ts";
 import type { ServiceOrders } from "../../core/fleet/agent-facts.ts";
 import { type PaceEffect, type PaceInput, ReportPace } from "../../core/fleet/report-pace.ts";
@@ -13,8 +14,12 @@ import { tallyOf } from "../../core/rollout/permit-tally.ts";
 import type { Grant } from "../../core/rollout/permits.ts";
 import { AWAY_MS } from "../../core/rollout/relay-desks.ts";
 import type { Tally } from "../../core/rollout/tally.ts";
+import type { FlowPack } from "./agent-packs.ts";
 import type { FlowAgent } from "./flow-agent.ts";
-import { type FlowClock, FlowDriver } from "./flow-clock.ts";
+import { FlowDriver } from "./flow-clock.ts";
+import type { FlowOrder, OrderNews } from "./flow-orders.ts";
+import { RelayRoster, type RosterWorld } from "./relay-roster.ts";
+import { SharedRate } from "./shared-rate.ts";
 
 /** To an agent or from one. */
 const LAN_MS = 1;
@@ -37,11 +42,11 @@ export interface RolloutReport {
 }
 
 /** What a relay needs of the fleet. */
-export interface RelayWorld {
-  readonly clock: FlowClock;
+export interface RelayWorld extends RosterWorld {
+  /** Of a relay's uplink, bytes a millisecond. */
+  readonly relayRate: number;
   /** Sends a report to the leader, if it is connected to one. */
   report(relay: FlowRelay, reports: readonly RolloutReport[]): void;
-  note(who: number, kind: string): void;
 }
 
 interface OpenDesk {
@@ -60,12 +65,16 @@ export class FlowRelay {
   /** By service. */
   readonly agents = new Map<string, Set<FlowAgent>>();
   agentCount = 0;
+  readonly roster: RelayRoster;
+  readonly uplink: SharedRate;
   readonly #byId = new Map<string, FlowAgent>();
   readonly #world: RelayWorld;
   /** Of rollouts that are under way, by service. */
   readonly #desks = new Map<string, OpenDesk>();
   /** What each service's machines should run. */
   readonly #orders = new Map<string, RelayOrders>();
+  /** Packs that are fetched while they grow; undefined until a leader has told it. */
+  #packs: Map<string, FlowOrder> | undefined;
   /** On its disk. */
   readonly #kept = new Map<string, Map<string, KeptPermit>>();
   #led: { readonly epoch: number; readonly until: Instant } = { epoch: -1, until: 0 };
@@ -78,6 +87,8 @@ export class FlowRelay {
     this.id = id;
     this.region = region;
     this.#world = world;
+    this.roster = new RelayRoster(this, world);
+    this.uplink = new SharedRate(world.clock, world.relayRate / WIRE_RATIO);
     this.#pace = this.#newPace();
   }
 
@@ -94,6 +105,7 @@ export class FlowRelay {
     this.agentCount += 1;
     agent.relay = this;
     const orders = this.#orders.get(service);
+    agent.packs.connected(this.roster, this.#packsOf(service));
     if (orders !== undefined) agent.assigned(orders.agents);
     const open = this.#desks.get(service);
     if (open !== undefined) this.#stand(open, agent, true);
@@ -105,6 +117,7 @@ export class FlowRelay {
     this.#byId.delete(agent.candidate.agentId);
     this.agentCount -= 1;
     agent.relay = undefined;
+    agent.packs.gone();
     // It may be back in a moment; until then it counts as a machine that says nothing.
     const open = this.#desks.get(service);
     if (open === undefined) return;
@@ -153,6 +166,42 @@ export class FlowRelay {
     });
   }
 
+  /** A machine's orders to fetch packs, as a leader told them last; none that has ended is among them. */
+  toldOrders(open: readonly FlowOrder[], isKept: (pack: string) => boolean): void {
+    const before = this.#packs ?? new Map<string, FlowOrder>();
+    this.#packs = before;
+    for (const order of [...before.values()]) {
+      if (!open.includes(order)) {
+        this.toldOrder({ kind: "ended", order, isKept: isKept(order.pack.id) });
+      }
+    }
+    for (const order of open) {
+      if (!before.has(order.pack.id)) this.toldOrder({ kind: "begun", order });
+    }
+  }
+
+  /** An order has begun or ended. */
+  toldOrder(news: OrderNews): void {
+    const { pack, service } = news.order;
+    if (news.kind === "begun") this.#packs?.set(pack.id, news.order);
+    else this.#packs?.delete(pack.id);
+    const here = [...(this.agents.get(service) ?? [])];
+    this.#world.note(this.index, news.kind);
+    this.#world.clock.in(LAN_MS, () => {
+      for (const agent of here) {
+        if (agent.relay !== this) continue;
+        if (news.kind === "begun") agent.packs.ordered(pack);
+        else agent.packs.orderEnded(pack.id, news.isKept);
+      }
+    });
+  }
+
+  #packsOf(service: string): FlowPack[] | undefined {
+    if (this.#packs === undefined) return undefined;
+    const orders = [...this.#packs.values()];
+    return orders.filter((order) => order.service === service).map(({ pack }) => pack);
+  }
+
   granted(
     epoch: number,
     { service, id: rollout }: { readonly service: string; readonly id: string },
@@ -186,8 +235,14 @@ export class FlowRelay {
     for (const { driver } of this.#desks.values()) driver.stop();
     this.#desks.clear();
     this.#orders.clear();
+    this.#packs = undefined;
+    this.roster.kill();
     const agents = [...this.#byId.values()];
-    for (const agent of agents) agent.relay = undefined;
+    for (const agent of agents) {
+      agent.relay = undefined;
+      agent.packs.gone();
+    }
+    this.uplink.break();
     this.agents.clear();
     this.#byId.clear();
     this.agentCount = 0;
@@ -196,6 +251,7 @@ export class FlowRelay {
 
   restart(): void {
     this.isUp = true;
+    this.roster.restart();
     this.#settlesAt = this.#world.clock.now + RELAY_BACKOFF.mostMs;
     this.#pace = this.#newPace();
   }

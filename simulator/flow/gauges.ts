@@ -36,18 +36,24 @@ export class FleetGauges {
   peakOriginBytes = 0;
   peakSessions = 0;
   peakRollouts = 0;
+  /** Told by one relay to its siblings. */
+  peakRosterMessages = 0;
+  peakMembersTold = 0;
   readonly #world: GaugedFleet;
   readonly #active: number[];
   readonly #isActive: Uint8Array;
   readonly #every: number;
   #seconds = 0;
   #before = { facts: 0, writes: 0 };
+  /** By relay. */
+  readonly #toldBefore: { messages: number; members: number }[];
 
   constructor(world: GaugedFleet) {
     this.#world = world;
     this.#active = world.regions.map(() => 0);
     this.#isActive = new Uint8Array(world.agents.length);
     this.#every = Math.max(1, Math.ceil(world.spanMs / SECOND_MS / POINTS_MAX));
+    this.#toldBefore = world.relays.map(() => ({ messages: 0, members: 0 }));
     this.#tick();
   }
 
@@ -68,8 +74,7 @@ export class FleetGauges {
     this.#before = { facts, writes };
     const pulling = regions.reduce((sum, { wan }) => sum + wan.bytesPerMs, 0);
     this.peakOriginBytes = Math.max(this.peakOriginBytes, pulling * SECOND_MS);
-    for (const { agentCount } of relays)
-      this.peakSessions = Math.max(this.peakSessions, agentCount);
+    for (const relay of relays) this.#lookAt(relay);
     this.peakRollouts = Math.max(this.peakRollouts, leader.openCount);
     if (this.#seconds % this.#every === 0) {
       const { openCount: openRollouts } = leader;
@@ -77,5 +82,14 @@ export class FleetGauges {
     }
     this.#seconds += 1;
     clock.in(SECOND_MS, () => this.#tick());
+  }
+
+  #lookAt({ index, agentCount, roster }: FlowRelay): void {
+    this.peakSessions = Math.max(this.peakSessions, agentCount);
+    const { messages, membersTold: members } = roster;
+    const before = this.#toldBefore[index] ?? { messages: 0, members: 0 };
+    this.peakRosterMessages = Math.max(this.peakRosterMessages, messages - before.messages);
+    this.peakMembersTold = Math.max(this.peakMembersTold, members - before.members);
+    this.#toldBefore[index] = { messages, members };
   }
 }

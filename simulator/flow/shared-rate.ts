@@ -8,6 +8,7 @@ const BYTES_LEFT_MIN = 1;
 interface Transfer {
   leftBytes: number;
   readonly done: () => void;
+  readonly broken: (leftBytes: number) => void;
 }
 
 export class SharedRate {
@@ -28,11 +29,20 @@ export class SharedRate {
     return this.#transfers.size === 0 ? 0 : this.#rate;
   }
 
-  /** Calls back when so many bytes have passed. */
-  add(bytes: number, done: () => void): void {
+  /** Calls back when so many bytes have passed, or how many are left where it breaks before. */
+  add(bytes: number, done: () => void, broken: (leftBytes: number) => void = () => {}): void {
     this.#advance();
-    this.#transfers.add({ leftBytes: bytes, done });
+    this.#transfers.add({ leftBytes: bytes, done, broken });
     this.#arm();
+  }
+
+  /** All transfers break. */
+  break(): void {
+    this.#advance();
+    const transfers = [...this.#transfers];
+    this.#transfers.clear();
+    this.#arm();
+    for (const { leftBytes, broken } of transfers) broken(Math.max(0, leftBytes));
   }
 
   /** It carries another rate from now on; 0: nothing. */

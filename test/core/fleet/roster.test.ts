@@ -165,11 +165,7 @@ test("a sibling that hears every message knows the same members, whatever happen
       const hear = (): void => {
         const shares = outbox.take(now);
         if (shares.length > 0) said.push(now);
-        for (const { full, joined, left } of shares) {
-          if (full) theirs.forget("me");
-          for (const { pack, member } of left) theirs.leave(pack, member.peerId, "me");
-          for (const membership of joined) theirs.join(membership, "me");
-        }
+        for (const news of shares) theirs.heard("me", news);
       };
       for (const item of after) {
         now += item.ms;
