@@ -85,7 +85,7 @@ export class Agent {
       region: candidate.region,
       join: addresses,
       known: readJson<KnownRelay[]>(join(root, "relays.json")) ?? [],
-      hello: (connect) => this.#hello(connect),
+      hello: (connect, relayBefore) => this.#hello(connect, relayBefore),
       onCommand: (command) => this.#hear(command),
       onRelays: (relays) => this.#rememberRelays(relays),
       log,
@@ -272,7 +272,7 @@ export class Agent {
     return { ...status, error: status.error || this.#budget.trouble };
   }
 
-  #hello(connect: number): AgentHello {
+  #hello(connect: number, relayBefore: string): AgentHello {
     const { candidate, root, node, calls } = this.#options;
     return {
       agent: candidate.agentId,
@@ -287,6 +287,7 @@ export class Agent {
       root,
       callable: calls !== undefined,
       earlyPermits: true,
+      relayBefore,
     };
   }
 

@@ -2,6 +2,7 @@
 // agent are ordered by start of its boot and count of its connections; what they mean is decided elsewhere.
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { AnswerPace } from "../core/fleet/answer-pace.ts";
+import { isLater } from "../core/fleet/session-order.ts";
 import type { RosterMember } from "../core/fleet/swarm-members.ts";
 import type { Candidate } from "../core/rollout/targets.ts";
 import type {
@@ -129,10 +130,7 @@ export class AgentSession {
 
   /** Whether this session is a later one of the same agent. */
   isAfter(other: AgentSession): boolean {
-    const [mine, theirs] = [this.hello, other.hello];
-    if (mine.boot === theirs.boot) return mine.connect > theirs.connect;
-    if (mine.startedAtMs !== theirs.startedAtMs) return mine.startedAtMs > theirs.startedAtMs;
-    return mine.boot > theirs.boot;
+    return isLater(this.hello, other.hello);
   }
 
   /** The machine as it is told to the control plane. */

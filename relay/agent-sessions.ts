@@ -94,6 +94,14 @@ export class AgentSessions {
     }
   }
 
+  /** The agent is connected to another relay: what is left of its session here ends. */
+  let(agentId: string): void {
+    const session = this.#sessions.get(agentId);
+    if (session === undefined) return;
+    this.#let(session);
+    session.end(aborted(`agent ${agentId} is connected to another relay`));
+  }
+
   #accept(stream: AgentStream): void {
     if (this.#isClosed) {
       stream.emit(

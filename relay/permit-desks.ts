@@ -1,6 +1,7 @@
 // Runs the relay's permit desks (core/rollout/relay-desks.ts): tells them what agents and leader say, keeps permits
 // before they are sent, and sends them. It decides nothing.
 import type { Instant } from "../core/machine.ts";
+import type { MoveInput, MoveTold } from "../core/rollout/newcomers.ts";
 import type { PermitDesk } from "../core/rollout/permit-desk.ts";
 import type { KeptPermit } from "../core/rollout/permit-ledger.ts";
 import { type DesksEffect, type DesksInput, RelayDesks } from "../core/rollout/relay-desks.ts";
@@ -31,6 +32,8 @@ export interface PermitDesksOptions {
   readonly log: Log;
   /** A permit has ended without its machine having said something. */
   readonly onChange: () => void;
+  /** Another relay is to be told of a machine. */
+  readonly onMove: (told: MoveTold) => void;
 }
 
 /** A rollout's desk with what it serves. */
@@ -112,9 +115,16 @@ export class PermitDesks {
   }
 
   /** An agent has come. */
-  joined({ candidate, services, takesEarly }: AgentSession): void {
+  joined({ candidate, hello, services, takesEarly }: AgentSession): void {
     const all = [...services].map(([service, status]) => [service, standingOf(status)] as const);
-    this.#driver.input({ kind: "joined", candidate, standings: new Map(all), takesEarly });
+    const whence = { session: hello, from: hello.relayBefore || undefined };
+    const standings = new Map(all);
+    this.#driver.input({ kind: "joined", candidate, ...whence, standings, takesEarly });
+  }
+
+  /** Something that decides which relay a machine counts at. */
+  moved(fact: MoveInput): void {
+    this.#driver.input(fact);
   }
 
   /** An agent has said something of a service. */
@@ -177,6 +187,13 @@ export class PermitDesks {
         return;
       case "changed":
         this.#options.onChange();
+        return;
+      case "claim":
+      case "cede":
+        this.#options.onMove(effect);
+        return;
+      case "let":
+        this.#options.sessions.let(effect.agentId);
         return;
       default:
         effect satisfies never;

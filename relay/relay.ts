@@ -113,6 +113,7 @@ export class Relay {
       roster: this.#roster,
       log,
       onSignal: (sibling, signal) => this.#signals.passedOn(sibling, signal),
+      onMove: (fact) => this.#desks.moved(fact),
     });
     this.#sessions = new AgentSessions({
       region,
@@ -141,6 +142,7 @@ export class Relay {
       journal: new PermitJournal(root),
       log,
       onChange,
+      onMove: (told) => this.#links.move(told),
     });
     this.#mirroring = new Mirroring({
       relayId,
@@ -337,6 +339,7 @@ export class Relay {
       case "siblings":
         void this.#mates.told(command.siblings.relays);
         this.#links.siblings(this.#mates.others);
+        this.#desks.moved({ kind: "siblings", relays: this.#mates.others.map(({ id }) => id) });
         break;
       case "snapshotEnd":
         this.#endSnapshot(command.snapshotEnd);

@@ -1,9 +1,11 @@
-// Streams between the relays of a region, over which they tell each other who is in which swarm: the
-// relay with the lower id dials, and comes back with full-jitter waits. What is said, and how often, is
-// decided by core/fleet/roster-outbox.ts.
+// Streams between the relays of a region, over which they tell each other who is in which swarm, and which machines
+// have come from one to the other: the relay with the lower id dials, and comes back with full-jitter waits. What is said
+// is decided by core/fleet/roster-outbox.ts and core/rollout/newcomers.ts.
 import type { Membership, Roster } from "../core/fleet/roster.ts";
 import { RosterOutbox } from "../core/fleet/roster-outbox.ts";
+import type { Claim, MoveInput, MoveTold } from "../core/rollout/newcomers.ts";
 import {
+  type AgentClaim,
   type PeerSignal,
   type RelayInfo,
   RosterServiceClient,
@@ -22,6 +24,8 @@ const BACK_OFF_MS_LAST = 5_000;
 /** Characters of an id, a zone or a rack and of an address, as agents' hellos are held to. */
 const NAME_MAX = 64;
 const ADDRESS_MAX = 256;
+/** Claims in one message: 160 bytes each are below its 256 KiB. */
+const CLAIMS_MAX = 1_000;
 
 type Share = ShareRosterRequest;
 
@@ -39,6 +43,8 @@ export interface RosterLinksOptions {
   readonly log: Log;
   /** A sibling passes on a step of a call. */
   readonly onSignal: (sibling: string, signal: PeerSignal) => void;
+  /** A sibling can be spoken to, or has said something of a machine. */
+  readonly onMove: (fact: MoveInput) => void;
 }
 
 /** Keeps a stream to every sibling. */
@@ -77,12 +83,19 @@ export class RosterLinks {
 
   /** Passes a step of a call to a sibling; false where no stream leads there. */
   signal(relayId: string, signal: PeerSignal): boolean {
-    for (const link of this.#open) {
-      if (link.sibling !== relayId) continue;
-      link.signal(signal);
-      return true;
-    }
-    return false;
+    const link = this.#to(relayId);
+    link?.signal(signal);
+    return link !== undefined;
+  }
+
+  /** Tells a sibling of a machine; where no stream leads there, `onMove` says when one does. */
+  move(told: MoveTold): void {
+    this.#to(told.relay)?.move(told);
+  }
+
+  #to(relayId: string): RosterLink | undefined {
+    for (const link of this.#open) if (link.sibling === relayId) return link;
+    return undefined;
   }
 
   /** Handlers of the gRPC service. */
@@ -145,15 +158,19 @@ class RosterLink {
   #timer: NodeJS.Timeout | undefined;
   #hasEnded = false;
   readonly #onSignal: RosterLinksOptions["onSignal"];
+  readonly #onMove: RosterLinksOptions["onMove"];
+  /** Told together: of 10,000 machines that have come each would be a message. */
+  readonly #moves: MoveTold[] = [];
   hasHeard = false;
   /** Who is at the other end, once it has said so. */
   sibling: string | undefined;
 
-  constructor(stream: Stream, { relayId, roster, onSignal }: RosterLinksOptions) {
+  constructor(stream: Stream, { relayId, roster, onSignal, onMove }: RosterLinksOptions) {
     this.#stream = stream;
     this.#relayId = relayId;
     this.#roster = roster;
     this.#onSignal = onSignal;
+    this.#onMove = onMove;
     this.#outbox = new RosterOutbox(roster.own());
     this.#speak();
   }
@@ -163,18 +180,41 @@ class RosterLink {
     this.#arm();
   }
 
-  heard({ relay, full, joined, left, signals }: Share): void {
+  heard({ relay, full, joined, left, signals, claims, ceded }: Share): void {
     this.hasHeard = true;
     if (relay === this.#relayId || !isNamed(relay)) return;
-    this.sibling = relay;
+    if (this.sibling !== relay) {
+      this.sibling = relay;
+      this.#onMove({ kind: "linked", relay });
+    }
+    for (const claim of claimsOf(claims)) this.#onMove({ kind: "claimed", relay, claim });
+    for (const claim of claimsOf(ceded)) this.#onMove({ kind: "ceded", relay, claim });
     for (const signal of signals) this.#onSignal(relay, signal);
     const news = { full, joined: joined.flatMap(joinedOf), left: left.flatMap(membershipOf) };
     this.#roster.heard(relay, news);
   }
 
   signal(signal: PeerSignal): void {
-    const said = { joined: [], left: [], packs: [], signals: [signal] };
-    this.#stream.write({ relay: this.#relayId, full: false, ...said });
+    this.#write({ signals: [signal] });
+  }
+
+  move(told: MoveTold): void {
+    this.#moves.push(told);
+    if (this.#moves.length === 1) setImmediate(() => this.#tellMoves());
+  }
+
+  #tellMoves(): void {
+    while (this.#moves.length > 0 && !this.#hasEnded) {
+      const told = this.#moves.splice(0, CLAIMS_MAX);
+      const of = (kind: MoveTold["kind"]): AgentClaim[] =>
+        told.filter((one) => one.kind === kind).map(({ claim }) => agentClaimOf(claim));
+      this.#write({ claims: of("claim"), ceded: of("cede") });
+    }
+  }
+
+  #write(said: Partial<Share>): void {
+    const nothing = { joined: [], left: [], packs: [], signals: [], claims: [], ceded: [] };
+    this.#stream.write({ ...nothing, relay: this.#relayId, full: false, ...said });
   }
 
   end(): void {
@@ -187,14 +227,7 @@ class RosterLink {
   #speak(): void {
     this.#timer = undefined;
     for (const { full, joined, left } of this.#outbox.take(monotonicNow())) {
-      this.#stream.write({
-        relay: this.#relayId,
-        full,
-        joined: joined.map(memberOf),
-        left: left.map(memberOf),
-        packs: [],
-        signals: [],
-      });
+      this.#write({ full, joined: joined.map(memberOf), left: left.map(memberOf) });
     }
     this.#arm();
   }
@@ -222,6 +255,18 @@ function membershipOf({ pack, peer, zone, rack }: SwarmMember): Membership[] {
   if (peer === undefined) return [];
   const { peer: peerId, address, callable: isCallable } = peer;
   return [{ pack, member: { peerId, address, isCallable, zone, rack } }];
+}
+
+function agentClaimOf({ agentId: agent, session }: Claim): AgentClaim {
+  const { boot, startedAtMs, connect } = session;
+  return { agent, boot, startedAtMs, connect };
+}
+
+function claimsOf(claims: readonly AgentClaim[]): Claim[] {
+  return claims
+    .slice(0, CLAIMS_MAX)
+    .filter(({ agent, boot }) => isNamed(agent, boot))
+    .map(({ agent: agentId, ...session }) => ({ agentId, session }));
 }
 
 function isNamed(...names: readonly string[]): boolean {

@@ -82,6 +82,7 @@ export function checkHello(hello: AgentHello, region: string): void {
     throw invalid(`services: ${hello.services.length} of them, the limit is ${SERVICES_MAX}`);
   }
   for (const status of hello.services) checkStatus(status);
+  if (hello.relayBefore !== "") checkId("relay_before", hello.relayBefore);
   if (hello.swarmAddress !== "") checkAddress(hello.swarmAddress);
 }
 

@@ -18,7 +18,7 @@ export interface CensusCount {
   readonly counts: readonly number[];
   readonly lowest: readonly number[];
   readonly total: number;
-  /** Of these: broke off a moment ago, and may be counted by another relay too; left out: none. */
+  /** Of these: on their way from one relay to another, so that both may count them; left out: none. */
   readonly away?: number;
 }
 

@@ -18,6 +18,7 @@ export interface Member {
   /** First wave it is in; undefined: none yet. */
   readonly wave: number | undefined;
   readonly away: boolean;
+  readonly moving: boolean;
   /** It keeps a permit that comes before the release is staged. */
   readonly takesEarly: boolean;
 }
@@ -146,16 +147,21 @@ export class PermitDesk implements Machine<DeskInput, DeskEffect> {
   }
 
   #stand(now: Instant, input: Extract<DeskInput, { kind: "stood" }>, effects: DeskEffect[]): void {
-    const { candidate, standing, connected, away = false, takesEarly = false } = input;
+    const { candidate, standing, connected } = input;
+    const { away = false, moving = false, takesEarly = false } = input;
     const known = this.#members.get(candidate.agentId);
     const hash = known?.hash ?? waveHash(candidate.agentId, this.rollout);
     // Waves of members are looked at anew where the assignment changes.
     const isSame = known?.candidate === candidate;
     const wave = isSame ? known.wave : waveOf(candidate, hash, this.#assignment?.waves ?? []);
-    const member = { candidate, hash, standing, wave, away, takesEarly };
+    const member = { candidate, hash, standing, wave, away, moving, takesEarly };
     this.#members.set(candidate.agentId, member);
     this.changed.add(candidate.agentId);
-    if (standing?.phase === "staged" || (connected && this.isEarly(member))) this.#line = undefined;
+    // It stands in the line as it was known before.
+    const mustStandAnew = connected || known?.moving === !moving;
+    if (standing?.phase === "staged" || (mustStandAnew && this.isEarly(member))) {
+      this.#line = undefined;
+    }
     this.#isDue = true;
     const permit = this.ledger.of(candidate.agentId);
     if (permit === undefined) return;

@@ -59,6 +59,8 @@ export type DeskInput =
       readonly connected: boolean;
       /** It broke off a moment ago, and may have come to another relay. */
       readonly away?: boolean;
+      /** It came from another relay, which may count it still. */
+      readonly moving?: boolean;
       /** It keeps a permit that comes before the release is staged. */
       readonly takesEarly?: boolean;
     }

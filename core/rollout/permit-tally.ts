@@ -20,7 +20,7 @@ export interface DeskTally {
   /** The desk hands out no more permits. */
   readonly isClosed: boolean;
   readonly matching: number;
-  /** Of these: broke off a moment ago. */
+  /** Of these: broke off a moment ago, or came from a relay that may count them still. */
   readonly away: number;
   readonly fetching: number;
   /** Of these: in a wave, and would take a permit now. */
@@ -57,14 +57,14 @@ export function tallyOf(desk: PermitDesk, failingMax: number): DeskTally {
 /** What a member counts as now: by what it said last, its permit, and the assignment. */
 export function shareOf(desk: PermitDesk, member: Member): MemberShare {
   const { assignment, rollout } = desk;
-  const { candidate, standing, wave, away } = member;
+  const { candidate, standing, wave, away, moving } = member;
   const { agentId, region } = candidate;
   const place = placeOf(desk, member);
   const error = failureOf(desk, member, place);
   const said = standing?.rollout === rollout ? standing : undefined;
   return {
     place,
-    isAway: away,
+    isAway: away || moving,
     isEarly: place === "fetching" && desk.isEarly(member),
     mustRevert: mustRevert(member, rollout, assignment),
     wave,

@@ -1,7 +1,9 @@
 // All permit desks of one relay, one for each rollout that its machines take part in: which desk a machine stands
-// at, when one that broke off is gone, what becomes of quotas that come before their assignment. Who gets a
-// permit is the desk's business; keeping and sending are the relay's.
+// at, when one that broke off or is another relay's is gone, what becomes of quotas that come before their assignment.
+// Who gets a permit is the desk's business; keeping and sending are the relay's.
+import { isLater, type SessionOrder } from "../fleet/session-order.ts";
 import type { Instant, Machine } from "../machine.ts";
+import { type Claim, type MoveEffect, type MoveInput, Newcomers } from "./newcomers.ts";
 import { PermitDesk } from "./permit-desk.ts";
 import type { DeskAssignment, DeskEffect, DeskInput, Standing } from "./permit-facts.ts";
 import type { KeptPermit } from "./permit-ledger.ts";
@@ -27,6 +29,9 @@ export type DesksInput =
   | {
       readonly kind: "joined";
       readonly candidate: Candidate;
+      readonly session: SessionOrder;
+      /** The relay that welcomed it last since it was started; left out: none, or it does not say. */
+      readonly from?: string | undefined;
       readonly standings: ReadonlyMap<string, Standing>;
       /** It keeps permits that come before their release is staged. */
       readonly takesEarly?: boolean;
@@ -39,6 +44,7 @@ export type DesksInput =
     }
   /** A machine is offline; it may be back in a moment. */
   | { readonly kind: "gone"; readonly agentId: string }
+  | MoveInput
   | { readonly kind: "led"; readonly epoch: number; readonly until: Instant }
   | ({ readonly rollout: string } & Extract<DeskInput, { kind: "granted" }>)
   /** All that a leader has to say at first is said. */
@@ -51,11 +57,13 @@ export type DesksEffect =
   | ({ readonly rollout: string } & DeskEffect)
   /** What was kept of the rollout is needed no more. */
   | { readonly kind: "forget"; readonly rollout: string }
+  | MoveEffect
   /** A permit has ended, or a machine has gone, without a word of it. */
   | { readonly kind: "changed" };
 
 interface Agent {
   readonly candidate: Candidate;
+  readonly session: SessionOrder;
   readonly standings: Map<string, Standing>;
   readonly takesEarly: boolean;
   /** It broke off, and counts as a machine that says nothing until then; undefined: it is here. */
@@ -76,6 +84,7 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
   readonly #kept: Map<string, readonly KeptPermit[]>;
   /** Quotas of rollouts whose assignment has not come yet. */
   readonly #early = new Map<string, Extract<DesksInput, { kind: "granted" }>[]>();
+  readonly #newcomers = new Newcomers();
   #led: { readonly epoch: number; readonly until: Instant } | undefined;
   #awayCount = 0;
   #isClosed = false;
@@ -107,9 +116,10 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
     for (const { candidate } of this.#agents.values()) yield candidate;
   }
 
-  /** Whether a machine broke off a moment ago. */
+  /** Whether a machine is on its way from one relay to another, so that both may count it. */
   isAway(agentId: string): boolean {
-    return this.#agents.get(agentId)?.awayUntil !== undefined;
+    const brokeOff = this.#agents.get(agentId)?.awayUntil !== undefined;
+    return brokeOff || this.#newcomers.isMoving(agentId);
   }
 
   step(now: Instant, input: DesksInput, effects: DesksEffect[]): void {
@@ -128,6 +138,20 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
       }
       case "gone":
         this.#leave(now, input.agentId, effects);
+        break;
+      case "siblings":
+        this.#newcomers.siblings(input.relays);
+        this.#lookAtNewcomers(now, effects);
+        break;
+      case "linked":
+        effects.push(...this.#newcomers.linked(input.relay));
+        break;
+      case "claimed":
+        this.#claimed(now, input.relay, input.claim, effects);
+        break;
+      case "ceded":
+        // What the leader knows of that relay may be as old as what it knows of one that broke off there.
+        this.#newcomers.ceded(now, input.relay, input.claim, AWAY_MS);
         break;
       case "led":
         this.#led = input;
@@ -151,6 +175,7 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
       default:
         input satisfies never;
     }
+    this.deadline = Math.min(this.deadline, this.#newcomers.deadline);
   }
 
   #assign(now: Instant, service: string, rules: readonly DeskRule[], effects: DesksEffect[]): void {
@@ -191,14 +216,27 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
 
   #join(
     now: Instant,
-    { candidate, standings, takesEarly = false }: Extract<DesksInput, { kind: "joined" }>,
+    {
+      candidate,
+      session,
+      from,
+      standings,
+      takesEarly = false,
+    }: Extract<DesksInput, { kind: "joined" }>,
     effects: DesksEffect[],
   ): void {
-    const before = this.#agents.get(candidate.agentId);
+    const { agentId } = candidate;
+    const before = this.#agents.get(agentId);
     if (before?.awayUntil !== undefined) this.#awayCount -= 1;
     const known = new Map(standings);
-    const agent = { candidate, standings: known, takesEarly, awayUntil: undefined };
-    this.#agents.set(candidate.agentId, agent);
+    const agent = { candidate, session, standings: known, takesEarly, awayUntil: undefined };
+    this.#agents.set(agentId, agent);
+    const claim = { agentId, session };
+    const isFromElsewhere = from !== undefined && from !== this.#relayId;
+    const claims = isFromElsewhere
+      ? this.#newcomers.came(now, claim, from)
+      : this.#newcomers.cameAgain(now, claim);
+    effects.push(...claims);
     for (const service of this.#rules.keys()) this.#stand(now, agent, service, true, effects);
   }
 
@@ -209,6 +247,38 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
     agent.awayUntil = now + AWAY_MS;
     this.deadline = Math.min(this.deadline, agent.awayUntil);
     for (const service of this.#rules.keys()) this.#stand(now, agent, service, false, effects);
+  }
+
+  /** Of two sessions of a machine the later one holds, whichever relay it leads to. */
+  #claimed(now: Instant, relay: string, claim: Claim, effects: DesksEffect[]): void {
+    const { agentId, session } = claim;
+    const agent = this.#agents.get(agentId);
+    if (agent !== undefined && isLater(agent.session, session)) {
+      // It has come here from there meanwhile.
+      effects.push(...this.#newcomers.came(now, { agentId, session: agent.session }, relay));
+      this.#standAnew(now, agent, effects);
+      return;
+    }
+    if (agent !== undefined) {
+      effects.push({ kind: "let", agentId });
+      if (agent.awayUntil !== undefined) this.#awayCount -= 1;
+      this.#forget(now, agentId, effects);
+    }
+    // The one that it had come from may count it still, and knows nothing of its third.
+    if (!this.#newcomers.isMoving(agentId)) effects.push({ kind: "cede", relay, claim });
+  }
+
+  #lookAtNewcomers(now: Instant, effects: DesksEffect[]): void {
+    for (const agentId of this.#newcomers.look(now)) {
+      const agent = this.#agents.get(agentId);
+      if (agent !== undefined) this.#standAnew(now, agent, effects);
+    }
+  }
+
+  /** It counts as something else, though nothing was heard of it. */
+  #standAnew(now: Instant, agent: Agent, effects: DesksEffect[]): void {
+    for (const service of this.#rules.keys()) this.#stand(now, agent, service, false, effects);
+    effects.push({ kind: "changed" });
   }
 
   #grant(
@@ -238,8 +308,9 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
       if (entry === undefined) continue;
       if (rollout === own) {
         const away = awayUntil !== undefined;
-        const stood = { kind: "stood", candidate, standing, connected, away, takesEarly } as const;
-        this.#step(now, entry, stood, effects);
+        const moving = this.#newcomers.isMoving(candidate.agentId);
+        const how = { connected, away, moving, takesEarly };
+        this.#step(now, entry, { kind: "stood", candidate, standing, ...how }, effects);
       } else this.#let(now, entry, candidate.agentId, effects);
     }
   }
@@ -252,6 +323,7 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
   #wake(now: Instant, effects: DesksEffect[]): void {
     this.deadline = Number.POSITIVE_INFINITY;
     if (this.#awayCount > 0) this.#forgetAway(now, effects);
+    if (this.#newcomers.deadline <= now) this.#lookAtNewcomers(now, effects);
     for (const entry of this.#desks.values()) {
       if (entry.desk.deadline <= now) this.#step(now, entry, { kind: "wake" }, effects);
       this.deadline = Math.min(this.deadline, entry.desk.deadline);
@@ -265,11 +337,16 @@ export class RelayDesks implements Machine<DesksInput, DesksEffect> {
         this.deadline = Math.min(this.deadline, awayUntil);
         continue;
       }
-      this.#agents.delete(agentId);
       this.#awayCount -= 1;
-      for (const entry of this.#desks.values()) this.#let(now, entry, agentId, effects);
-      effects.push({ kind: "changed" });
+      this.#forget(now, agentId, effects);
     }
+  }
+
+  /** It is no machine of this relay any more. */
+  #forget(now: Instant, agentId: string, effects: DesksEffect[]): void {
+    this.#agents.delete(agentId);
+    for (const entry of this.#desks.values()) this.#let(now, entry, agentId, effects);
+    effects.push({ kind: "changed" });
   }
 
   #step(now: Instant, { desk }: Entry, input: DeskInput, effects: DesksEffect[]): void {

@@ -1,5 +1,5 @@
 // Whether machines are on their way from one relay to another in such numbers that sums over relays count many of them
-// twice: what a relay just lost it still counts for a while, and another one may have it by now.
+// twice: what a relay just lost it still counts for a while, and another one may have it by now, before the first knows.
 import type { Instant } from "../machine.ts";
 import { shareFloor } from "./bounds.ts";
 

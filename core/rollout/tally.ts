@@ -27,7 +27,7 @@ export interface Tally {
   /** The relay is ending and hands out no more permits. */
   readonly isClosed: boolean;
   readonly matching: number;
-  /** Of these: broke off a moment ago, and may be counted by another relay too; left out: none. */
+  /** Of these: on their way from one relay to another, so that both may count them; left out: none. */
   readonly away?: number;
   readonly fetching: number;
   /** Of these: would take a permit though they are not staged yet; left out: none. */

@@ -26,7 +26,8 @@ export interface RelaySessionOptions {
   readonly join: readonly string[];
   /** Relays that an earlier life knew. */
   readonly known: readonly KnownRelay[];
-  readonly hello: (connect: number) => AgentHello;
+  /** What to say first on the n-th connection, after that relay has welcomed it last; "": none has. */
+  readonly hello: (connect: number, relayBefore: string) => AgentHello;
   readonly onCommand: (command: RelayCommand) => void;
   /** The relays of the region are these. */
   readonly onRelays: (relays: readonly KnownRelay[]) => void;
@@ -47,6 +48,7 @@ export class RelaySession {
   /** No relay has taken it since it last asked for them: what it knows of them may be old. */
   #mustAsk = true;
   #connects = 0;
+  #welcomedBy = "";
   #comeBackMs: number | undefined;
 
   constructor(options: RelaySessionOptions) {
@@ -129,6 +131,7 @@ export class RelaySession {
       command: (command) => {
         if (command.$case === "welcome") {
           clearTimeout(timer);
+          this.#welcomedBy = command.welcome.relay;
           this.#welcomed(relay);
         }
         this.#hear(command, stream);
@@ -136,7 +139,7 @@ export class RelaySession {
       ended,
     });
     const timer = setTimeout(() => stream.cancel(), WELCOME_MS_MAX);
-    stream.send({ $case: "hello", hello: hello(this.#connects) });
+    stream.send({ $case: "hello", hello: hello(this.#connects, this.#welcomedBy) });
     // What changes from now on is said after the hello, welcomed yet or not.
     this.#stream = stream;
     const reason = await promise;

@@ -132,9 +132,10 @@ export class Agent {
     const takesEarly = waveHash(this.name, service) % 4 !== 0;
     this.#line = new RelayLine({
       ...{ process, network, relays },
-      hello: (connect) => {
+      hello: (connect, relayBefore) => {
         const statuses = this.#report === undefined ? [] : [{ service, report: this.#report }];
-        return { kind: "hello", candidate, takesEarly, boot, connect, statuses };
+        const session = { boot: `${boot}`, startedAtMs: boot, connect };
+        return { kind: "hello", candidate, takesEarly, session, relayBefore, statuses };
       },
       onTold: (message) => this.#hear(message),
     });

@@ -184,6 +184,7 @@ export class FleetWorld {
           ...{ ground, network, origin, packs, region, regionStore },
           relay: `${region}-${index}`,
           controlPlanes: () => this.controlPlanes.map(({ relays }) => relays),
+          mates: () => this.relaysOf(region).map(({ siblings }) => siblings),
           onMember: (relay, pack, member) => this.#gossip(relay, pack, member),
           onObeyed: (one, command) => watch.obeyed(one, command),
         }),

@@ -1,6 +1,7 @@
 // What programs of a simulated fleet say to each other: the plain data that production's protobuf messages carry.
 import type { ServiceReport } from "../../core/fleet/agent-facts.ts";
 import type { Replica } from "../../core/fleet/replicas.ts";
+import type { SessionOrder } from "../../core/fleet/session-order.ts";
 import type { RosterMember } from "../../core/fleet/swarm-members.ts";
 import type { RememberedOrder } from "../../core/leadership/lost-orders.ts";
 import type { AssignmentRule } from "../../core/rollout/assignment-rules.ts";
@@ -104,8 +105,9 @@ export type AgentSays =
       readonly candidate: Candidate;
       /** It keeps permits that come before their release is staged. */
       readonly takesEarly: boolean;
-      readonly boot: number;
-      readonly connect: number;
+      readonly session: SessionOrder;
+      /** The relay that welcomed this boot last; undefined: none yet. */
+      readonly relayBefore: string | undefined;
       readonly statuses: readonly Status[];
     }
   | { readonly kind: "status"; readonly status: Status }

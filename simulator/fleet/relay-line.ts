@@ -13,8 +13,8 @@ export interface RelayLineOptions {
   readonly process: Process;
   readonly network: Network;
   readonly relays: () => readonly Listener<AgentSays, RelayTells>[];
-  /** What it says first, on its n-th connection. */
-  readonly hello: (connect: number) => AgentSays;
+  /** What it says first, on its n-th connection, after that relay has welcomed it last. */
+  readonly hello: (connect: number, relayBefore: string | undefined) => AgentSays;
   readonly onTold: (message: Exclude<RelayTells, { kind: "reconnect" }>) => void;
 }
 
@@ -26,6 +26,7 @@ export class RelayLine {
   #failures = 0;
   #connects = 0;
   #isWelcome = false;
+  #welcomedBy: string | undefined;
 
   constructor(options: RelayLineOptions) {
     this.#options = options;
@@ -78,17 +79,18 @@ export class RelayLine {
         lose(message.afterMs);
         return;
       }
-      if (message.kind === "welcome") this.#welcomed();
+      if (message.kind === "welcome") this.#welcomed(relay);
       onTold(message);
     };
-    line.send(hello(this.#connects));
+    line.send(hello(this.#connects, this.#welcomedBy));
     process.after(WELCOME_MS_MAX, () => {
       if (!this.#isWelcome) lose();
     });
   }
 
-  #welcomed(): void {
+  #welcomed(relay: string): void {
     this.#isWelcome = true;
+    this.#welcomedBy = relay;
     this.#failed.clear();
     this.#failures = 0;
   }

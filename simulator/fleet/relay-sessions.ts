@@ -1,5 +1,6 @@
 // The agents of one simulated relay, one session each: who came, what it said, who went, and which assignments each is
 // told. Of two sessions of one agent the newer one holds.
+import { isLater } from "../../core/fleet/session-order.ts";
 import { isTarget } from "../../core/rollout/targets.ts";
 import type { End } from "./lines.ts";
 import type { AgentSays, Assignments, RelayTells, Status } from "./messages.ts";
@@ -48,6 +49,14 @@ export class RelaySessions {
     for (const { statuses } of this.#sessions.values()) yield* statuses.values();
   }
 
+  /** The agent is connected to another relay: what is left of its session here ends. */
+  let(agentId: string): void {
+    const session = this.#sessions.get(agentId);
+    if (session === undefined) return;
+    this.#let(session);
+    session.line.close();
+  }
+
   accept(line: AgentLine): void {
     line.onMessage = (message) => {
       if (message.kind === "hello") this.#join(line, message);
@@ -70,7 +79,7 @@ export class RelaySessions {
     const { agentId } = hello.candidate;
     const before = this.#sessions.get(agentId);
     if (before !== undefined) {
-      if (!isAfter(hello, before.hello)) {
+      if (!isLater(hello.session, before.hello.session)) {
         line.close();
         return;
       }
@@ -95,8 +104,4 @@ export class RelaySessions {
     this.#sessions.delete(session.agentId);
     this.#options.onGone(session.agentId);
   }
-}
-
-function isAfter(one: Hello, other: Hello): boolean {
-  return one.boot > other.boot || (one.boot === other.boot && one.connect > other.connect);
 }

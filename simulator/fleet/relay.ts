@@ -8,10 +8,10 @@ import { isOlder, revisionWithin, withdrawalRevision } from "../../core/leadersh
 import { LeaderGate } from "../../core/leadership/leader-gate.ts";
 import type { Instant } from "../../core/machine.ts";
 import { countMachines } from "../../core/rollout/census.ts";
-import type { DeskAssignment, Standing } from "../../core/rollout/permit-facts.ts";
 import type { KeptPermit } from "../../core/rollout/permit-ledger.ts";
 import { tallyOf } from "../../core/rollout/permit-tally.ts";
 import { type DesksEffect, type DesksInput, RelayDesks } from "../../core/rollout/relay-desks.ts";
+import { deskRulesOf, standingOf } from "./desk-facts.ts";
 import { LeaderLink, type LeaderLinkOptions } from "./leader-link.ts";
 import type { Listener } from "./lines.ts";
 import type {
@@ -21,12 +21,12 @@ import type {
   RelaySays,
   RelayTells,
   Rule,
-  Status,
 } from "./messages.ts";
 import { type Ground, Process, Stepper } from "./process.ts";
 import { rememberedOrders, usedReleases } from "./relay-memory.ts";
 import { RelayMirror, type RelayMirrorOptions } from "./relay-mirror.ts";
 import { RelaySessions, type Session } from "./relay-sessions.ts";
+import { SiblingLines, type SiblingLinesOptions, type SiblingSays } from "./sibling-lines.ts";
 
 const FAILING_MAX = 10;
 
@@ -42,7 +42,8 @@ export interface RelayDisk {
 
 export interface RelayOptions
   extends Omit<RelayMirrorOptions, "process" | "onChange" | "onWhole">,
-    Pick<LeaderLinkOptions, "network" | "controlPlanes"> {
+    Pick<LeaderLinkOptions, "network" | "controlPlanes">,
+    Pick<SiblingLinesOptions, "mates"> {
   readonly ground: Ground;
   readonly region: string;
   /** One of its agents has joined a swarm; siblings are to hear of it. */
@@ -54,6 +55,8 @@ export interface RelayOptions
 export class Relay {
   readonly process: Process;
   readonly agents: Listener<AgentSays, RelayTells>;
+  /** Where other relays of the region come. */
+  readonly siblings: Listener<SiblingSays, SiblingSays>;
   readonly disk: RelayDisk = {
     epoch: 0,
     isComplete: false,
@@ -70,16 +73,18 @@ export class Relay {
   #driver: Stepper<DesksInput, DesksEffect> | undefined;
   #pace: Stepper<PaceInput, PaceEffect> | undefined;
   #mirror: RelayMirror | undefined;
+  #lines: SiblingLines | undefined;
   #roster: Roster;
   #named: Set<string> | undefined;
   #settlesAt: Instant = 0;
-  #siblings: readonly string[] = [];
+  #mates: readonly string[] = [];
 
   constructor(options: RelayOptions) {
     this.#options = options;
     this.process = new Process(options.relay, options.ground);
     this.#roster = new Roster(options.relay, options.ground.random);
     this.agents = { process: this.process, accept: (line) => this.#sessions.accept(line) };
+    this.siblings = { process: this.process, accept: (line) => this.#lines?.accept(line) };
   }
 
   get name(): string {
@@ -123,6 +128,8 @@ export class Relay {
     const { desks } = this;
     const pace = new ReportPace(() => desks?.isAnyOut === true);
     this.#pace = new Stepper(process, "pace", pace, () => this.#report());
+    const onMove: SiblingLinesOptions["onMove"] = (fact) => this.#driver?.input(fact);
+    this.#lines = new SiblingLines({ ...this.#options, process, onMove });
     const onChange = (): void => this.#changed();
     const onWhole = (): void => this.#pace?.input({ kind: "awaited" });
     this.#mirror = new RelayMirror({ ...this.#options, process, onChange, onWhole });
@@ -244,8 +251,10 @@ export class Relay {
         this.#mirror?.told(command.pack, command.segments, command.sealed);
         return;
       case "siblings":
-        this.#siblings = command.relays;
+        this.#mates = command.relays;
         this.#mirror?.siblings(command.relays);
+        this.#lines?.siblings(command.relays.filter((name) => name !== this.name));
+        this.#driver?.input({ kind: "siblings", relays: command.relays });
         return;
       case "snapshot-end":
         this.#endSnapshot(command.epoch);
@@ -265,13 +274,9 @@ export class Relay {
     for (const session of this.#sessions.all()) this.#sessions.tell(session, assignments);
   }
 
-  #deskAssigned({ service, epoch, revision, rules }: Assignments): void {
-    const desks = rules.map((rule) => ({
-      rollout: rule.rollout,
-      targets: { labels: rule.targets, excludedRegions: rule.excludedRegions },
-      assignment: deskAssignment(rule, epoch, revision),
-    }));
-    this.#driver?.input({ kind: "assigned", service, rules: desks });
+  #deskAssigned(assignments: Assignments): void {
+    const { service } = assignments;
+    this.#driver?.input({ kind: "assigned", service, rules: deskRulesOf(assignments) });
   }
 
   /** Forgets what the snapshot has not named, and lets agents know. */
@@ -291,13 +296,14 @@ export class Relay {
   }
 
   #joined(session: Session): void {
-    const { candidate, statuses, takesEarly } = session.hello;
-    session.line.send({ kind: "welcome", relays: this.#siblings });
+    const { candidate, session: order, relayBefore: from, statuses, takesEarly } = session.hello;
+    session.line.send({ kind: "welcome", relays: this.#mates });
     for (const assignments of this.disk.services.values()) {
       this.#sessions.tell(session, assignments);
     }
     const all = statuses.map((status) => [status.service, standingOf(status)] as const);
-    this.#driver?.input({ kind: "joined", candidate, standings: new Map(all), takesEarly });
+    const standings = new Map(all);
+    this.#driver?.input({ kind: "joined", candidate, session: order, from, standings, takesEarly });
     this.#changed();
   }
 
@@ -308,7 +314,7 @@ export class Relay {
     const { zone, rack } = member;
     const asker = { peerId: agentId, zone, rack, isCaller: false, told: new Set<string>() };
     const members = this.#roster.choose(pack, asker, NEIGHBOURS_TOLD);
-    const relays = this.#siblings.length === 0 ? [this.name] : this.#siblings;
+    const relays = this.#mates.length === 0 ? [this.name] : this.#mates;
     line.send({ kind: "members", pack, relays, members });
   }
 
@@ -331,6 +337,13 @@ export class Relay {
         return;
       case "changed":
         this.#changed();
+        return;
+      case "claim":
+      case "cede":
+        this.#lines?.move(effect);
+        return;
+      case "let":
+        this.#sessions.let(effect.agentId);
         return;
       default:
         effect satisfies never;
@@ -364,23 +377,6 @@ export class Relay {
     this.#link.send({ kind: "report", tallies, replicas: this.#mirror?.replicas() ?? [] });
     this.#pace?.input({ kind: "sent" });
   }
-}
-
-function deskAssignment(rule: Rule, epoch: number, revision: number): DeskAssignment {
-  const { phase, paused, release, fallback, waves } = rule;
-  return {
-    ...{ epoch, revision, phase, paused, waves },
-    release: release.release,
-    fallback: fallback?.release ?? "",
-    answerMs: release.answerMs,
-    isQuick: release.isQuick,
-  };
-}
-
-function standingOf({ report }: Status): Standing {
-  const { rollout, running, phase, permit, error } = report;
-  const nothing = { bytes: { relay: 0, peer: 0, local: 0 }, missingBytes: 0 };
-  return { rollout, running, phase, permit, error, ...nothing };
 }
 
 function ruleOf(services: Iterable<Assignments>, rollout: string): Rule | undefined {

@@ -52,7 +52,7 @@ export class VirtualAgent {
       known: [],
       ways,
       log,
-      hello: (connect) => ({
+      hello: (connect, relayBefore) => ({
         agent: agentId,
         boot: this.#boot,
         connect,
@@ -67,6 +67,7 @@ export class VirtualAgent {
         root: "",
         callable: false,
         earlyPermits: true,
+        relayBefore,
       }),
       onCommand: (command) => this.#hear(command),
       onRelays: () => {},

@@ -109,6 +109,7 @@ function helloOf(hello: Partial<AgentHello>): AgentHello {
     root: "/agent",
     callable: false,
     earlyPermits: false,
+    relayBefore: "",
     ...hello,
   };
 }

@@ -51,7 +51,9 @@ class Desks {
 
   joined(agentId: string, labels = {}): this {
     const candidate = { agentId, region: "eu", labels };
-    return this.step({ kind: "joined", candidate, standings: new Map([["web", STAGED]]) });
+    const session = { boot: "boot-1", startedAtMs: 1, connect: 1 };
+    const standings = new Map([["web", STAGED]]);
+    return this.step({ kind: "joined", candidate, session, standings });
   }
 
   granted(quota: number): this {

@@ -922,6 +922,8 @@ export interface AgentHello {
   callable: boolean;
   /** True: a permit may come before its release is staged, and beside assignments (ConnectAgentResponse.permit_beside). */
   earlyPermits: boolean;
+  /** Relay that welcomed this boot last; empty: none yet. That one may not have noticed that the agent is gone. */
+  relayBefore: string;
 }
 
 export interface AgentHello_LabelsEntry {
@@ -1128,7 +1130,19 @@ export interface ConnectAgentResponse {
   permitBeside: Permit | undefined;
 }
 
-/** What a relay tells its siblings, at most once a second; the whole of it where `full`. */
+/** An agent that is connected to the relay that speaks. */
+export interface AgentClaim {
+  /** Its id. */
+  agent: string;
+  /** Boot, start of the boot and connection of its session, as its hello said: of two sessions of an agent the later holds. */
+  boot: string;
+  /** Unix milliseconds. */
+  startedAtMs: number;
+  /** Rises with each connection of a boot. */
+  connect: number;
+}
+
+/** What a relay tells its siblings: of swarms at most once a second, the whole of it where `full`; the rest at once. */
 export interface ShareRosterRequest {
   /** Relay that speaks. */
   relay: string;
@@ -1142,6 +1156,10 @@ export interface ShareRosterRequest {
   packs: PackReplica[];
   /** Steps of calls, for agents of the sibling. */
   signals: PeerSignal[];
+  /** Agents that came from the sibling, which is to let go of them: at most 1,000. */
+  claims: AgentClaim[];
+  /** What the sibling claimed, and is counted here no more: at most 1,000. */
+  ceded: AgentClaim[];
 }
 
 /** A member of a swarm. */
@@ -1172,6 +1190,10 @@ export interface ShareRosterResponse {
   packs: PackReplica[];
   /** Steps of calls, for agents of the sibling. */
   signals: PeerSignal[];
+  /** Agents that came from the sibling. */
+  claims: AgentClaim[];
+  /** What the sibling claimed. */
+  ceded: AgentClaim[];
 }
 
 function createBaseServiceStatus(): ServiceStatus {
@@ -7893,6 +7915,7 @@ function createBaseAgentHello(): AgentHello {
     root: "",
     callable: false,
     earlyPermits: false,
+    relayBefore: "",
   };
 }
 
@@ -7933,6 +7956,9 @@ export const AgentHello: MessageFns<AgentHello> = {
     }
     if (message.earlyPermits !== false) {
       writer.uint32(96).bool(message.earlyPermits);
+    }
+    if (message.relayBefore !== "") {
+      writer.uint32(106).string(message.relayBefore);
     }
     return writer;
   },
@@ -8049,6 +8075,14 @@ export const AgentHello: MessageFns<AgentHello> = {
             message.earlyPermits = reader.bool();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.relayBefore = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8102,6 +8136,11 @@ export const AgentHello: MessageFns<AgentHello> = {
         : isSet(object.early_permits)
         ? globalThis.Boolean(object.early_permits)
         : false,
+      relayBefore: isSet(object.relayBefore)
+        ? globalThis.String(object.relayBefore)
+        : isSet(object.relay_before)
+        ? globalThis.String(object.relay_before)
+        : "",
     };
   },
 
@@ -8149,6 +8188,9 @@ export const AgentHello: MessageFns<AgentHello> = {
     if (message.earlyPermits !== false) {
       obj.earlyPermits = message.earlyPermits;
     }
+    if (message.relayBefore !== "") {
+      obj.relayBefore = message.relayBefore;
+    }
     return obj;
   },
 
@@ -8177,6 +8219,7 @@ export const AgentHello: MessageFns<AgentHello> = {
     message.root = object.root ?? "";
     message.callable = object.callable ?? false;
     message.earlyPermits = object.earlyPermits ?? false;
+    message.relayBefore = object.relayBefore ?? "";
     return message;
   },
 };
@@ -9949,8 +9992,129 @@ export const ConnectAgentResponse: MessageFns<ConnectAgentResponse> = {
   },
 };
 
+function createBaseAgentClaim(): AgentClaim {
+  return { agent: "", boot: "", startedAtMs: 0, connect: 0 };
+}
+
+export const AgentClaim: MessageFns<AgentClaim> = {
+  encode(message: AgentClaim, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.agent !== "") {
+      writer.uint32(10).string(message.agent);
+    }
+    if (message.boot !== "") {
+      writer.uint32(18).string(message.boot);
+    }
+    if (message.startedAtMs !== 0) {
+      writer.uint32(24).uint64(message.startedAtMs);
+    }
+    if (message.connect !== 0) {
+      writer.uint32(32).uint64(message.connect);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AgentClaim {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAgentClaim();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.agent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.boot = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.startedAtMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.connect = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AgentClaim {
+    return {
+      agent: isSet(object.agent) ? globalThis.String(object.agent) : "",
+      boot: isSet(object.boot) ? globalThis.String(object.boot) : "",
+      startedAtMs: isSet(object.startedAtMs)
+        ? globalThis.Number(object.startedAtMs)
+        : isSet(object.started_at_ms)
+        ? globalThis.Number(object.started_at_ms)
+        : 0,
+      connect: isSet(object.connect) ? globalThis.Number(object.connect) : 0,
+    };
+  },
+
+  toJSON(message: AgentClaim): unknown {
+    const obj: any = {};
+    if (message.agent !== "") {
+      obj.agent = message.agent;
+    }
+    if (message.boot !== "") {
+      obj.boot = message.boot;
+    }
+    if (message.startedAtMs !== 0) {
+      obj.startedAtMs = Math.round(message.startedAtMs);
+    }
+    if (message.connect !== 0) {
+      obj.connect = Math.round(message.connect);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AgentClaim>): AgentClaim {
+    return AgentClaim.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AgentClaim>): AgentClaim {
+    const message = createBaseAgentClaim();
+    message.agent = object.agent ?? "";
+    message.boot = object.boot ?? "";
+    message.startedAtMs = object.startedAtMs ?? 0;
+    message.connect = object.connect ?? 0;
+    return message;
+  },
+};
+
 function createBaseShareRosterRequest(): ShareRosterRequest {
-  return { relay: "", full: false, joined: [], left: [], packs: [], signals: [] };
+  return { relay: "", full: false, joined: [], left: [], packs: [], signals: [], claims: [], ceded: [] };
 }
 
 export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
@@ -9972,6 +10136,12 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
     }
     for (const v of message.signals) {
       PeerSignal.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.claims) {
+      AgentClaim.encode(v!, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.ceded) {
+      AgentClaim.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -10037,6 +10207,22 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
             message.signals.push(PeerSignal.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.claims.push(AgentClaim.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.ceded.push(AgentClaim.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10057,6 +10243,8 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
       left: globalThis.Array.isArray(object?.left) ? object.left.map((e: any) => SwarmMember.fromJSON(e)) : [],
       packs: globalThis.Array.isArray(object?.packs) ? object.packs.map((e: any) => PackReplica.fromJSON(e)) : [],
       signals: globalThis.Array.isArray(object?.signals) ? object.signals.map((e: any) => PeerSignal.fromJSON(e)) : [],
+      claims: globalThis.Array.isArray(object?.claims) ? object.claims.map((e: any) => AgentClaim.fromJSON(e)) : [],
+      ceded: globalThis.Array.isArray(object?.ceded) ? object.ceded.map((e: any) => AgentClaim.fromJSON(e)) : [],
     };
   },
 
@@ -10080,6 +10268,12 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
     if (message.signals?.length) {
       obj.signals = message.signals.map((e) => PeerSignal.toJSON(e));
     }
+    if (message.claims?.length) {
+      obj.claims = message.claims.map((e) => AgentClaim.toJSON(e));
+    }
+    if (message.ceded?.length) {
+      obj.ceded = message.ceded.map((e) => AgentClaim.toJSON(e));
+    }
     return obj;
   },
 
@@ -10094,6 +10288,8 @@ export const ShareRosterRequest: MessageFns<ShareRosterRequest> = {
     message.left = object.left?.map((e) => SwarmMember.fromPartial(e)) || [];
     message.packs = object.packs?.map((e) => PackReplica.fromPartial(e)) || [];
     message.signals = object.signals?.map((e) => PeerSignal.fromPartial(e)) || [];
+    message.claims = object.claims?.map((e) => AgentClaim.fromPartial(e)) || [];
+    message.ceded = object.ceded?.map((e) => AgentClaim.fromPartial(e)) || [];
     return message;
   },
 };
@@ -10216,7 +10412,7 @@ export const SwarmMember: MessageFns<SwarmMember> = {
 };
 
 function createBaseShareRosterResponse(): ShareRosterResponse {
-  return { relay: "", full: false, joined: [], left: [], packs: [], signals: [] };
+  return { relay: "", full: false, joined: [], left: [], packs: [], signals: [], claims: [], ceded: [] };
 }
 
 export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
@@ -10238,6 +10434,12 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
     }
     for (const v of message.signals) {
       PeerSignal.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.claims) {
+      AgentClaim.encode(v!, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.ceded) {
+      AgentClaim.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -10303,6 +10505,22 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
             message.signals.push(PeerSignal.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.claims.push(AgentClaim.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.ceded.push(AgentClaim.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10323,6 +10541,8 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
       left: globalThis.Array.isArray(object?.left) ? object.left.map((e: any) => SwarmMember.fromJSON(e)) : [],
       packs: globalThis.Array.isArray(object?.packs) ? object.packs.map((e: any) => PackReplica.fromJSON(e)) : [],
       signals: globalThis.Array.isArray(object?.signals) ? object.signals.map((e: any) => PeerSignal.fromJSON(e)) : [],
+      claims: globalThis.Array.isArray(object?.claims) ? object.claims.map((e: any) => AgentClaim.fromJSON(e)) : [],
+      ceded: globalThis.Array.isArray(object?.ceded) ? object.ceded.map((e: any) => AgentClaim.fromJSON(e)) : [],
     };
   },
 
@@ -10346,6 +10566,12 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
     if (message.signals?.length) {
       obj.signals = message.signals.map((e) => PeerSignal.toJSON(e));
     }
+    if (message.claims?.length) {
+      obj.claims = message.claims.map((e) => AgentClaim.toJSON(e));
+    }
+    if (message.ceded?.length) {
+      obj.ceded = message.ceded.map((e) => AgentClaim.toJSON(e));
+    }
     return obj;
   },
 
@@ -10360,6 +10586,8 @@ export const ShareRosterResponse: MessageFns<ShareRosterResponse> = {
     message.left = object.left?.map((e) => SwarmMember.fromPartial(e)) || [];
     message.packs = object.packs?.map((e) => PackReplica.fromPartial(e)) || [];
     message.signals = object.signals?.map((e) => PeerSignal.fromPartial(e)) || [];
+    message.claims = object.claims?.map((e) => AgentClaim.fromPartial(e)) || [];
+    message.ceded = object.ceded?.map((e) => AgentClaim.fromPartial(e)) || [];
     return message;
   },
 };
