@@ -7,6 +7,7 @@ import type { ReleaseId } from "../../core/fleet/runnable.ts";
 import type { Candidate } from "../../core/rollout/targets.ts";
 import { waveHash } from "../../core/rollout/wave-hash.ts";
 import type { SimulatedPeer } from "../simulated-peer.ts";
+import { AgentPacks } from "./agent-packs.ts";
 import type { Listener, Network } from "./lines.ts";
 import { type Fate, MachineDisk } from "./machine-disk.ts";
 import type { AgentSays, Assignments, RelayTells, Release } from "./messages.ts";
@@ -20,9 +21,8 @@ const KEEP_RELEASES = 3;
 const PROBE_MS = 10_000;
 /** Before a journal that could not be written is written again. */
 const PERSIST_RETRY_MS = 1_000;
-/** Between two looks at whether a pack is whole, and how often members are asked for meanwhile. */
+/** Between two looks at whether a pack is whole. */
 const LOOK_MS = 100;
-const ASK_MS = 5_000;
 const STAGE_MS = 50;
 
 type Queued = Exclude<Effect, { kind: "report" | "refuse" | "refuse-orders" }>;
@@ -59,8 +59,8 @@ export class Agent {
   #isDraining = false;
   #report: ServiceReport | undefined;
   #releases = new Map<ReleaseId, Release>();
-  #staging: { readonly release: ReleaseId; readonly number: number } | undefined;
-  #stagings = 0;
+  #staging: { readonly release: ReleaseId; readonly pack: string | undefined } | undefined;
+  #packs: AgentPacks | undefined;
   #watched: ReleaseId | undefined;
   readonly #steps: ServiceSteps;
   #line: RelayLine | undefined;
@@ -95,6 +95,11 @@ export class Agent {
     return this.#line?.isWelcome === true;
   }
 
+  /** What it has of packs in this life. */
+  get packs(): AgentPacks | undefined {
+    return this.#packs;
+  }
+
   /** Effects that wait for the disk. */
   get queued(): number {
     return this.#queue.length;
@@ -111,6 +116,7 @@ export class Agent {
     this.#watched = undefined;
     this.#line = undefined;
     this.options.packs.up(this.name);
+    this.#packs = this.#newPacks();
     this.#machine = this.#newMachine();
     this.#stepper = new Stepper(process, "service", this.#machine, (effect) =>
       this.#perform(effect),
@@ -153,6 +159,13 @@ export class Agent {
   cutPower(): void {
     this.kill();
     this.disk.cutPower();
+  }
+
+  #newPacks(): AgentPacks {
+    const { packs, candidate } = this.options;
+    const announce = (pack: string, joined: boolean): void =>
+      this.#line?.send({ kind: "swarm", pack, joined });
+    return new AgentPacks({ process: this.process, candidate, packs, announce });
   }
 
   #newMachine(): ServiceMachine {
@@ -212,7 +225,7 @@ export class Agent {
         this.#stage(effect.release);
         return;
       case "unstage":
-        this.#staging = undefined;
+        this.#endStaging();
         return;
       case "perform":
         this.#steps.perform(effect.step, (error) =>
@@ -242,28 +255,27 @@ export class Agent {
   }
 
   #stage(release: ReleaseId): void {
-    this.#stagings += 1;
-    const staging = { release, number: this.#stagings };
-    this.#staging = staging;
+    this.#endStaging();
     const record = this.#releases.get(release);
+    const staging = { release, pack: record?.pack };
+    this.#staging = staging;
     const fail = (error: string, hopeless: boolean): void => {
       if (this.#staging !== staging) return;
-      this.#staging = undefined;
+      this.#endStaging();
       this.#tell({ kind: "staging-failed", release, error, hopeless });
     };
     if (record === undefined) {
       this.process.after(1, () => fail("nobody has told where its packs are", true));
       return;
     }
-    const { packs } = this.options;
-    const peer = packs.peer(this.name, record.pack, "agent");
-    this.#ask(staging, record.pack);
+    const peer = this.#packs?.take(record.pack);
+    if (peer === undefined) return;
     this.#await(staging, peer, () => {
       this.#tell({ kind: "staging", release, phase: "stage" });
       this.process.after(STAGE_MS, () => {
         if (this.#staging !== staging) return;
         if (this.disk.isFull) return fail("no space left", false);
-        this.#staging = undefined;
+        this.#endStaging();
         const stored = { isSynced: false, isBroken: false };
         this.disk.releases.set(release, stored);
         this.process.after(100, () => {
@@ -282,11 +294,10 @@ export class Agent {
     });
   }
 
-  /** Asks the relay for members of the pack's swarm, as long as it is being fetched. */
-  #ask(staging: object, pack: string): void {
-    if (this.#staging !== staging) return;
-    this.#line?.send({ kind: "swarm", pack, joined: true });
-    this.process.after(ASK_MS, () => this.#ask(staging, pack));
+  #endStaging(): void {
+    const pack = this.#staging?.pack;
+    this.#staging = undefined;
+    if (pack !== undefined) this.#packs?.release(pack);
   }
 
   #probe(): void {
@@ -300,6 +311,16 @@ export class Agent {
   #hear(message: Exclude<RelayTells, { kind: "reconnect" }>): void {
     switch (message.kind) {
       case "welcome":
+        this.#packs?.snapshotBegun();
+        return;
+      case "order":
+        this.#packs?.ordered(message.order);
+        return;
+      case "order-ended":
+        this.#packs?.ended(message.id, message.pack, message.keep);
+        return;
+      case "snapshot-end":
+        this.#packs?.snapshotEnded();
         return;
       case "assignments":
         this.#assigned(message.assignments);

@@ -15,12 +15,14 @@ export class BuildSweeper {
   readonly #host: TermHost;
   readonly #keeper = new DeadlineKeeper(BUILD_LIMITS);
   readonly #stepper: Stepper<KeeperInput, KeeperEffect>;
+  readonly #onRow: (row: BuildRow) => void;
   readonly #running = new Set<string>();
   #isStoreAway = false;
 
-  /** Every lease has its full window from now on. */
-  constructor(host: TermHost) {
+  /** Every lease has its full window from now on; `onRow` hears of each row as it is read. */
+  constructor(host: TermHost, onRow: (row: BuildRow) => void) {
     this.#host = host;
+    this.#onRow = onRow;
     this.#stepper = new Stepper(host.process, "builds", this.#keeper, (effect) =>
       this.#perform(effect),
     );
@@ -50,7 +52,9 @@ export class BuildSweeper {
   }
 
   #see(row: BuildRow): void {
-    if (!this.#host.isStopped) this.#stepper.input({ kind: "changed", row });
+    if (this.#host.isStopped) return;
+    this.#stepper.input({ kind: "changed", row });
+    this.#onRow(row);
   }
 
   #readAll(): void {

@@ -29,3 +29,12 @@ export function standingOf({ report }: Status): Standing {
   const nothing = { bytes: { relay: 0, peer: 0, local: 0 }, missingBytes: 0 };
   return { rollout, running, phase, permit, error, ...nothing };
 }
+
+/** The rule of a rollout. */
+export function ruleOf(services: Iterable<Assignments>, rollout: string): Rule | undefined {
+  for (const { rules } of services) {
+    const rule = rules.find((one) => one.rollout === rollout);
+    if (rule !== undefined) return rule;
+  }
+  return undefined;
+}

@@ -12,6 +12,7 @@ import {
 } from "../../core/leadership/epoch.ts";
 import { HELD_COMMANDS_MAX } from "../../core/leadership/leader-gate.ts";
 import type { Agent } from "./agent.ts";
+import { CACHE_BYTES } from "./agent-packs.ts";
 import { BuildChecks } from "./build-checks.ts";
 import { BUILDS_PREFIX } from "./build-rows.ts";
 import { type FleetWatch, type FleetWorld, SERVICE } from "./fleet-world.ts";
@@ -92,6 +93,9 @@ export class FleetChecks implements FleetWatch {
     hold(stored?.isBroken === false, "nothing unverified is run", () => {
       return `${agent.name} starts ${release}, which is ${stored === undefined ? "not there" : "broken"}`;
     });
+    hold(this.rollouts.isNamed(release), "what is fetched ahead is not started", () => {
+      return `${agent.name} starts ${release}, and no rollout brings it`;
+    });
   }
 
   /** After every event. */
@@ -135,6 +139,7 @@ export class FleetChecks implements FleetWatch {
       hold(agent.disk.releases.size <= releasesMax, "disks are bounded", () => {
         return `${agent.name} keeps ${[...agent.disk.releases.keys()].join(" ")}`;
       });
+      this.#lookAtPacks(agent, world);
     }
     this.#lookAtReplicas(world);
     for (const { name, desks, heldCount, sessionCount } of relays) {
@@ -151,6 +156,22 @@ export class FleetChecks implements FleetWatch {
         });
       }
     }
+  }
+
+  /** What a machine has of packs: nothing is staged of those that it fetches ahead, and what it keeps for others is bounded. */
+  #lookAtPacks({ name, disk, packs, process }: Agent, world: FleetWorld): void {
+    for (const release of disk.releases.keys()) {
+      hold(this.rollouts.isNamed(release), "what is fetched ahead is not staged", () => {
+        return `${name} has ${release} on its disk, and no rollout brings it`;
+      });
+    }
+    if (packs === undefined || !process.isUp || process.isFrozen) return;
+    const needed = new Set(packs.needed);
+    const idle = world.packs.heldBy(name).filter((pack) => !needed.has(pack));
+    const bytes = idle.reduce((sum, pack) => sum + world.packs.bytesOf(name, pack), 0);
+    hold(bytes <= CACHE_BYTES, "what is kept for others is bounded", () => {
+      return `${name} keeps ${bytes} bytes of ${idle.join(" ")}`;
+    });
   }
 
   /** What a leader takes for whole in a region is there, and is what the origin was given. */

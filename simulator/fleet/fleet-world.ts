@@ -112,11 +112,14 @@ export class FleetWorld {
   /** Puts a pack's segments and then its seal at the origin, as a worker does; `done`: all is there. */
   publish(release: Release, done: () => void): void {
     const { pack } = release;
-    const blobs = Array.from({ length: SEGMENTS }, (_, segment): Blob => {
-      return [segmentKey(pack, segment), contentOf(pack, segment), SEGMENT_BYTES];
-    });
+    const blobs = Array.from({ length: SEGMENTS }, (_, segment) => segmentOf(pack, segment));
     this.#put([...blobs, [sealKey(pack), "seal", 1]], done);
     for (const hostile of this.hostiles) this.#joinHostile(hostile, pack);
+  }
+
+  /** Puts one segment of a pack that is being built at the origin. */
+  grow(pack: string, segment: number, done: () => void): void {
+    this.#put([segmentOf(pack, segment)], done);
   }
 
   #put(blobs: readonly Blob[], done: () => void): void {
@@ -217,4 +220,8 @@ export class FleetWorld {
       }
     });
   }
+}
+
+function segmentOf(pack: string, segment: number): Blob {
+  return [segmentKey(pack, segment), contentOf(pack, segment), SEGMENT_BYTES];
 }

@@ -165,9 +165,12 @@ export function epochOf(command: RelayCommand): number | undefined {
     case "quota":
     case "snapshot-end":
       return command.epoch;
+    case "order":
+      return command.order.epoch;
     case "count":
     case "uses":
     case "pack":
+    case "order-ended":
     case "siblings":
       return undefined;
     default:

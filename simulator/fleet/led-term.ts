@@ -10,6 +10,7 @@ import { BuildSweeper } from "./build-sweeper.ts";
 import { HeldTerm } from "./held-term.ts";
 import type { Assignments, LeaderSays, RelayCommand, RelaySays, Release } from "./messages.ts";
 import { OpenRollouts } from "./open-rollouts.ts";
+import { OrderTeller } from "./order-teller.ts";
 import { PackCollector } from "./pack-collector.ts";
 import type { Process } from "./process.ts";
 import { rulesOf } from "./rollout-record.ts";
@@ -61,6 +62,7 @@ export class LedTerm implements TermHost {
   readonly #met = new Set<string>();
   readonly #assignments = new Map<string, Assignments>();
   readonly #rollouts: OpenRollouts;
+  readonly #orders: OrderTeller;
   #builds: BuildSweeper | undefined;
   #collector: PackCollector | undefined;
   #held: HeldTerm | undefined;
@@ -74,6 +76,10 @@ export class LedTerm implements TermHost {
     this.epoch = options.epoch;
     this.fence = epochCompare(options);
     this.#rollouts = new OpenRollouts(this);
+    const tell = (command: RelayCommand): void => {
+      for (const seat of this.#seats.values()) this.#push(seat, command);
+    };
+    this.#orders = new OrderTeller({ ...options, tell });
     this.#begin();
   }
 
@@ -235,7 +241,7 @@ export class LedTerm implements TermHost {
           this.#assignments.set(service, { service, epoch, revision: entry.modRevision, rules });
         }
         this.#rollouts.begin(open.map(({ value }) => value as string));
-        this.#builds = new BuildSweeper(this);
+        this.#builds = new BuildSweeper(this, (row) => this.#orders.row(row));
         const { origin, wallMs } = this.#options;
         this.#collector = new PackCollector({ host: this, origin, wallMs });
         this.#isReady = true;
@@ -298,6 +304,7 @@ export class LedTerm implements TermHost {
     for (const assignments of this.#assignments.values()) {
       this.#push(seat, { kind: "assignments", assignments });
     }
+    for (const command of this.#orders.snapshot()) this.#push(seat, command);
     this.#push(seat, { kind: "snapshot-end", epoch: this.epoch });
   }
 

@@ -7,7 +7,7 @@ import type { RememberedOrder } from "../../core/leadership/lost-orders.ts";
 import type { AssignmentRule } from "../../core/rollout/assignment-rules.ts";
 import type { CensusCount, CountQuestion } from "../../core/rollout/census.ts";
 import type { Tally } from "../../core/rollout/tally.ts";
-import type { Candidate } from "../../core/rollout/targets.ts";
+import type { Candidate, Targets } from "../../core/rollout/targets.ts";
 
 /** A release as a fleet knows it. */
 export interface Release {
@@ -43,6 +43,22 @@ export interface Permit {
   readonly wave: number;
   readonly ttlMs: number;
   readonly release: string;
+}
+
+/** Leave to fetch a pack while it is being built; nothing is staged under it. */
+export interface Order extends Targets {
+  /** `<build>.<attempt>`. */
+  readonly id: string;
+  readonly pack: string;
+  readonly epoch: number;
+}
+
+/** `keep`: the pack belongs to a release now. */
+export interface OrderEnded {
+  readonly kind: "order-ended";
+  readonly id: string;
+  readonly pack: string;
+  readonly keep: boolean;
 }
 
 export type RelaySays =
@@ -95,6 +111,8 @@ export type RelayCommand =
       readonly segments: number;
       readonly sealed: boolean;
     }
+  | { readonly kind: "order"; readonly order: Order }
+  | OrderEnded
   | { readonly kind: "uses"; readonly query: number }
   | { readonly kind: "siblings"; readonly relays: readonly string[] }
   | { readonly kind: "snapshot-end"; readonly epoch: number };
@@ -123,6 +141,10 @@ export type RelayTells =
   | { readonly kind: "welcome"; readonly relays: readonly string[] }
   | { readonly kind: "assignments"; readonly assignments: Assignments }
   | { readonly kind: "permit"; readonly permit: Permit }
+  | { readonly kind: "order"; readonly order: Order }
+  | OrderEnded
+  /** All that there is to say at first is said. */
+  | { readonly kind: "snapshot-end" }
   | {
       readonly kind: "members";
       readonly pack: string;

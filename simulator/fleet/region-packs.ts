@@ -13,6 +13,7 @@ export const SEGMENTS = 3;
 const PIECES_A_SEGMENT = PIECES / SEGMENTS;
 const PIECE_BYTES = 64 * 1024;
 export const SEGMENT_BYTES = PIECES_A_SEGMENT * PIECE_BYTES;
+export const PACK_BYTES = PIECES * PIECE_BYTES;
 /** Bytes a millisecond of each NIC: 20 Mbit/s, so that a pack takes a third of a second. */
 const NIC_RATE = 2_500;
 /** Events at one instant: fifty machines that hear of a pack at once have some thousands. */
@@ -25,6 +26,8 @@ export class RegionPacks implements Timeline {
   readonly world: SwarmWorld;
   /** Whether the next block that arrives anywhere has been changed on its way. */
   flippedShare = 0;
+  /** Peers that gave their pack up. */
+  readonly #dropped = new Set<string>();
   #isTouched = false;
   #eventsAtOnce = 0;
 
@@ -75,7 +78,10 @@ export class RegionPacks implements Timeline {
   peer(program: string, pack: string, role: "relay" | "agent", conduct?: Conduct): SimulatedPeer {
     const id = peerId(program, pack);
     const known = this.world.peers.get(id);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (this.#dropped.delete(id)) this.world.restart(known);
+      return known;
+    }
     return this.world.join({ id, role, conduct, upRate: NIC_RATE, downRate: NIC_RATE });
   }
 
@@ -96,6 +102,26 @@ export class RegionPacks implements Timeline {
     if (peer?.isUp === true) this.world.kill(peer);
   }
 
+  /** A program gives a pack up: its pieces are gone, and it is in the swarm no more until it asks for its peer again. */
+  drop(program: string, pack: string): void {
+    const peer = this.find(program, pack);
+    if (peer === undefined || this.#dropped.has(peer.id)) return;
+    for (const piece of [...peer.held.pieces()]) this.world.lose(peer, piece);
+    if (peer.isUp) this.world.kill(peer);
+    this.#dropped.add(peer.id);
+  }
+
+  /** Packs of which a program has something, or is in the swarm. */
+  heldBy(program: string): readonly string[] {
+    const peers = [...this.#of(program)].filter(({ id }) => !this.#dropped.has(id));
+    return peers.map(({ id }) => id.slice(program.length + 1));
+  }
+
+  /** Bytes of whole pieces that a program has of a pack. */
+  bytesOf(program: string, pack: string): number {
+    return (this.find(program, pack)?.held.count ?? 0) * PIECE_BYTES;
+  }
+
   /** The program is gone: its connections break. */
   down(program: string): void {
     for (const peer of this.#of(program)) if (peer.isUp) this.world.kill(peer);
@@ -103,7 +129,9 @@ export class RegionPacks implements Timeline {
 
   /** The program is there again, with the whole pieces that it had. */
   up(program: string): void {
-    for (const peer of this.#of(program)) if (!peer.isUp) this.world.restart(peer);
+    for (const peer of this.#of(program)) {
+      if (!peer.isUp && !this.#dropped.has(peer.id)) this.world.restart(peer);
+    }
   }
 
   /** Nothing gets between the peers of two programs before that. */

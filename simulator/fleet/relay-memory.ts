@@ -1,6 +1,23 @@
-// What a simulated relay can say of its machines and of earlier orders when a leader asks.
+// What a simulated relay keeps on its disk, and what it can say of its machines and of earlier orders when a leader asks.
 import type { RememberedOrder } from "../../core/leadership/lost-orders.ts";
+import type { KeptPermit } from "../../core/rollout/permit-ledger.ts";
 import type { Assignments, Status } from "./messages.ts";
+
+/** What outlives the process. */
+export interface RelayDisk {
+  epoch: number;
+  isComplete: boolean;
+  readonly services: Map<string, Assignments>;
+  readonly permits: Map<string, Map<string, KeptPermit>>;
+  /** Nothing can be written. */
+  isFull: boolean;
+}
+
+/** A disk on which nothing was written. */
+export function newRelayDisk(): RelayDisk {
+  const nothing = { services: new Map(), permits: new Map() };
+  return { epoch: 0, isComplete: false, ...nothing, isFull: false };
+}
 
 /** Orders that it keeps, and those that its machines follow of a later epoch. */
 export function rememberedOrders(

@@ -51,6 +51,11 @@ export class RelayMirror {
     this.#stepper.input({ kind: "told", pack, segments, sealed });
   }
 
+  /** The pack is of no use to anybody. */
+  drop(pack: string): void {
+    this.#stepper.input({ kind: "dropped", pack });
+  }
+
   siblings(relays: readonly string[]): void {
     this.#isInformed = true;
     this.#stepper.input({ kind: "relays", relays, apart: [] });
@@ -85,8 +90,10 @@ export class RelayMirror {
       case "serve":
         this.#serve(pack, effect.segment);
         return;
-      case "fetch":
       case "drop":
+        this.#options.packs.drop(this.#options.relay, pack);
+        return;
+      case "fetch":
         return;
       default:
         effect satisfies never;

@@ -20,7 +20,7 @@ export interface Session {
 export interface RelaySessionsOptions {
   readonly onJoined: (session: Session) => void;
   readonly onStatus: (agentId: string, status: Status) => void;
-  readonly onSwarm: (session: Session, pack: string) => void;
+  readonly onSwarm: (session: Session, pack: string, joined: boolean) => void;
   readonly onGone: (agentId: string) => void;
 }
 
@@ -94,7 +94,9 @@ export class RelaySessions {
       if (message.kind === "status") {
         statuses.set(message.status.service, message.status);
         this.#options.onStatus(agentId, message.status);
-      } else if (message.kind === "swarm") this.#options.onSwarm(session, message.pack);
+      } else if (message.kind === "swarm") {
+        this.#options.onSwarm(session, message.pack, message.joined);
+      }
     };
     this.#options.onJoined(session);
   }

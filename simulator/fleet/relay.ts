@@ -11,34 +11,18 @@ import { countMachines } from "../../core/rollout/census.ts";
 import type { KeptPermit } from "../../core/rollout/permit-ledger.ts";
 import { tallyOf } from "../../core/rollout/permit-tally.ts";
 import { type DesksEffect, type DesksInput, RelayDesks } from "../../core/rollout/relay-desks.ts";
-import { deskRulesOf, standingOf } from "./desk-facts.ts";
+import { deskRulesOf, ruleOf, standingOf } from "./desk-facts.ts";
 import { LeaderLink, type LeaderLinkOptions } from "./leader-link.ts";
 import type { Listener } from "./lines.ts";
-import type {
-  AgentSays,
-  Assignments,
-  RelayCommand,
-  RelaySays,
-  RelayTells,
-  Rule,
-} from "./messages.ts";
+import type { AgentSays, Assignments, RelayCommand, RelaySays, RelayTells } from "./messages.ts";
 import { type Ground, Process, Stepper } from "./process.ts";
-import { rememberedOrders, usedReleases } from "./relay-memory.ts";
+import { newRelayDisk, rememberedOrders, usedReleases } from "./relay-memory.ts";
 import { RelayMirror, type RelayMirrorOptions } from "./relay-mirror.ts";
+import { RelayOrders } from "./relay-orders.ts";
 import { RelaySessions, type Session } from "./relay-sessions.ts";
 import { SiblingLines, type SiblingLinesOptions, type SiblingSays } from "./sibling-lines.ts";
 
 const FAILING_MAX = 10;
-
-/** What outlives the process. */
-export interface RelayDisk {
-  epoch: number;
-  isComplete: boolean;
-  readonly services: Map<string, Assignments>;
-  readonly permits: Map<string, Map<string, KeptPermit>>;
-  /** Nothing can be written. */
-  isFull: boolean;
-}
 
 export interface RelayOptions
   extends Omit<RelayMirrorOptions, "process" | "onChange" | "onWhole">,
@@ -57,13 +41,7 @@ export class Relay {
   readonly agents: Listener<AgentSays, RelayTells>;
   /** Where other relays of the region come. */
   readonly siblings: Listener<SiblingSays, SiblingSays>;
-  readonly disk: RelayDisk = {
-    epoch: 0,
-    isComplete: false,
-    services: new Map(),
-    permits: new Map(),
-    isFull: false,
-  };
+  readonly disk = newRelayDisk();
   readonly #options: RelayOptions;
   #sessions = this.#newSessions();
   #boots = 0;
@@ -74,6 +52,7 @@ export class Relay {
   #pace: Stepper<PaceInput, PaceEffect> | undefined;
   #mirror: RelayMirror | undefined;
   #lines: SiblingLines | undefined;
+  #orders = this.#newOrders();
   #roster: Roster;
   #named: Set<string> | undefined;
   #settlesAt: Instant = 0;
@@ -122,6 +101,7 @@ export class Relay {
     this.#gate = new LeaderGate(disk.epoch);
     this.#roster = new Roster(this.name, ground.random);
     this.#sessions = this.#newSessions();
+    this.#orders = this.#newOrders();
     const kept = [...disk.permits].map(([id, permits]) => [id, [...permits.values()]] as const);
     this.#desks = new RelayDesks(this.name, new Map(kept));
     this.#driver = new Stepper(process, "desks", this.#desks, (effect) => this.#perform(effect));
@@ -150,6 +130,7 @@ export class Relay {
       },
       onBegin: () => {
         this.#named = new Set();
+        this.#orders.begin();
       },
       onLed: (isFirst) => {
         const { epoch, ledUntil: until } = this.#gate;
@@ -188,6 +169,17 @@ export class Relay {
     this.process.after(1_000, () => this.kill());
   }
 
+  #newOrders(): RelayOrders {
+    return new RelayOrders({
+      tell: (message) => this.#tellAll(message),
+      onDropped: (pack) => this.#mirror?.drop(pack),
+    });
+  }
+
+  #tellAll(message: RelayTells): void {
+    for (const { line } of this.#sessions.all()) line.send(message);
+  }
+
   #newSessions(): RelaySessions {
     return new RelaySessions({
       onJoined: (session) => this.#joined(session),
@@ -196,7 +188,10 @@ export class Relay {
         this.#driver?.input({ kind: "heard", agentId, service, standing: standingOf(status) });
         this.#changed();
       },
-      onSwarm: (session, pack) => this.#introduce(session, pack),
+      onSwarm: (session, pack, joined) => {
+        if (joined) this.#introduce(session, pack);
+        else this.#roster.leave(pack, session.agentId);
+      },
       onGone: (agentId) => {
         this.#driver?.input({ kind: "gone", agentId });
         this.#changed();
@@ -249,6 +244,13 @@ export class Relay {
       }
       case "pack":
         this.#mirror?.told(command.pack, command.segments, command.sealed);
+        if (command.sealed) this.#orders.needed(command.pack);
+        return;
+      case "order":
+        this.#orders.ordered(command.order);
+        return;
+      case "order-ended":
+        this.#orders.ended(command.id, command.pack, command.keep);
         return;
       case "siblings":
         this.#mates = command.relays;
@@ -291,7 +293,9 @@ export class Relay {
       this.#deskAssigned(nothing);
       for (const session of this.#sessions.all()) this.#sessions.tell(session, nothing);
     }
+    this.#orders.end();
     this.#driver?.input({ kind: "snapshot-ended" });
+    if (!this.disk.isComplete) this.#tellAll({ kind: "snapshot-end" });
     this.disk.isComplete = true;
   }
 
@@ -301,6 +305,8 @@ export class Relay {
     for (const assignments of this.disk.services.values()) {
       this.#sessions.tell(session, assignments);
     }
+    for (const order of this.#orders.all) session.line.send({ kind: "order", order });
+    if (this.disk.isComplete) session.line.send({ kind: "snapshot-end" });
     const all = statuses.map((status) => [status.service, standingOf(status)] as const);
     const standings = new Map(all);
     this.#driver?.input({ kind: "joined", candidate, session: order, from, standings, takesEarly });
@@ -377,12 +383,4 @@ export class Relay {
     this.#link.send({ kind: "report", tallies, replicas: this.#mirror?.replicas() ?? [] });
     this.#pace?.input({ kind: "sent" });
   }
-}
-
-function ruleOf(services: Iterable<Assignments>, rollout: string): Rule | undefined {
-  for (const { rules } of services) {
-    const rule = rules.find((one) => one.rollout === rollout);
-    if (rule !== undefined) return rule;
-  }
-  return undefined;
 }

@@ -34,6 +34,8 @@ const PERMITS_OVER_MS = 60_000;
 export class RolloutChecks {
   readonly #world: FleetWorld;
   readonly #rollouts = new Map<string, Watched>();
+  /** Releases of all rollouts that were ever written. */
+  readonly #named = new Set<string>();
   #ended: readonly RolloutRecord[] = [];
   /** Rollouts in the order in which they ended, whatever a store that was put back knows of it. */
   readonly #endings: string[] = [];
@@ -68,9 +70,15 @@ export class RolloutChecks {
     return this.#ended.findLast(({ row }) => row.state === "succeeded")?.release.release;
   }
 
+  /** Whether some rollout was ever to bring a release to machines, or back to them. */
+  isNamed(release: string): boolean {
+    return this.#named.has(release);
+  }
+
   /** A rollout's row is written. */
   written(record: RolloutRecord): void {
     const { id, row } = record;
+    this.#named.add(record.release.release);
     const known = this.#rollouts.get(id);
     if (known === undefined) {
       this.#rollouts.set(id, newWatched(record, 0));

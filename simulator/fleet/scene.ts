@@ -113,6 +113,7 @@ export class Scene {
           ...{ ground, network, controlPlanes, name: `w${index}` },
           wallMs: (replica) => world.wallMs(replica),
           publish: (name, done) => this.release(name, done),
+          grow: (name, segment, done) => world.grow(packNamed(name), segment, done),
           policy: () => this.drawPolicy(),
           newRollout: () => this.newKey("r-"),
           tookMs: (build) => {
@@ -338,6 +339,8 @@ export class Scene {
     }
     for (const agent of world.agents) {
       if (!agent.isWelcome) return `${agent.name} has no relay`;
+      const { following = [] } = agent.packs ?? {};
+      if (following.length > 0) return `${agent.name} still fetches ${following} ahead`;
       const { switching, current } = agent.disk.journal;
       if (switching !== undefined) return `${agent.name} is switching`;
       const own = rules.find(({ targets, excludedRegions }) =>

@@ -7,6 +7,7 @@ import type { ControlPlane } from "./control-plane.ts";
 import type { Network } from "./lines.ts";
 import type { Release } from "./messages.ts";
 import { type Ground, Process } from "./process.ts";
+import { SEGMENTS } from "./region-packs.ts";
 import type { RolloutRecord } from "./rollout-record.ts";
 
 const LOOK_MS = 1_000;
@@ -23,6 +24,8 @@ export interface WorkerOptions {
   readonly wallMs: (replica: string) => number;
   /** Puts what an attempt made at the origin; `done`: it is there. */
   readonly publish: (name: string, done: () => void) => Release;
+  /** Puts a segment of what an attempt makes at the origin; `done`: it is there. */
+  readonly grow: (name: string, segment: number, done: () => void) => void;
   readonly policy: () => RolloutRecord["policy"];
   /** A name that no other rollout has. */
   readonly newRollout: () => string;
@@ -30,10 +33,16 @@ export interface WorkerOptions {
   readonly tookMs: (build: string) => number | undefined;
 }
 
+/** What it builds now. */
+interface Attempt {
+  /** Of its pack, so many lie at the origin. */
+  segments: number;
+}
+
 export class Worker {
   readonly process: Process;
   readonly #options: WorkerOptions;
-  #attempt: object | undefined;
+  #attempt: Attempt | undefined;
   /** It is not to begin anything. */
   isHeld = false;
 
@@ -72,7 +81,7 @@ export class Worker {
   }
 
   #build(build: string, attempt: number): void {
-    const own = {};
+    const own: Attempt = { segments: 0 };
     this.#attempt = own;
     const stop = (): void => {
       if (this.#attempt !== own) return;
@@ -85,9 +94,10 @@ export class Worker {
       this.process.after(3_000, () => this.kill());
       return;
     }
+    const name = packOf(build, attempt);
+    this.#grow(own, name, tookMs / SEGMENTS);
     this.process.after(tookMs, () => {
       if (this.#attempt !== own) return;
-      const name = packOf(build, attempt);
       const { life } = this.process;
       const release: Release = this.#options.publish(name, () =>
         this.process.deliver(life, () => complete()),
@@ -100,9 +110,23 @@ export class Worker {
     });
   }
 
-  #beat(own: object, build: string, attempt: number, stop: () => void): void {
+  /** Puts one segment after the other while it builds; the last comes with the seal. */
+  #grow(own: Attempt, name: string, everyMs: number): void {
+    this.process.after(everyMs, () => {
+      if (this.#attempt !== own || own.segments >= SEGMENTS - 1) return;
+      const { life } = this.process;
+      this.#options.grow(name, own.segments, () =>
+        this.process.deliver(life, () => {
+          own.segments += 1;
+          this.#grow(own, name, everyMs);
+        }),
+      );
+    });
+  }
+
+  #beat(own: Attempt, build: string, attempt: number, stop: () => void): void {
     if (this.#attempt !== own) return;
-    const said = { service: "", progress: NO_PROGRESS };
+    const said = { service: "", progress: { ...NO_PROGRESS, segments: own.segments } };
     this.#call<{ readonly ok: boolean; readonly refusal?: string }>(
       ({ store }, answer) =>
         changeBuild(store, build, (row) => heartbeat(row, attempt, said), answer),
@@ -115,7 +139,7 @@ export class Worker {
   }
 
   #complete(
-    own: object,
+    own: Attempt,
     build: string,
     result: Omit<Parameters<typeof succeed>[2], "wallMs">,
     stop: () => void,

@@ -201,4 +201,23 @@ export const MUTANTS: readonly Mutant[] = [
     search: "this.#quietAt = now + QUIET_MS;",
     replace: "this.#quietAt = Number.POSITIVE_INFINITY;",
   },
+  // Fetching ahead.
+  {
+    name: "an order that a snapshot does not name goes on",
+    file: "core/fleet/prefetch-orders.ts",
+    search: "const over = [...this.#orders].filter(([id]) => !named.has(id));",
+    replace: "const over = [...this.#orders].filter(([id]) => named.size < 0 && !named.has(id));",
+  },
+  {
+    name: "an attempt that ends leaves its order",
+    file: "core/builds/ship-orders.ts",
+    search: 'news.push({ kind: "ended", pack: before.pack, kept });',
+    replace: 'if (kept) news.push({ kind: "ended", pack: before.pack, kept });',
+  },
+  {
+    name: "a machine keeps packs for others without a bound",
+    file: "core/fleet/piece-cache.ts",
+    search: "if (bytes <= bytesMax) return [];",
+    replace: "if (bytes <= 1e12) return [];",
+  },
 ];
