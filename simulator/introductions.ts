@@ -49,7 +49,7 @@ export function introduceByPlace(
     for (const one of members.choose(asker, NEIGHBOURS_TOLD, random)) {
       introduceAll(world, [peer, byId.get(one.peerId) as SimulatedPeer]);
     }
-    members.put({ ...member, relayId: seed.id });
+    members.put({ member, relayId: seed.id });
   }
   introduceTo(world, seed, peers, random);
 }

@@ -1,5 +1,6 @@
 // A run as one page that needs nothing else: the verdict, and plots by uplot, whose script and style are put into
 // it. It reads no file; whoever writes the page gives them.
+import { peakWords } from "../core/estimate/peak-words.ts";
 import type { Summary } from "../core/estimate/simulation-run.ts";
 import type { Point } from "./flow/gauges.ts";
 
@@ -14,6 +15,8 @@ export interface PageFacts {
   readonly regions: readonly string[];
   /** Seconds from request to the last machine active, of all that ended rightly. */
   readonly latencies: readonly number[];
+  /** Writes an amount of bytes. */
+  readonly bytesWords: (bytes: number) => string;
 }
 
 /** uplot's own script and style. */
@@ -37,12 +40,13 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1rem; margin: 0 0 .5rem }
 .verdict { color: ${isMet ? "#19713c" : "#b3261e"} }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(30rem, 1fr)); gap: 2rem; margin-top: 2rem }
+.tables { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start }
 .plots > section { min-width: 0 } table { border-collapse: collapse; margin-top: 1rem }
 td, th { text-align: left; padding: .15rem 1.2rem .15rem 0; font-variant-numeric: tabular-nums }
 </style>
 <h1>${escaped(title)}: <span class="verdict">SLO ${summary.verdict}</span></h1>
 <p>${escaped(about)}. ${escaped(summary.why)}.</p>
-${table(summary)}
+<div class="tables">${table(summary)}${loadTable(facts)}</div>
 <div class="plots" id="plots"></div>
 <script>${sources.script}</script>
 <script>const plots = ${data};
@@ -60,6 +64,17 @@ function table(summary: Summary): string {
   return `<table>${row("th", ["phase", "p50", "p99", "p99.9", "last"])}${rows.join("")}${row("th", whole)}</table>`;
 }
 
+/** Peak load, what held up the slowest, and faults. */
+function loadTable({ summary, bytesWords }: PageFacts): string {
+  const peaks = peakWords(summary.peak, bytesWords).map((words) => row("td", words));
+  const slowest = summary.slowest.map(({ cause, requests }) =>
+    row("td", [cause, requests.toLocaleString("en")]),
+  );
+  const parts = [row("th", ["peak load", ""]), ...peaks];
+  if (slowest.length > 0) parts.push(row("th", ["the slowest 1 %", "requests"]), ...slowest);
+  return `<table>${parts.join("")}</table>`;
+}
+
 function row(cell: string, texts: readonly string[]): string {
   return `<tr>${texts.map((text) => `<${cell}>${escaped(text)}</${cell}>`).join("")}</tr>`;
 }
@@ -73,7 +88,7 @@ function escaped(text: string): string {
 }
 
 /** Plots as data; `marks` are instants in minutes, with what happened. */
-function plotsOf({ summary, points, regions, latencies }: PageFacts) {
+function plotsOf({ summary, points, regions, latencies, bytesWords }: PageFacts) {
   const minutes = points.map(({ atS }) => atS / 60);
   const marks = summary.faults.map(({ at_s, kind }) => ({ at: at_s / 60, text: kind }));
   const lines = regions.map((_, index) => points.map(({ active }) => active[index] ?? 0));
@@ -81,7 +96,7 @@ function plotsOf({ summary, points, regions, latencies }: PageFacts) {
   const ends = phases.map(
     (_, index) => phases.slice(0, index + 1).reduce((sum, [, one]) => sum + one.p50_s, 0) / 60,
   );
-  const { origin, relay, peer, local } = summary.bytes;
+  const sources = Object.entries(summary.bytes);
   return [
     {
       ...{ title: "Machines that run what was rolled out, by region", kind: "lines", x: "minutes" },
@@ -95,11 +110,11 @@ function plotsOf({ summary, points, regions, latencies }: PageFacts) {
     histogram(latencies),
     {
       ...{
-        title: "Bytes by source, GB",
+        title: "Bytes by source, TB",
         kind: "bars",
-        labels: ["origin", "relay", "peer", "local"],
+        labels: sources.map(([source, bytes]) => `${source} ${bytesWords(bytes)}`),
       },
-      data: [[0, 1, 2, 3], [origin, relay, peer, local].map((bytes) => bytes / 1e9)],
+      data: [sources.map((_, index) => index), sources.map(([, bytes]) => bytes / 1e12)],
     },
   ];
 }
@@ -154,7 +169,7 @@ for (const [index, plot] of plots.entries()) {
     legend: { show: plot.kind === "lines", live: false },
     cursor: { show: plot.kind === "lines" },
     scales: { x: { time: false, ...(isNamed && { range: [-0.6, plot.data[0].length - 0.4] }) }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.05 : 1] } },
-    axes: [{ ...ticks }, { size: 70 }],
+    axes: [{ ...ticks, ...(plot.x !== undefined && { label: plot.x, labelSize: 20 }) }, { size: 70 }],
     series: [{ label: plot.x ?? "" }, ...names.map((label, index) => ({
       label, stroke: colours[index % colours.length], width: plot.kind === "lines" ? 2 : 0,
       fill: plot.kind === "lines" ? undefined : colours[0] + "cc", paths, points: { show: false },

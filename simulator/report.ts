@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import type { SimulationRun, Summary } from "../core/estimate/simulation-run.ts";
 import { packageRoot } from "../runtime/package-root.ts";
+import { formatBytes } from "../runtime/program/byte-amount.ts";
 import { CommandError, EXIT } from "../runtime/program/exit-codes.ts";
 import { parseYaml, RecipeError } from "../runtime/recipe/parse-yaml.ts";
 import { Broadcast, REGION } from "./broadcast.ts";
@@ -93,6 +94,7 @@ function writePage(
     ...{ title, about, summary, points: world.gauges.points },
     regions: world.regions.map(({ name }) => name),
     latencies: right.map((request) => latencyOf(request) / 1_000),
+    bytesWords: formatBytes,
   };
   writeFileSync(path, reportPage(facts, sources));
 }

@@ -80,16 +80,21 @@ function phaseQuantiles(requests: readonly Request[]): Record<Phase, Quantiles> 
   return Object.fromEntries(rows) as Record<Phase, Quantiles>;
 }
 
-/** What held up the slowest: the faults that they met, else the phase that took the longest. */
+/**
+ * What held up the slowest: the phase that took the most more than its median, or the longest where there is only one
+ * request; and the faults that came meanwhile.
+ */
 function causesOf(requests: readonly Request[]) {
   const slowest = requests
     .toSorted((one, other) => latencyOf(other) - latencyOf(one))
     .slice(0, Math.ceil(SLOWEST_SHARE * requests.length));
+  const usual = requests.length > 1 ? phaseQuantiles(requests) : undefined;
   const causes = slowest.map((request) => {
-    const longest = PHASES.toSorted((a, b) => phasesOf(request)[b] - phasesOf(request)[a])[0];
-    return request.causes.size === 0
-      ? `long ${longest}`
-      : `long ${longest}; ${[...request.causes].join(", ")}`;
+    const phases = phasesOf(request);
+    const overMs = (phase: Phase) => phases[phase] - 1_000 * (usual?.[phase].p50_s ?? 0);
+    const longest = PHASES.toSorted((one, other) => overMs(other) - overMs(one))[0];
+    const words = usual === undefined ? `mostly ${longest}` : `longer ${longest} than the median`;
+    return request.causes.size === 0 ? words : `${words}; met ${[...request.causes].join(", ")}`;
   });
   return Object.entries(tallied(causes))
     .map(([cause, requests]) => ({ cause, requests }))

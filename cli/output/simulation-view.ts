@@ -1,4 +1,5 @@
 // What a simulation came to, for people: the verdict first, then where the time went.
+import { peakWords } from "../../core/estimate/peak-words.ts";
 import type { Quantiles, SimulationRun } from "../../core/estimate/simulation-run.ts";
 import { formatBytes } from "../../runtime/program/byte-amount.ts";
 import { formatDuration } from "../../runtime/recipe/duration.ts";
@@ -6,11 +7,11 @@ import { formatFields, formatTable } from "./format.ts";
 
 /** The run for people. */
 export function describeSimulation(run: SimulationRun): string {
-  const { slo, verdict, peak } = run;
+  const { slo, verdict } = run;
   const target = `${percent(slo.availability)} of requests within ${slo.minutes} min`;
   const fields = formatFields([
     ["scenario", `${run.scenario}: ${run.about}`],
-    ["machines", `${run.agents}, seed ${run.seed}`],
+    ["machines", `${run.agents.toLocaleString("en")}, seed ${run.seed}`],
     ["availability", `${percent(run.availability)}: ${run.why}`],
     ["requests", requestWords(run)],
     ["distribution", distributionWords(run)],
@@ -20,14 +21,8 @@ export function describeSimulation(run: SimulationRun): string {
         .map(([from, bytes]) => `${from} ${formatBytes(bytes)}`)
         .join(", "),
     ],
-    [
-      "peak",
-      Object.entries(peak)
-        .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`)
-        .join(", "),
-    ],
-    ["agents back", run.agents_back_s === 0 ? "" : seconds(run.agents_back_s)],
     ["faults", faultWords(run)],
+    ["agents back", backWords(run)],
     ["took", `${seconds(run.wall_s)}, ${Math.round(run.peak_rss_mb)} MB; trace ${run.trace}`],
   ]);
   const causes = run.slowest.map(({ cause, requests }) => [cause, String(requests)]);
@@ -35,6 +30,7 @@ export function describeSimulation(run: SimulationRun): string {
     `SLO ${verdict}: ${target}`,
     fields,
     phaseTable(run),
+    formatTable(["PEAK LOAD", ""], peakWords(run.peak, formatBytes)),
     causes.length === 0 ? "" : formatTable(["THE SLOWEST 1 %", "REQUESTS"], causes),
   ]
     .filter((part) => part !== "")
@@ -55,6 +51,11 @@ function faultWords({ faults }: SimulationRun): string {
   const counts = new Map<string, number>();
   for (const { kind } of faults) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   return [...counts].map(([kind, count]) => `${kind} ${count}`).join(", ");
+}
+
+/** Of machines that lost their relays. */
+function backWords({ agents_back_s }: SimulationRun): string {
+  return agents_back_s === 0 ? "" : `all with a relay ${seconds(agents_back_s)} after the fault`;
 }
 
 function distributionWords({ distribution, distribution_over_bound }: SimulationRun): string {

@@ -12,6 +12,19 @@ export interface Quantiles {
   readonly last_s: number;
 }
 
+/** Of the busiest second, or the most at a time. */
+export interface PeakLoad {
+  readonly origin_bytes_per_s: number;
+  readonly relay_sessions: number;
+  /** What one relay tells its siblings of who is in which swarm. */
+  readonly relay_roster_messages_per_s: number;
+  readonly relay_members_told_per_s: number;
+  readonly leader_facts_per_s: number;
+  readonly leader_writes_per_s: number;
+  readonly open_rollouts: number;
+  readonly queued_builds: number;
+}
+
 export interface Summary {
   readonly verdict: "met" | "missed";
   /** Why, in a sentence. */
@@ -44,7 +57,7 @@ export interface Summary {
    */
   readonly distribution: Readonly<Record<string, number>>;
   readonly bytes: Readonly<Record<"origin" | "relay" | "peer" | "local", number>>;
-  readonly peak: Readonly<Record<string, number>>;
+  readonly peak: PeakLoad;
   /** From the last fault until all agents that it cut off had a relay again. */
   readonly agents_back_s: number;
   readonly faults: readonly {

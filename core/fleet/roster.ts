@@ -40,7 +40,7 @@ export class Roster {
   join({ pack, member }: Membership, relayId: string = this.#own): void {
     const swarm = this.#swarms.get(pack) ?? new SwarmMembers();
     this.#swarms.set(pack, swarm);
-    swarm.put({ ...member, relayId });
+    swarm.put({ member, relayId });
   }
 
   /** It left; ignored where it has come to another relay since. */
@@ -68,7 +68,7 @@ export class Roster {
   /** All memberships of our own agents. */
   own(): Membership[] {
     return [...this.#swarms].flatMap(([pack, swarm]) =>
-      swarm.of(this.#own).map(({ relayId: _, ...member }) => ({ pack, member })),
+      swarm.of(this.#own).map((member) => ({ pack, member })),
     );
   }
 

@@ -36,7 +36,9 @@ export interface Asker extends Location {
 }
 
 /** A member, and the relay that it is connected to. */
-export interface SwarmMember extends RosterMember {
+export interface SwarmMember {
+  /** Kept as it was given: who is in several swarms may be one object in all of them. */
+  readonly member: RosterMember;
   readonly relayId: string;
 }
 
@@ -54,17 +56,18 @@ export class SwarmMembers {
     return this.#all.get(peerId);
   }
 
-  of(relayId: string): SwarmMember[] {
+  of(relayId: string): RosterMember[] {
     return this.#all.of(relayId);
   }
 
-  put(member: SwarmMember): void {
+  put(entry: SwarmMember): void {
+    const { member } = entry;
     this.#leavePlaces(member.peerId);
-    this.#all.put(member);
+    this.#all.put(entry);
     for (const { name } of placesOf(member)) {
       const near = this.#near.get(name) ?? new MemberList();
       this.#near.set(name, near);
-      near.put(member);
+      near.put(entry);
     }
   }
 
@@ -90,9 +93,9 @@ export class SwarmMembers {
   }
 
   #leavePlaces(peerId: string): void {
-    const member = this.#all.get(peerId);
-    if (member === undefined) return;
-    for (const { name } of placesOf(member)) {
+    const entry = this.#all.get(peerId);
+    if (entry === undefined) return;
+    for (const { name } of placesOf(entry.member)) {
       const near = this.#near.get(name);
       near?.remove(peerId);
       if (near?.size === 0) this.#near.delete(name);
@@ -121,13 +124,14 @@ class MemberList {
     return this.#entries[this.#places.get(peerId) ?? -1];
   }
 
-  of(relayId: string): SwarmMember[] {
-    return this.#entries.filter((entry) => entry.relayId === relayId);
+  of(relayId: string): RosterMember[] {
+    return this.#entries.flatMap((entry) => (entry.relayId === relayId ? entry.member : []));
   }
 
   put(entry: SwarmMember): void {
-    const place = this.#places.get(entry.peerId) ?? this.#entries.length;
-    this.#places.set(entry.peerId, place);
+    const { peerId } = entry.member;
+    const place = this.#places.get(peerId) ?? this.#entries.length;
+    this.#places.set(peerId, place);
     this.#entries[place] = entry;
   }
 
@@ -136,9 +140,9 @@ class MemberList {
     if (place === undefined) return;
     const last = this.#entries.pop() as SwarmMember;
     this.#places.delete(peerId);
-    if (last.peerId === peerId) return;
+    if (last.member.peerId === peerId) return;
     this.#entries[place] = last;
-    this.#places.set(last.peerId, place);
+    this.#places.set(last.member.peerId, place);
   }
 
   /** A walk from a random place in steps of a random stride would favour runs; draw and skip instead. */
@@ -150,7 +154,7 @@ class MemberList {
     const order = isFew ? shuffled(this.#entries, random) : undefined;
     for (let draw = 0; draw < drawsMax && chosen.size < count; draw += 1) {
       const entry = order?.[draw] ?? (this.#entries[Math.floor(random() * size)] as SwarmMember);
-      const { relayId: _, ...member } = entry;
+      const { member } = entry;
       const isOfUse = member.address !== "" || (isCaller && member.isCallable);
       if (isOfUse && member.peerId !== own && !told.has(member.peerId)) {
         chosen.set(member.peerId, member);

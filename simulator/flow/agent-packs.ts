@@ -29,7 +29,7 @@ export class AgentPacks {
   readonly #places: Place[] = [];
   /** Of the relay that it is connected to. */
   #roster: RelayRoster | undefined;
-  #waiting: { readonly pack: string; readonly call: () => void }[] = [];
+  #waiting: { readonly pack: string; readonly call: () => void }[] | undefined;
 
   constructor(agentId: string, clock: FlowClock) {
     this.#clock = clock;
@@ -100,6 +100,7 @@ export class AgentPacks {
 
   /** Calls back when it has been introduced to a swarm that it waits for. */
   whenJoined(pack: string, call: () => void): void {
+    this.#waiting ??= [];
     this.#waiting.push({ pack, call });
   }
 
@@ -114,7 +115,7 @@ export class AgentPacks {
     if (known !== undefined) return known;
     const place: Place = {
       ...{ pack, isOrdered: false, isStaged: false, holdUntil: 0 },
-      ...{ lastUsedAt: this.#clock.now, joinedAt: undefined },
+      ...{ lastUsedAt: this.#now, joinedAt: undefined },
     };
     this.#places.push(place);
     this.#announce(place);
@@ -129,14 +130,21 @@ export class AgentPacks {
     if (this.#roster === undefined) return;
     const { id } = place.pack;
     this.#roster.join(id, this.#member);
-    place.joinedAt ??= this.#clock.now;
-    const calls = this.#waiting.filter(({ pack }) => pack === id);
-    this.#waiting = this.#waiting.filter(({ pack }) => pack !== id);
-    for (const { call } of calls) call();
+    place.joinedAt ??= this.#now;
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    const others = waiting.filter(({ pack }) => pack !== id);
+    this.#waiting = others.length > 0 ? others : undefined;
+    for (const { pack, call } of waiting) if (pack === id) call();
+  }
+
+  /** In whole milliseconds: of a million of places, numbers that need no memory of their own. */
+  get #now(): Instant {
+    return Math.floor(this.#clock.now);
   }
 
   #used(place: Place, holdMs: number): void {
-    place.lastUsedAt = this.#clock.now;
+    place.lastUsedAt = this.#now;
     place.holdUntil = Math.max(place.holdUntil, place.lastUsedAt + holdMs);
   }
 

@@ -29,6 +29,24 @@ test("a release comes to every machine, and its phases add up to its time", () =
   assert((whole_over_bound as number) >= 1, `${whole_over_bound}`);
 });
 
+test("what held the slowest up is what took them longer than others, with what they met", () => {
+  const causes = (change: object) =>
+    simulated(change as Change).summary.slowest.map(({ cause }) => cause);
+  // Far between, they differ in nothing so much as in their builds.
+  const far = { requests: 10, hours: 3 };
+  const build = { workers: 20, p50_s: 60, p99_s: 600 };
+  assert.deepEqual(causes({ load: far, build }), ["longer build than the median"]);
+  // At once, with one worker for all, whoever comes last waits the longest.
+  const close = { requests: 20, hours: 0.01, services: 20 };
+  assert.deepEqual(causes({ load: close, build: { workers: 1 } }), [
+    "longer queue than the median",
+  ]);
+  const faults = [{ kind: "leader-killed", at_s: 90 }];
+  assert.deepEqual(simulated({ faults } as unknown as Change).summary.slowest, [
+    { cause: "mostly activate; met leader-killed", requests: 1 },
+  ]);
+});
+
 for (const [name, rollout] of [
   ["a tenth at once", { failures_percent: 10 }],
   ["2 % at once", { failures_percent: 2 }],
