@@ -45,7 +45,8 @@ export function isBehind(elected: TermPoint, seen: TermPoint, isMet: boolean): b
   // Who knows the epoch and not its leader has it from a term that this store has lost.
   if (seen.epoch === elected.epoch) return !isMet;
   const isSameHistory = incarnationOf(seen.epoch) === incarnationOf(elected.epoch);
-  return isSameHistory && seen.revision > elected.revision;
+  // What an earlier term wrote is before the election: at its very revision something else was written that is lost.
+  return isSameHistory && seen.revision >= elected.revision;
 }
 
 /** Whether assignments are of an older term than others, or of an older revision of the same. */

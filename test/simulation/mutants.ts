@@ -57,7 +57,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a store that was put back is taken for what it was",
     file: "core/leadership/epoch.ts",
-    search: "return isSameHistory && seen.revision > elected.revision;",
+    search: "return isSameHistory && seen.revision >= elected.revision;",
     replace: "return isSameHistory && seen.revision > elected.revision + 1e9;",
   },
   {
