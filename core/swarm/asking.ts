@@ -10,7 +10,6 @@ import type { FetchTable } from "./fetch-table.ts";
 import type { LanePlace } from "./lane.ts";
 import {
   ASKED_BYTES,
-  ASKED_BYTES_LONG,
   LARGE_SOURCES,
   LATE_MS_MIN,
   OUTSTANDING_MAX,
@@ -56,8 +55,8 @@ export interface AskingView {
 /** Asks for as much as may be asked now: first what is begun, then what is offered, then by ourselves. */
 export function ask(view: AskingView, now: Instant, effects: SwarmEffect[]): void {
   const { table, neighbours, offering, slow, pace, lane, pieces } = view;
-  const queuedBytes = pace.isFast ? ASKED_BYTES_LONG : ASKED_BYTES;
-  const windowBytes = queuedBytes + PIPE_GAIN * pace.pipeBytes;
+  const offeredShare = offering.length / Math.max(1, neighbours.size);
+  const windowBytes = ASKED_BYTES * (1 + offeredShare) + PIPE_GAIN * pace.pipeBytes;
   const mayBytes = lane.boundOf(windowBytes);
   const window = Math.min(OUTSTANDING_MAX, Math.ceil(mayBytes / pace.blockBytes));
   const enough = pieces.isOfBlocks ? LARGE_SOURCES : SOURCES_MIN;

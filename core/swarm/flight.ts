@@ -8,7 +8,6 @@ import {
   FLYING_BLOCKS_LONG,
   FLYING_BLOCKS_ONE_IN,
   FLYING_BYTES,
-  FLYING_BYTES_LONG,
   FLYING_BYTES_MIN,
   FLYING_MS,
   FLYING_MS_LONG,
@@ -84,7 +83,7 @@ export class Flight {
     const isLong = this.#meanMs - this.#leastMs > waitMsMax;
     const change = isLong ? -bytes : bytes;
     this.#queueBytes = Math.min(
-      isFast ? FLYING_BYTES_LONG : FLYING_BYTES,
+      FLYING_BYTES,
       Math.max(FLYING_BYTES_MIN, this.#queueBytes + change),
     );
   }

@@ -21,10 +21,11 @@ export const LONG_BLOCKS_RATE = 25_000;
  */
 export const SHORT_BLOCKS_RATE = 5_000;
 
-/** Bytes asked beyond those on the wire: what comes, and waits at senders and downlinks; 168 ms at 100 Mbit/s. */
+/**
+ * Bytes asked beyond those on the wire: what comes, and waits at senders and downlinks; 168 ms at 100 Mbit/s. Up to as
+ * many again where offers wait: who cannot take what all its neighbours have to give is behind, and its answers are late.
+ */
 export const ASKED_BYTES = 2048 * 1024;
-/** The same where blocks are long: with more, 100 peers at 1 Gbit/s end up to 0.03 of the bound later. */
-export const ASKED_BYTES_LONG = 1536 * 1024;
 /** Blocks asked of all neighbours: 256 x 384 KiB is 96 MiB, a 200 ms round trip at 4 Gbit/s. */
 export const OUTSTANDING_MAX = 256;
 /** So much of what the wire seems to hold is under way, so that it is found out when it holds more. */
@@ -110,7 +111,6 @@ export const FLYING_BLOCKS_ONE_IN = 10;
 export const FLYING_PIPE_GAIN = 2;
 /** Bytes on their way to all, beyond those that the wire holds: some on the uplink, the rest at downlinks. */
 export const FLYING_BYTES = ASKED_BYTES;
-export const FLYING_BYTES_LONG = ASKED_BYTES_LONG;
 /** So few where blocks wait for longer than below: some leave, some are next. */
 export const FLYING_BYTES_MIN = 512 * 1024;
 /** Blocks that wait for longer on their way are too many: all that may fly take 168 ms at 100 Mbit/s. */
