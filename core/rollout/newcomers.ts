@@ -7,6 +7,8 @@ import type { Instant } from "../machine.ts";
 
 /** A relay notices that a connection is dead when a ping after 10 s had no answer for another 10 s. */
 const NOTICED_MS = 20_000;
+/** Who is on the way no more is looked for so often at most: 10,000 that come one by one are not looked at 10,000 times. */
+const LOOK_MS = 1_000;
 
 /** A machine that is a relay's own, by its latest session. */
 export interface Claim {
@@ -101,18 +103,19 @@ export class Newcomers {
   /** Looks who is on the way now; returns those of whom that has changed. */
   look(now: Instant): readonly string[] {
     const changed: string[] = [];
-    this.deadline = Number.POSITIVE_INFINITY;
+    let earliest = Number.POSITIVE_INFINITY;
     for (const [agentId, { from, until }] of this.#all) {
       const isOver = until <= now;
       // Who is not counted counts nobody; it may be back before it has noticed.
       const isMoving = !isOver && this.#siblings.has(from);
       if (isOver) this.#all.delete(agentId);
-      else this.deadline = Math.min(this.deadline, until);
+      else earliest = Math.min(earliest, until);
       if (isMoving === this.#moving.has(agentId)) continue;
       if (isMoving) this.#moving.add(agentId);
       else this.#moving.delete(agentId);
       changed.push(agentId);
     }
+    this.deadline = Math.max(earliest, now + LOOK_MS);
     return changed;
   }
 
