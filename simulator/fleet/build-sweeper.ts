@@ -9,6 +9,7 @@ import {
 } from "../../core/builds/deadline-keeper.ts";
 import { BUILDS_PREFIX, changeBuild, type PlannedChange } from "./build-rows.ts";
 import { Stepper } from "./process.ts";
+import type { StoredEntry } from "./store-model.ts";
 import { READ_RETRY_MS, type TermHost } from "./term-host.ts";
 
 export class BuildSweeper {
@@ -17,6 +18,8 @@ export class BuildSweeper {
   readonly #stepper: Stepper<KeeperInput, KeeperEffect>;
   readonly #onRow: (row: BuildRow) => void;
   readonly #running = new Set<string>();
+  /** By build: revision of the newest row. */
+  readonly #seen = new Map<string, number>();
   #isStoreAway = false;
 
   /** Every lease has its full window from now on; `onRow` hears of each row as it is read. */
@@ -30,8 +33,7 @@ export class BuildSweeper {
       BUILDS_PREFIX,
       (events) => {
         if (host.isStopped) return end();
-        for (const { type, entry } of events)
-          if (type === "put") this.#see(entry.value as BuildRow);
+        for (const { type, entry } of events) if (type === "put") this.#see(entry);
       },
       () => this.#readAll(),
     );
@@ -51,8 +53,12 @@ export class BuildSweeper {
     this.#stepper.stop();
   }
 
-  #see(row: BuildRow): void {
+  /** As production's watch goes on where what was read ends, nothing older is heard after it. */
+  #see({ value, modRevision }: StoredEntry): void {
     if (this.#host.isStopped) return;
+    const row = value as BuildRow;
+    if (modRevision < (this.#seen.get(row.id) ?? 0)) return;
+    this.#seen.set(row.id, modRevision);
     this.#stepper.input({ kind: "changed", row });
     this.#onRow(row);
   }
@@ -64,7 +70,7 @@ export class BuildSweeper {
       (model) => model.range(BUILDS_PREFIX),
       (read) => {
         if (read.kind !== "answered") process.after(READ_RETRY_MS, () => this.#readAll());
-        else for (const { value } of read.value) this.#see(value as BuildRow);
+        else for (const entry of read.value) this.#see(entry);
       },
     );
   }
