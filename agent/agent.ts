@@ -162,9 +162,7 @@ export class Agent {
         this.#prefetch.ordered(command.order);
         break;
       case "orderEnded":
-        this.#prefetch.ended(command.orderEnded).catch((error: unknown) => {
-          this.#options.log.warn({ err: error }, "pieces of an order not dropped");
-        });
+        this.#prefetch.ended(command.orderEnded);
         break;
       case "rows":
         this.#shelf.addRows(command.rows.pack, command.rows.firstPiece, command.rows.table);

@@ -37,7 +37,7 @@ export class Prefetch {
     this.#shelf.urgencyChanged();
   }
 
-  /** Begins to fetch, if the order is for this machine. A repeat changes nothing. */
+  /** Begins to fetch, if the order is for this machine, or leaves it where it is no more. A repeat changes nothing. */
   ordered(order: Order): void {
     const { id, pack, epoch, targets, excludedRegions } = order;
     const isOurs = isTarget(this.#candidate, { labels: targets, excludedRegions });
@@ -49,6 +49,7 @@ export class Prefetch {
     }
     this.#urgent.ordered(order);
     this.#shelf.urgencyChanged();
+    if (verdict === "leave") this.#leave(pack, false);
     if (verdict !== "fetch") return;
     this.#shelf.take(pack).then(
       ({ swarm }) => swarm.want("all"),
@@ -59,11 +60,18 @@ export class Prefetch {
     );
   }
 
-  async ended({ id, pack, keep }: OrderEnded): Promise<void> {
+  /** An order has ended, and its pack belongs to a release, or is of no use. */
+  ended({ id, pack, keep }: OrderEnded): void {
     this.#urgent.orderEnded(id);
     this.#shelf.urgencyChanged();
-    if (!this.#orders.ended(id)) return;
+    if (this.#orders.ended(id)) this.#leave(pack, keep);
+  }
+
+  #leave(pack: string, keep: boolean): void {
     this.#shelf.release(pack, keep ? ORDER_HOLD_MS : 0);
-    if (!keep) await this.#shelf.drop(pack);
+    if (keep) return;
+    this.#shelf.drop(pack).catch((err: unknown) => {
+      this.#log.warn({ pack, err }, "pieces of an order not dropped");
+    });
   }
 }

@@ -1,5 +1,6 @@
 // Keeps one lease: heartbeats with the progress of the attempt, at once where a segment was stored.
 // A refusal (the attempt is not current any more), a cancel flag or the end of its time stops the attempt.
+import { FETCH_PHASE } from "../core/builds/build-row.ts";
 import type {
   BuildLease,
   HeartbeatRequest,
@@ -43,7 +44,7 @@ export class LeaseKeeper {
   readonly #limit: NodeJS.Timeout | undefined;
   #changed = new AbortController();
   #progress: Progress = {
-    phase: "fetch",
+    phase: FETCH_PHASE,
     service: "",
     segments: 0,
     outputBytes: 0,

@@ -4,7 +4,7 @@ import type { PackOrder } from "../../core/builds/ship-orders.ts";
 
 /** Hears of packs as they grow; a call never throws and never waits. */
 export interface PackFeed {
-  /** An attempt was leased with ship, or its service or targets became known, or this leader began. */
+  /** It became known what an attempt leased with ship is for, or that changed, or this leader began. */
   orderBegun(order: PackOrder): void;
   /** So many segments of the pack lie at the origin, whole; never goes down. */
   packGrew(pack: string, segments: number): void;

@@ -54,8 +54,12 @@ export interface BuildFacts {
   readonly ship?: { readonly wish: ShipWish; readonly requesters: readonly string[] } | undefined;
 }
 
+/** The phase in which an attempt fetches its source; those that follow are words for people. */
+export const FETCH_PHASE = "fetch";
+
 /** How far an attempt is. */
 export interface BuildProgress {
+  /** Empty until its worker has said something. */
   readonly phase: string;
   /** Segments of its pack that lie at the origin. */
   readonly segments: number;
@@ -119,6 +123,11 @@ export const NO_PROGRESS: BuildProgress = {
   logBytes: 0,
   targets: {},
 };
+
+/** Whether an attempt has read its recipe: from then on it is known which machines the rollout is for. */
+export function hasRecipe({ progress }: LeasedBuild): boolean {
+  return progress.phase !== "" && progress.phase !== FETCH_PHASE;
+}
 
 /** Whether the build still goes on. */
 export function isLive(row: BuildRow): row is QueuedBuild | LeasedBuild {

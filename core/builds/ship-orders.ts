@@ -1,7 +1,7 @@
 // What the fleet is told of the packs that builds to be shipped are making, so that relays and agents fetch while they
 // grow: begun, grown, ended. Level-triggered: it compares each row with what it told last. Sending is not its business.
 import type { Labels } from "../rollout/targets.ts";
-import { type BuildRow, type LeasedBuild, packOf } from "./build-row.ts";
+import { type BuildRow, hasRecipe, type LeasedBuild, packOf } from "./build-row.ts";
 
 /** An attempt whose pack is wanted before it is whole. */
 export interface PackOrder {
@@ -9,9 +9,8 @@ export interface PackOrder {
   readonly attempt: number;
   /** `<build>.<attempt>`; names the order too. */
   readonly pack: string;
-  /** Empty until the recipe has been read. */
   readonly service: string;
-  /** Labels the rollout is for; empty: all machines, or not known yet. */
+  /** Labels the rollout is for; empty: all machines. */
   readonly targets: Labels;
   readonly excludedRegions: readonly string[];
   /** W3C trace context of the request. */
@@ -21,7 +20,7 @@ export interface PackOrder {
 }
 
 export type OrderNews =
-  /** An attempt was leased with ship, or its service or targets became known, or this leader began. */
+  /** It became known what an attempt leased with ship is for, or that changed, or this leader began. */
   | { readonly kind: "begun"; readonly order: PackOrder }
   /** So many segments of the pack lie at the origin, whole; never goes down. */
   | { readonly kind: "grew"; readonly pack: string; readonly segments: number }
@@ -73,6 +72,8 @@ export class ShipOrders {
 function orderOf(row: LeasedBuild): PackOrder | undefined {
   if (row.ship === undefined) return undefined;
   const { wish } = row.ship;
+  // Until the recipe has been read there is nothing to fetch, and who is told too much fetches too much.
+  if (!wish.overrideTargets && !hasRecipe(row)) return undefined;
   return {
     build: row.id,
     attempt: row.attempt,

@@ -4,8 +4,8 @@
 /** One a service that is being shipped: 20 at once, with attempts that overlap. */
 const ORDERS_MAX = 64;
 
-/** `refuse`: it is of an earlier leader. */
-export type OrderVerdict = "refuse" | "fetch" | "nothing";
+/** `refuse`: it is of an earlier leader; `leave`: it was followed, and is for others now. */
+export type OrderVerdict = "refuse" | "fetch" | "leave" | "nothing";
 
 /** The orders that one machine follows. */
 export class PrefetchOrders {
@@ -42,7 +42,8 @@ export class PrefetchOrders {
     if (epoch < this.#epoch) return "refuse";
     this.#epoch = epoch;
     this.#named?.add(id);
-    if (!isOurs || this.#orders.has(id) || this.#orders.size >= ORDERS_MAX) return "nothing";
+    if (!isOurs) return this.#orders.delete(id) ? "leave" : "nothing";
+    if (this.#orders.has(id) || this.#orders.size >= ORDERS_MAX) return "nothing";
     this.#orders.set(id, pack);
     return "fetch";
   }

@@ -98,13 +98,19 @@ export class AgentPacks {
 
   ordered(order: Order): void {
     const { candidate } = this.#options;
-    if (this.#orders.ordered(order, isTarget(candidate, order)) !== "fetch") return;
-    this.#ordered.set(order.id, order.pack);
-    this.take(order.pack);
+    const { id, pack } = order;
+    const verdict = this.#orders.ordered(order, isTarget(candidate, order));
+    if (verdict === "leave") this.#leave(id, pack, false);
+    if (verdict !== "fetch") return;
+    this.#ordered.set(id, pack);
+    this.take(pack);
   }
 
   ended(id: string, pack: string, keep: boolean): void {
-    if (!this.#orders.ended(id)) return;
+    if (this.#orders.ended(id)) this.#leave(id, pack, keep);
+  }
+
+  #leave(id: string, pack: string, keep: boolean): void {
     this.#ordered.delete(id);
     this.release(pack, keep ? ORDER_HOLD_MS : 0);
     if (!keep) this.#drop(pack);

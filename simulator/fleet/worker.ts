@@ -126,7 +126,10 @@ export class Worker {
 
   #beat(own: Attempt, build: string, attempt: number, stop: () => void): void {
     if (this.#attempt !== own) return;
-    const said = { service: "", progress: { ...NO_PROGRESS, segments: own.segments } };
+    const said = {
+      service: "",
+      progress: { ...NO_PROGRESS, phase: "run", segments: own.segments },
+    };
     this.#call<{ readonly ok: boolean; readonly refusal?: string }>(
       ({ store }, answer) =>
         changeBuild(store, build, (row) => heartbeat(row, attempt, said), answer),

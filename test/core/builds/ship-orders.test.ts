@@ -19,7 +19,7 @@ const QUEUED: BuildRow = {
 };
 
 function leased(attempt: number, segments = 0, over: Partial<LeasedBuild> = {}): LeasedBuild {
-  const progress = { ...NO_PROGRESS, segments, targets: { tier: "all" } };
+  const progress = { ...NO_PROGRESS, phase: "run", segments, targets: { tier: "all" } };
   const { ship } = QUEUED;
   return {
     ...{ ...submitted("b1", 1_200_000), ship, attempt, progress, state: "leased" },
@@ -28,6 +28,9 @@ function leased(attempt: number, segments = 0, over: Partial<LeasedBuild> = {}):
     ...over,
   };
 }
+
+/** Its worker has not said anything yet. */
+const UNREAD: Partial<LeasedBuild> = { progress: NO_PROGRESS };
 
 const STOPPED = { state: "failed", endedAtMs: 2, reason: "r", message: "m" } as const;
 const SUCCEEDED = {
@@ -66,10 +69,32 @@ const WAYS: readonly { readonly what: string; readonly rows: readonly [BuildRow,
     ],
   },
   {
-    what: "an order is told again where more is known of it, and its segments are not",
+    what: "an order is told again where something else is known of it, and its segments are not",
     rows: [
       [leased(1, 2, { service: "" }), ["begun b1.1", "grew b1.1 2"]],
       [leased(1, 2), ["begun b1.1"]],
+    ],
+  },
+  {
+    what: "nobody is told before the recipe says whom it is for, in the first attempt or the next",
+    rows: [
+      [leased(1, 0, UNREAD), []],
+      [leased(1, 0, { progress: { ...NO_PROGRESS, phase: "fetch" } }), []],
+      [leased(1), ["begun b1.1"]],
+      [leased(2, 0, UNREAD), ["ended b1.1"]],
+      [leased(2), ["begun b1.2"]],
+    ],
+  },
+  {
+    what: "where the request says whom it is for, nobody waits for the recipe",
+    rows: [
+      [
+        leased(1, 0, {
+          ...UNREAD,
+          ship: { wish: { ...WISH, overrideTargets: true }, requesters: ["ci"] },
+        }),
+        ["begun b1.1"],
+      ],
     ],
   },
   {

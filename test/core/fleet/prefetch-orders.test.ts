@@ -27,6 +27,13 @@ test("an order for others is not followed, and has nothing to end", () => {
   assert.equal(orders.ended("a"), false);
 });
 
+test("an order that is for others now is left", () => {
+  const orders = following("a");
+  assert.equal(orders.ordered(order("a"), false), "leave");
+  assert.equal(orders.ordered(order("a"), false), "nothing");
+  assert.equal(orders.ended("a"), false);
+});
+
 test("an order of an earlier leader is refused, also where it is for others", () => {
   const orders = following();
   orders.ordered(order("a", 7), false);
