@@ -185,7 +185,7 @@ test("a build to be shipped is told to the fleet while it grows, and starts a ro
   const grew = `grew ${pack} 2`;
   assert.deepEqual(
     told.filter((fact) => fact !== grew),
-    [`begun ${pack} ""`, `begun ${pack} "hello"`, `ended ${pack} kept`],
+    [`begun ${pack} "hello"`, `ended ${pack} kept`],
   );
   assert.deepEqual(
     told.filter((fact) => fact.startsWith("grew")),
