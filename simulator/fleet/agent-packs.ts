@@ -13,7 +13,7 @@ import { PACK_BYTES, type RegionPacks } from "./region-packs.ts";
 export const CACHE_BYTES = 3 * PACK_BYTES;
 /** How often members of a swarm are asked for. */
 const ASK_MS = 5_000;
-/** How late it may be noticed that pieces need not be held any more. */
+/** How late it may be noticed that pieces need not be held any more, or that more of a pack has come; production looks every 5 s. */
 const LATE_MS_MAX = 60_000;
 
 export interface AgentPacksOptions {
@@ -29,6 +29,8 @@ interface Place {
   /** Not dropped before; for pieces that will be needed soon. */
   holdUntil: Instant;
   lastUsedAt: Instant;
+  /** Nobody used it, and it was not whole, when it was looked at last: what is asked of others still comes. */
+  isComing: boolean;
 }
 
 export class AgentPacks {
@@ -45,7 +47,8 @@ export class AgentPacks {
     this.#options = options;
     const { now, name } = options.process;
     for (const pack of options.packs.heldBy(name)) {
-      this.#places.set(pack, { users: 0, holdUntil: now + ORDER_HOLD_MS, lastUsedAt: now });
+      const place = { users: 0, holdUntil: now + ORDER_HOLD_MS, lastUsedAt: now };
+      this.#places.set(pack, { ...place, isComing: false });
     }
     this.#keepBudget();
   }
@@ -58,15 +61,17 @@ export class AgentPacks {
   /** Packs that are used now, or will be soon: they do not count against what is kept for others. */
   get needed(): readonly string[] {
     const { now } = this.#options.process;
-    return [...this.#places].flatMap(([pack, { users, holdUntil }]) =>
-      users > 0 || now <= holdUntil + LATE_MS_MAX ? pack : [],
+    return [...this.#places].flatMap(([pack, { users, holdUntil, isComing }]) =>
+      users > 0 || isComing || now <= holdUntil + LATE_MS_MAX ? pack : [],
     );
   }
 
   /** Begins to use a pack, and fetches it. */
   take(pack: string): SimulatedPeer {
     const { process, packs } = this.#options;
-    const place = this.#places.get(pack) ?? { users: 0, holdUntil: 0, lastUsedAt: process.now };
+    const { now } = process;
+    const fresh = { users: 0, holdUntil: 0, lastUsedAt: now, isComing: false };
+    const place = this.#places.get(pack) ?? fresh;
     this.#places.set(pack, place);
     place.users += 1;
     const peer = packs.peer(process.name, pack, "agent");
@@ -124,8 +129,15 @@ export class AgentPacks {
     for (const { pack } of packsToDrop(idle, process.now, CACHE_BYTES, () => false)) {
       this.#drop(pack);
     }
-    const held = idle.filter(({ holdUntil }) => holdUntil > process.now);
-    const next = Math.min(...held.map(({ holdUntil }) => holdUntil));
+    for (const { pack, bytes } of idle) {
+      const place = this.#places.get(pack);
+      if (place !== undefined) place.isComing = bytes < PACK_BYTES;
+    }
+    const looks = idle.flatMap(({ pack, holdUntil }) => [
+      ...(holdUntil > process.now ? [holdUntil] : []),
+      ...(this.#places.get(pack)?.isComing === true ? [process.now + LATE_MS_MAX] : []),
+    ]);
+    const next = Math.min(...looks);
     if (this.#looksAt > process.now && this.#looksAt <= next) return;
     this.#looksAt = next;
     if (next < Number.POSITIVE_INFINITY) {
