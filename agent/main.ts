@@ -21,7 +21,6 @@ import { WebRtcTransport } from "../runtime/webrtc/web-rtc-transport.ts";
 import type { IceServer } from "../runtime/webrtc/wrtc.ts";
 import { Agent } from "./agent.ts";
 
-/** Pieces kept for others: enough for a release of 512 MiB, or the newest part of many small ones. */
 const LABELS_MAX = 64;
 
 /** A switch: the old process has 5 s to end unless its recipe says, and the new one is there at once. */

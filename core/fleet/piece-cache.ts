@@ -2,7 +2,7 @@
 // budget; then the longest unused go. With them it leaves their swarms. Pure arithmetic on bytes and times.
 import type { Instant } from "../machine.ts";
 
-/** Encoded bytes kept for others where nothing else is said. */
+/** Encoded bytes kept for others where nothing else is said: a release of 512 MiB, or the newest part of many small ones. */
 export const PIECE_CACHE_BYTES = 512 * 1024 * 1024;
 /** A pack whose order has ended waits for its assignment: the replication gate has 10 min at most. */
 export const ORDER_HOLD_MS = 900_000;

@@ -20,6 +20,11 @@ export class PrefetchOrders {
     return this.#epoch;
   }
 
+  /** Packs of the orders that are followed. */
+  get packs(): readonly string[] {
+    return [...this.#orders.values()];
+  }
+
   /** A relay begins its snapshot: orders that it does not name are over. */
   snapshotBegun(): void {
     this.#named = new Set();

@@ -36,8 +36,6 @@ interface Place {
 export class AgentPacks {
   readonly #options: AgentPacksOptions;
   readonly #places = new Map<string, Place>();
-  /** Packs of orders that are followed. */
-  readonly #ordered = new Map<string, string>();
   readonly #orders = new PrefetchOrders();
   /** When it looks next whether what it held has to go. */
   #looksAt: Instant = Number.POSITIVE_INFINITY;
@@ -55,7 +53,7 @@ export class AgentPacks {
 
   /** Packs that it fetches under orders. */
   get following(): readonly string[] {
-    return [...this.#ordered.values()];
+    return this.#orders.packs;
   }
 
   /** Packs that are used now, or will be soon: they do not count against what is kept for others. */
@@ -95,53 +93,46 @@ export class AgentPacks {
   }
 
   snapshotEnded(): void {
-    for (const { id, pack } of this.#orders.snapshotEnded()) {
-      this.#ordered.delete(id);
-      this.release(pack, ORDER_HOLD_MS);
-    }
+    for (const { pack } of this.#orders.snapshotEnded()) this.release(pack, ORDER_HOLD_MS);
   }
 
   ordered(order: Order): void {
     const { candidate } = this.#options;
-    const { id, pack } = order;
     const verdict = this.#orders.ordered(order, isTarget(candidate, order));
-    if (verdict === "leave") this.#leave(id, pack, false);
-    if (verdict !== "fetch") return;
-    this.#ordered.set(id, pack);
-    this.take(pack);
+    if (verdict === "leave") this.#leave(order.pack, false);
+    if (verdict === "fetch") this.take(order.pack);
   }
 
   ended(id: string, pack: string, keep: boolean): void {
-    if (this.#orders.ended(id)) this.#leave(id, pack, keep);
+    if (this.#orders.ended(id)) this.#leave(pack, keep);
   }
 
-  #leave(id: string, pack: string, keep: boolean): void {
-    this.#ordered.delete(id);
+  #leave(pack: string, keep: boolean): void {
     this.release(pack, keep ? ORDER_HOLD_MS : 0);
     if (!keep) this.#drop(pack);
   }
 
   #keepBudget(): void {
     const { process, packs } = this.#options;
-    const idle = [...this.#places]
-      .filter(([, { users }]) => users === 0)
-      .map(([pack, place]) => ({ ...place, pack, bytes: packs.bytesOf(process.name, pack) }));
-    for (const { pack } of packsToDrop(idle, process.now, CACHE_BYTES, () => false)) {
-      this.#drop(pack);
+    const { now } = process;
+    const idle = [...this.#places].flatMap(([pack, place]) => {
+      const { users, lastUsedAt, holdUntil } = place;
+      const bytes = packs.bytesOf(process.name, pack);
+      return users > 0 ? [] : [{ pack, place, bytes, lastUsedAt, holdUntil }];
+    });
+    const dropped = packsToDrop(idle, now, CACHE_BYTES, () => false);
+    for (const { pack } of dropped) this.#drop(pack);
+    let next = Number.POSITIVE_INFINITY;
+    for (const { pack, place, bytes, holdUntil } of idle) {
+      if (!this.#places.has(pack)) continue;
+      place.isComing = bytes < PACK_BYTES;
+      if (place.isComing) next = Math.min(next, now + LATE_MS_MAX);
+      if (holdUntil > now) next = Math.min(next, holdUntil);
     }
-    for (const { pack, bytes } of idle) {
-      const place = this.#places.get(pack);
-      if (place !== undefined) place.isComing = bytes < PACK_BYTES;
-    }
-    const looks = idle.flatMap(({ pack, holdUntil }) => [
-      ...(holdUntil > process.now ? [holdUntil] : []),
-      ...(this.#places.get(pack)?.isComing === true ? [process.now + LATE_MS_MAX] : []),
-    ]);
-    const next = Math.min(...looks);
-    if (this.#looksAt > process.now && this.#looksAt <= next) return;
+    if (this.#looksAt > now && this.#looksAt <= next) return;
     this.#looksAt = next;
     if (next < Number.POSITIVE_INFINITY) {
-      process.after(next - process.now, () => this.#keepBudget());
+      process.after(next - now, () => this.#keepBudget());
     }
   }
 
