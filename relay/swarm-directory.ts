@@ -2,7 +2,7 @@
 // known, and whom to connect to. The pieces themselves never pass here.
 
 import { status } from "@grpc/grpc-js";
-import { NEIGHBOURS_TOLD, type Roster } from "../core/fleet/roster.ts";
+import type { Roster } from "../core/fleet/roster.ts";
 import type { RosterMember } from "../core/fleet/swarm-members.ts";
 import { PIECE_ROW_BYTES } from "../core/release/piece-table.ts";
 import type { Neighbour, SwarmMembership } from "../proto/gen/millrace/v1/fleet.ts";
@@ -126,7 +126,7 @@ export class SwarmDirectory {
   #introduce(session: AgentSession, pack: string, place: SwarmPlace): void {
     const { member } = session;
     const asker = { ...member, isCaller: isCaller(member), told: place.peers };
-    const chosen = this.#options.roster.choose(pack, asker, NEIGHBOURS_TOLD);
+    const chosen = this.#options.roster.introduce(pack, asker);
     for (const { peerId } of chosen) place.peers.add(peerId);
     const agents = chosen.map(neighbourOf);
     const neighbours = [...this.#options.relays(), ...agents];

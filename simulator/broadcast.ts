@@ -4,7 +4,7 @@ import { boundTerms } from "../core/estimate/broadcast-bound.ts";
 import type { Instant } from "../core/machine.ts";
 import { type Random, seededRandom } from "../core/swarm/random.ts";
 import type { Conduct } from "./conduct.ts";
-import { introduceAll, introduceByPlace, introduceSome } from "./introductions.ts";
+import { Introductions } from "./introductions.ts";
 import type { PeerPlan, SimulatedPeer } from "./simulated-peer.ts";
 import { SwarmWorld } from "./swarm-world.ts";
 
@@ -25,8 +25,6 @@ export interface BroadcastPlan {
   readonly slowEvery: number;
   /** 1: the file grows at the seed, at the rate of its NIC; 0: it is whole there. */
   readonly grows: number;
-  /** Neighbours of a peer; as many as there are peers: all know all. */
-  readonly degree: number;
   readonly roundTripMs: number;
   /** 1: small messages wait at NICs behind what others sent, as where a token bucket shapes; 0: queues are fair. */
   readonly fifo: number;
@@ -51,7 +49,7 @@ export interface BroadcastPlan {
   readonly seed: number;
 }
 
-/** A shaped network of a few hosts, all alike, which all know each other. */
+/** A shaped network of a few hosts, all alike. */
 export const SHAPED: BroadcastPlan = {
   peers: 16,
   pieces: 488,
@@ -61,7 +59,6 @@ export const SHAPED: BroadcastPlan = {
   runBytes: 64 * 1024,
   slowEvery: 0,
   grows: 0,
-  degree: 16,
   roundTripMs: 0.2,
   fifo: 1,
   paceMbit: 0,
@@ -74,12 +71,11 @@ export const SHAPED: BroadcastPlan = {
   seed: 1,
 };
 
-/** A region: peers have a few neighbours each. */
+/** A region of many hosts. */
 export const REGION: BroadcastPlan = {
   ...SHAPED,
   peers: 10_000,
   pieces: 1_000,
-  degree: 16,
   mbit: 1000,
   seedMbit: 1000,
   roundTripMs: 1,
@@ -137,6 +133,7 @@ export class Broadcast {
   readonly later: SimulatedPeer[] = [];
   readonly #plan: BroadcastPlan;
   readonly #random: Random;
+  readonly #introductions: Introductions;
 
   constructor(plan: BroadcastPlan) {
     const { peers, pieces, pieceBytes, mbit, roundTripMs, seed } = plan;
@@ -154,6 +151,7 @@ export class Broadcast {
       isFifo: plan.fifo === 1,
       bucketMs: pieceBytes / (mbit * MBIT) / peers / 4,
       isByHost: plan.byHost === 1,
+      onSeek: (peer) => this.#introductions.seek(peer),
     });
     this.seed = this.world.join({
       id: "r0",
@@ -173,9 +171,9 @@ export class Broadcast {
       Math.min(downLimitMbit, mbit) * MBIT,
       rates.map((rate) => Math.min(limit, rate)),
     );
-    if (plan.racks > 0) introduceByPlace(this.world, this.seed, this.first, this.#random);
-    else if (plan.degree >= peers) introduceAll(this.world, [this.seed, ...this.first]);
-    else introduceSome(this.world, this.seed, this.first, plan.degree, this.#random);
+    const { world } = this;
+    this.#introductions = new Introductions({ world, seeds: [this.seed], random: this.#random });
+    this.#introductions.joinAll(this.first);
     this.#planLosses();
     if (plan.grows > 0) this.#planGrowth();
   }
@@ -262,15 +260,10 @@ export class Broadcast {
       const victim = this.first[Math.floor(this.#random() * this.first.length)] as SimulatedPeer;
       if (!victim.isUp) continue;
       this.world.kill(victim);
+      this.#introductions.leave(victim);
       const fresh = this.#join(`b${this.later.length}`, 1);
       this.later.push(fresh);
-      const others = [...this.first, ...this.later].filter(({ isUp }) => isUp);
-      const { degree } = this.#plan;
-      if (degree >= this.#plan.peers) introduceAll(this.world, [this.seed, ...others]);
-      else {
-        const pick = () => others[Math.floor(this.#random() * others.length)] as SimulatedPeer;
-        introduceAll(this.world, [fresh, ...Array.from({ length: degree }, pick)], fresh);
-      }
+      this.#introductions.join(fresh);
     }
   }
 }

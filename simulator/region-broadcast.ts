@@ -4,7 +4,7 @@
 import type { Instant } from "../core/machine.ts";
 import { segmentBodyBytes } from "../core/release/segment-trailer.ts";
 import { seededRandom } from "../core/swarm/random.ts";
-import { introduceAll, introduceRing, introduceTo } from "./introductions.ts";
+import { Introductions } from "./introductions.ts";
 import { RegionMirrors } from "./region-mirrors.ts";
 import { agentsOf, type ReleasePlan, rateOf, type Scale, scaleOf } from "./release-plan.ts";
 import type { SimulatedPeer } from "./simulated-peer.ts";
@@ -156,9 +156,10 @@ export class RegionBroadcast {
 
   #introduce(seed: number): void {
     const random = seededRandom(seed);
-    introduceAll(this.#world, this.#relays);
-    introduceRing(this.#world, this.#agents, this.#plan.degree, random);
-    for (const relay of this.#relays) introduceTo(this.#world, relay, this.#agents, random);
+    const introductions = new Introductions({ world: this.#world, seeds: this.#relays, random });
+    introductions.joinAll(this.#agents);
+    // Time passes so much faster here that it is over before the first bytes.
+    introductions.settle();
   }
 
   #serve(relay: SimulatedPeer, segment: number): void {

@@ -24,8 +24,6 @@ export interface ReleasePlan {
   readonly packMbit: number;
   /** Every how manieth agent uploads at a quarter; 0: none. */
   readonly slowEvery: number;
-  /** Neighbours of an agent. */
-  readonly degree: number;
   readonly roundTripMs: number;
   /** Between a relay and the origin or the region's store. */
   readonly storeMs: number;
@@ -45,7 +43,6 @@ export const RELEASE: ReleasePlan = {
   originMbit: Number.POSITIVE_INFINITY,
   packMbit: Number.POSITIVE_INFINITY,
   slowEvery: 0,
-  degree: 16,
   roundTripMs: 1,
   storeMs: 30,
   seed: 1,

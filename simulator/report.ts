@@ -23,7 +23,7 @@ const FOLDER = new URL("simulator/scenarios/", packageRoot());
 
 /** The swarms by which harm is measured, and what their peers do in turn. */
 const HARMED = {
-  ...{ peers: 60, degree: 60, pieces: 200 },
+  ...{ peers: 60, pieces: 200 },
   conducts: ["corrupt", "mute", "liar", "staller", "flooder", "leech"],
 } as const;
 

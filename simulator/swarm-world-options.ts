@@ -1,4 +1,5 @@
-// What a swarm in virtual time is made of: its pieces, its network, its disks.
+// What a swarm in virtual time is made of: its pieces, its network, its disks, who introduces its peers.
+import type { SimulatedPeer } from "./simulated-peer.ts";
 
 export interface SwarmWorldOptions {
   /** Encoded bytes of each piece. */
@@ -26,4 +27,6 @@ export interface SwarmWorldOptions {
   readonly diskMs?: number;
   /** Whether the next block that arrives anywhere has been changed on its way; left out: none is. */
   readonly isFlipped?: () => boolean;
+  /** A peer is to be told of more, as it has asked a round trip ago; left out: it is not. */
+  readonly onSeek?: (peer: SimulatedPeer) => void;
 }

@@ -273,6 +273,9 @@ export class SwarmWorld {
       case "dial":
         this.#connections.dial(peer, this.#peer(effect.peer));
         return;
+      case "seek":
+        this.at(this.now + this.#options.roundTripMs, () => this.#options.onSeek?.(peer));
+        return;
       case "disconnect":
         this.disconnects.push({ ...effect, by: peer.id, at: this.now });
         this.#connections.disconnect(peer, this.#peer(effect.peer));

@@ -23,6 +23,8 @@ export interface DeskVisitOptions {
   readonly claim: TableClaim;
   /** Resolves when we fetch: nobody is told of us before. */
   readonly begun: Promise<void>;
+  /** Calls back when more members are to be asked for; returns how to stop that. */
+  readonly onSeek: (callback: () => void) => () => void;
   /** Who answers at the desk. */
   readonly onHost: (hello: Hello) => void;
   readonly onMembers: (members: readonly DeskMember[]) => void;
@@ -51,13 +53,16 @@ function visitOnce(
   signal: AbortSignal,
   answered: () => void,
 ): Promise<string> {
-  const { node, swarm, address, ownAddress, claim, begun } = options;
+  const { node, swarm, address, ownAddress, claim, begun, onSeek } = options;
   return new Promise((resolve) => {
     void node.callDesk(deskName(swarm), address, {
       failed: resolve,
       answered: (connection, hello) => {
         answered();
         let said: string | undefined;
+        const join = () => tell(connection, { kind: "join", address: ownAddress });
+        // Joining once more asks for more members.
+        const stopSeeking = onSeek(join);
         const leave = () => {
           connection.close("done");
           resolve("left");
@@ -74,13 +79,14 @@ function visitOnce(
           },
           closed: (reason) => {
             signal.removeEventListener("abort", leave);
+            stopSeeking();
             resolve(said ?? reason);
           },
         });
         options.onHost(hello);
         claim.restart();
         ask(connection, claim);
-        void begun.then(() => tell(connection, { kind: "join", address: ownAddress }));
+        void begun.then(join);
       },
     });
   });

@@ -29,6 +29,7 @@ export interface DeskOptions {
 
 interface Visitor {
   readonly connection: Connection;
+  hasJoined: boolean;
   /** The row from which on it has asked, while there are none. */
   asksFrom: number | undefined;
 }
@@ -64,7 +65,7 @@ export class Desk {
 
   #welcome(peer: PeerId, connection: Connection): void {
     this.#visitors.get(peer)?.connection.close("came again");
-    const visitor: Visitor = { connection, asksFrom: undefined };
+    const visitor: Visitor = { connection, hasJoined: false, asksFrom: undefined };
     this.#visitors.set(peer, visitor);
     connection.greeted({
       frame: (frame) => this.#hear(peer, visitor, frame),
@@ -83,8 +84,17 @@ export class Desk {
   #hear(peer: PeerId, visitor: Visitor, frame: Frame): void {
     if (frame.kind !== "note") return;
     const note = decodeNote(frame.bytes);
-    if (note.kind === "join") this.#driver.input({ kind: "joined", peer, address: note.address });
+    if (note.kind === "join") this.#joined(peer, visitor, note.address);
     if (note.kind === "ask") this.#asked(visitor, note.first);
+  }
+
+  /** Who joins once more on the same connection lacks neighbours. */
+  #joined(peer: PeerId, visitor: Visitor, address: string): void {
+    const fact = visitor.hasJoined
+      ? { kind: "seeks" as const }
+      : { kind: "joined" as const, address };
+    visitor.hasJoined = true;
+    this.#driver.input({ ...fact, peer });
   }
 
   #asked(visitor: Visitor, first: number): void {

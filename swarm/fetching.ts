@@ -95,6 +95,7 @@ export class Fetching {
       ownAddress: node.address,
       claim: this.#claim,
       begun: this.#begun.promise,
+      onSeek: (callback: () => void) => this.#swarm.onSeek(callback),
       onHost: (hello: Hello) => this.#meetHost(hello),
       onMembers: (members: readonly DeskMember[]) => this.#meet(members),
       onProven: () => this.#learnRows(),

@@ -179,7 +179,11 @@ export class PackShelf {
       (open) => {
         place.open = open;
         open.swarm.urge(this.#options.isUrgent(pack));
-        if (this.#places.get(pack) === place) this.#options.announce(pack, true, false);
+        const announce = (isHungry: boolean): void => {
+          if (this.#places.get(pack) === place) this.#options.announce(pack, true, isHungry);
+        };
+        open.swarm.onSeek(() => announce(true));
+        announce(false);
       },
       (error: unknown) => {
         this.#options.log.warn({ pack, err: error }, "pack cannot be opened");

@@ -157,7 +157,7 @@ export function simulationError(one: SwarmCase, results: Results): number | unde
   const { peers, mbit, fileBytes, simulated } = one;
   if (simulated === undefined || !results.has(millrace.name)) return undefined;
   const pieces = Math.ceil(fileBytes / pieceBytesFor(fileBytes));
-  const size = { peers, pieces, mbit, seedMbit: mbit, degree: peers };
+  const size = { peers, pieces, mbit, seedMbit: mbit };
   const { lastMs } = new Broadcast({ ...SHAPED, ...size, ...simulated }).run();
   const lastS = middle(results, millrace, (result) => result.lastS);
   return Math.abs(lastMs / 1_000 - lastS) / lastS;

@@ -4,12 +4,6 @@
 import type { Random } from "../swarm/random.ts";
 import { type Asker, type RosterMember, SwarmMembers } from "./swarm-members.ts";
 
-/**
- * Members told to a newcomer beside the relays: it dials them, so that a graph of random links grows
- * whose mean degree is 16: 20k peers at four hops, and none cut off but by 8 losses at once.
- */
-export const NEIGHBOURS_TOLD = 8;
-
 /** A member of a pack's swarm. */
 export interface Membership {
   readonly pack: string;
@@ -80,6 +74,11 @@ export class Roster {
   /** The relay of a member, ours or a sibling. */
   relayOf(pack: string, peerId: string): string | undefined {
     return this.#swarms.get(pack)?.get(peerId)?.relayId;
+  }
+
+  /** Whom one that comes to a pack's swarm, or comes again, is told (`swarm-members.ts`). */
+  introduce(pack: string, asker: Asker): RosterMember[] {
+    return this.#swarms.get(pack)?.introduce(asker, this.#random) ?? [];
   }
 
   /** Up to `count` members, some of them near, without the asker, those it knows and those of no use to it. */

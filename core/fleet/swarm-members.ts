@@ -1,14 +1,23 @@
 // The members of one pack's swarm, and whom of them a newcomer is told: some of its own rack and zone, so that
-// what is there need not come from afar again, and others by chance, so that racks and zones hang together.
+// what is there need not come from afar again, and others by chance, so that racks and zones hang together. All have
+// about as many neighbours: a machine gives as much to each, so who has half as many gets half as much (0030).
+import { NEIGHBOURS_MIN } from "../swarm/limits.ts";
 import type { Random } from "../swarm/random.ts";
 
 /**
- * Of those told so many are of the newcomer's rack, and together with these so many of its zone: of 8, six join it
- * to its rack, one more the racks of a zone, and one the zones. A machine gives as much to each neighbour, so of all
- * bytes three tenths cross racks of 20 machines; with seven of the rack one that sends little ends late (0029).
+ * Members told to a newcomer beside the relays: it dials them, so that a graph of random links grows
+ * whose mean degree is 16: 20k peers at four hops, and none cut off but by 8 losses at once.
  */
-const RACK_SHARE = 0.75;
-const ZONE_SHARE = 0.875;
+export const NEIGHBOURS_TOLD = NEIGHBOURS_MIN / 2;
+/** And to one that comes again, as it has too few neighbours still. */
+const NEIGHBOURS_TOLD_AGAIN = NEIGHBOURS_TOLD / 2;
+
+/**
+ * Of those told so many are of the newcomer's rack or, where it does not say its rack, of its zone: of 8, seven join it
+ * to its rack, and one the racks. A machine gives as much to each neighbour, so of all bytes a quarter crosses racks of
+ * 20 machines (0029, 0030).
+ */
+const NEAR_SHARE = 0.875;
 
 /** Where a machine stands, by its labels; empty where they do not say. A rack is one of its zone. */
 export interface Location {
@@ -42,6 +51,11 @@ export interface SwarmMember {
   readonly relayId: string;
 }
 
+/** A member, and how often others were told of it. */
+interface Entry extends SwarmMember {
+  tellings: number;
+}
+
 /** All members, and those of each zone and rack that has a name. */
 export class SwarmMembers {
   readonly #all = new MemberList();
@@ -60,11 +74,12 @@ export class SwarmMembers {
     return this.#all.of(relayId);
   }
 
-  put(entry: SwarmMember): void {
-    const { member } = entry;
+  put({ member, relayId }: SwarmMember): void {
+    const tellings = this.#all.get(member.peerId)?.tellings ?? 0;
+    const entry = { member, relayId, tellings };
     this.#leavePlaces(member.peerId);
     this.#all.put(entry);
-    for (const { name } of placesOf(member)) {
+    for (const name of placesOf(member)) {
       const near = this.#near.get(name) ?? new MemberList();
       this.#near.set(name, near);
       near.put(entry);
@@ -76,18 +91,29 @@ export class SwarmMembers {
     this.#all.remove(peerId);
   }
 
+  /**
+   * Whom one that asks is told: of a small swarm all, of others a few, and a few more each time that it comes again.
+   * Without itself, those it knows and those of no use to it.
+   */
+  introduce(asker: Asker, random: Random): RosterMember[] {
+    const { size } = this.#all;
+    const few = size <= NEIGHBOURS_MIN ? size : NEIGHBOURS_TOLD;
+    return this.choose(asker, asker.told.size === 0 ? few : NEIGHBOURS_TOLD_AGAIN, random);
+  }
+
   /** Up to `count` members, without the asker, those it knows and those of no use to it. */
   choose(asker: Asker, count: number, random: Random): RosterMember[] {
     const chosen: RosterMember[] = [];
     const told = new Set(asker.told);
     const take = (from: MemberList | undefined, share: number): void => {
       const most = Math.floor(share * count) - chosen.length;
-      for (const one of from?.choose({ ...asker, told }, most, random) ?? []) {
-        told.add(one.peerId);
-        chosen.push(one);
+      for (const entry of from?.choose({ ...asker, told }, most, random) ?? []) {
+        entry.tellings += 1;
+        told.add(entry.member.peerId);
+        chosen.push(entry.member);
       }
     };
-    for (const { name, share } of placesOf(asker)) take(this.#near.get(name), share);
+    for (const name of placesOf(asker)) take(this.#near.get(name), NEAR_SHARE);
     take(this.#all, 1);
     return chosen;
   }
@@ -95,7 +121,7 @@ export class SwarmMembers {
   #leavePlaces(peerId: string): void {
     const entry = this.#all.get(peerId);
     if (entry === undefined) return;
-    for (const { name } of placesOf(entry.member)) {
+    for (const name of placesOf(entry.member)) {
       const near = this.#near.get(name);
       near?.remove(peerId);
       if (near?.size === 0) this.#near.delete(name);
@@ -103,24 +129,24 @@ export class SwarmMembers {
   }
 }
 
-/** The places that it stands in, the nearest first, and the share of those told that may be of them. */
-function placesOf({ zone, rack }: Location): { name: string; share: number }[] {
+/** The names of the places that it stands in, the nearest first. */
+function placesOf({ zone, rack }: Location): string[] {
   const places = [];
-  if (rack !== "") places.push({ name: `rack ${zone}\n${rack}`, share: RACK_SHARE });
-  if (zone !== "") places.push({ name: `zone ${zone}`, share: ZONE_SHARE });
+  if (rack !== "") places.push(`rack ${zone}\n${rack}`);
+  if (zone !== "") places.push(`zone ${zone}`);
   return places;
 }
 
 /** Members in an array, so that one can be chosen at random, with their places beside it. */
 class MemberList {
-  readonly #entries: SwarmMember[] = [];
+  readonly #entries: Entry[] = [];
   readonly #places = new Map<string, number>();
 
   get size(): number {
     return this.#entries.length;
   }
 
-  get(peerId: string): SwarmMember | undefined {
+  get(peerId: string): Entry | undefined {
     return this.#entries[this.#places.get(peerId) ?? -1];
   }
 
@@ -128,7 +154,7 @@ class MemberList {
     return this.#entries.flatMap((entry) => (entry.relayId === relayId ? entry.member : []));
   }
 
-  put(entry: SwarmMember): void {
+  put(entry: Entry): void {
     const { peerId } = entry.member;
     const place = this.#places.get(peerId) ?? this.#entries.length;
     this.#places.set(peerId, place);
@@ -138,29 +164,34 @@ class MemberList {
   remove(peerId: string): void {
     const place = this.#places.get(peerId);
     if (place === undefined) return;
-    const last = this.#entries.pop() as SwarmMember;
+    const last = this.#entries.pop() as Entry;
     this.#places.delete(peerId);
     if (last.member.peerId === peerId) return;
     this.#entries[place] = last;
     this.#places.set(last.member.peerId, place);
   }
 
-  /** A walk from a random place in steps of a random stride would favour runs; draw and skip instead. */
-  choose({ peerId: own, isCaller, told }: Asker, count: number, random: Random): RosterMember[] {
-    const chosen = new Map<string, RosterMember>();
+  /** Of few the least told of; of many, drawn by chance, of two always the one that fewer were told of. */
+  choose({ peerId: own, isCaller, told }: Asker, count: number, random: Random): Entry[] {
+    const isOfUse = ({ address, isCallable, peerId }: RosterMember): boolean =>
+      peerId !== own && !told.has(peerId) && (address !== "" || (isCaller && isCallable));
     const size = this.#entries.length;
-    const isFew = size <= 4 * count;
-    const drawsMax = isFew ? size : 4 * count;
-    const order = isFew ? shuffled(this.#entries, random) : undefined;
-    for (let draw = 0; draw < drawsMax && chosen.size < count; draw += 1) {
-      const entry = order?.[draw] ?? (this.#entries[Math.floor(random() * size)] as SwarmMember);
-      const { member } = entry;
-      const isOfUse = member.address !== "" || (isCaller && member.isCallable);
-      if (isOfUse && member.peerId !== own && !told.has(member.peerId)) {
-        chosen.set(member.peerId, member);
-      }
+    const drawsMax = 4 * Math.max(count, NEIGHBOURS_TOLD);
+    if (size <= drawsMax) {
+      const usable = this.#entries.filter(({ member }) => isOfUse(member));
+      return shuffled(usable, random)
+        .sort((a, b) => a.tellings - b.tellings)
+        .slice(0, Math.max(0, count));
     }
-    return [...chosen.values()];
+    const chosen = new Set<Entry>();
+    const draw = (): Entry => this.#entries[Math.floor(random() * size)] as Entry;
+    // A walk from a random place in steps of a random stride would favour runs; draw and skip instead.
+    for (let draws = 0; draws < drawsMax && chosen.size < count; draws += 1) {
+      const [one, other] = [draw(), draw()];
+      const entry = other.tellings < one.tellings ? other : one;
+      if (isOfUse(entry.member)) chosen.add(entry);
+    }
+    return [...chosen];
   }
 }
 

@@ -30,7 +30,7 @@ const PROVEN = 2;
 const SIGNED = 4;
 
 export type DeskNote =
-  /** I am here; "": I cannot be dialled. */
+  /** I am here; "": I cannot be dialled. Once more: I lack neighbours. */
   | { readonly kind: "join"; readonly address: string }
   /** Tell me the rows from this one on, as soon as there are any, or that there are no more. */
   | { readonly kind: "ask"; readonly first: number }

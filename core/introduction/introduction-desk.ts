@@ -1,15 +1,12 @@
-// Who gets introduced to whom in a swarm that one desk looks after: a newcomer is told members
-// at random, so that a graph of random links with bounded degrees grows, and whoever loses too many is
-// told others. Telling those with the fewest links would link newcomers to newcomers, in a long ribbon. It sees no connection between peers, only who has come to the desk and gone.
+// Who gets introduced to whom in a swarm that one desk looks after: a newcomer is told members by chance, as relays
+// tell theirs (`core/fleet/swarm-members.ts`), so that a graph of random links grows in which all have about as many,
+// and whoever loses too many is told others. It sees no connection between peers, only who has come to the desk and gone.
+import { type RosterMember, SwarmMembers } from "../fleet/swarm-members.ts";
 import type { Instant, Machine } from "../machine.ts";
 import type { PeerId } from "../swarm/message.ts";
 import { type Random, seededRandom } from "../swarm/random.ts";
 
-/** Members told to a newcomer: links of 24 a member on average, of the 40 that a peer takes. */
-export const LINKS_TOLD = 12;
-/** Members with so many links are not told to anybody: room is left for those who come by themselves. */
-export const LINKS_MAX = 32;
-/** With fewer links a member is told others: half of what a newcomer gets. */
+/** With fewer links left a member is told others at once, without having to ask: so none is cut off. */
 export const LINKS_MIN = 6;
 
 /** A member to connect to; `address` is host:port, "" where it cannot be dialled. */
@@ -20,6 +17,8 @@ export interface DeskMember {
 
 export type DeskInput =
   | ({ readonly kind: "joined" } & DeskMember)
+  /** A member has too few neighbours. */
+  | { readonly kind: "seeks"; readonly peer: PeerId }
   | { readonly kind: "left"; readonly peer: PeerId };
 
 export interface DeskEffect {
@@ -37,6 +36,7 @@ export class IntroductionDesk implements Machine<DeskInput, DeskEffect> {
   readonly deadline: Instant = Number.POSITIVE_INFINITY;
   readonly #random: Random;
   readonly #entries = new Map<PeerId, Entry>();
+  readonly #members = new SwarmMembers();
 
   constructor(seed: number) {
     this.#random = seededRandom(seed);
@@ -52,8 +52,15 @@ export class IntroductionDesk implements Machine<DeskInput, DeskEffect> {
       case "joined": {
         this.#remove(input.peer, effects);
         const entry = { peer: input.peer, address: input.address, links: new Set<PeerId>() };
+        this.#introduce(entry, this.#members.introduce(askerOf(entry), this.#random), effects);
         this.#entries.set(entry.peer, entry);
-        this.#link(entry, LINKS_TOLD, effects);
+        this.#members.put({ member: rosterMemberOf(entry), relayId: "" });
+        return;
+      }
+      case "seeks": {
+        const entry = this.#entries.get(input.peer);
+        if (entry === undefined) return;
+        this.#introduce(entry, this.#members.introduce(askerOf(entry), this.#random), effects);
         return;
       }
       case "left":
@@ -68,50 +75,42 @@ export class IntroductionDesk implements Machine<DeskInput, DeskEffect> {
     const gone = this.#entries.get(peer);
     if (gone === undefined) return;
     this.#entries.delete(peer);
+    this.#members.remove(peer);
     for (const other of gone.links) {
       const entry = this.#entries.get(other);
       if (entry === undefined) continue;
       entry.links.delete(peer);
-      if (entry.links.size < LINKS_MIN) this.#link(entry, LINKS_MIN, effects);
+      const lacks = LINKS_MIN - entry.links.size;
+      const others = this.#members.choose(askerOf(entry), lacks, this.#random);
+      this.#introduce(entry, others, effects);
     }
   }
 
-  /** Brings a member to so many links, of which it is told the new ones. */
-  #link(entry: Entry, links: number, effects: DeskEffect[]): void {
-    const told = this.#choose(entry, links - entry.links.size);
+  /** Tells a member of others, which are linked to it from now on. */
+  #introduce(entry: Entry, told: readonly RosterMember[], effects: DeskEffect[]): void {
     if (told.length === 0) return;
-    for (const other of told) {
-      other.links.add(entry.peer);
-      entry.links.add(other.peer);
+    for (const { peerId } of told) {
+      this.#entries.get(peerId)?.links.add(entry.peer);
+      entry.links.add(peerId);
     }
     effects.push({ kind: "introduce", to: entry.peer, members: told.map(memberOf) });
     // Of two peers the lesser dials at once, the other after a while (`core/swarm/roster.ts`).
-    for (const { peer } of told) {
-      if (peer > entry.peer || entry.address === "") continue;
-      effects.push({ kind: "introduce", to: peer, members: [memberOf(entry)] });
+    for (const { peerId } of told) {
+      if (peerId > entry.peer || entry.address === "") continue;
+      const { peer, address } = entry;
+      effects.push({ kind: "introduce", to: peerId, members: [{ peer, address }] });
     }
-  }
-
-  /** Up to `count` members that can be dialled and have room, by chance. */
-  #choose(entry: Entry, count: number): Entry[] {
-    const open = [...this.#entries.values()].filter(
-      (other) =>
-        other !== entry &&
-        other.address !== "" &&
-        other.links.size < LINKS_MAX &&
-        !other.links.has(entry.peer),
-    );
-    const chosen: Entry[] = [];
-    while (chosen.length < count && open.length > 0) {
-      const place = Math.floor(this.#random() * open.length);
-      chosen.push(open[place] as Entry);
-      open[place] = open[open.length - 1] as Entry;
-      open.pop();
-    }
-    return chosen;
   }
 }
 
-function memberOf({ peer, address }: Entry): DeskMember {
-  return { peer, address };
+function rosterMemberOf({ peer, address }: Entry): RosterMember {
+  return { peerId: peer, address, isCallable: false, zone: "", rack: "" };
+}
+
+function askerOf({ peer, links }: Entry) {
+  return { peerId: peer, zone: "", rack: "", isCaller: false, told: links };
+}
+
+function memberOf({ peerId, address }: RosterMember): DeskMember {
+  return { peer: peerId, address };
 }

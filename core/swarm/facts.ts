@@ -56,6 +56,8 @@ export type DisconnectReason =
 
 export type SwarmEffect =
   | { readonly kind: "dial"; readonly peer: PeerId }
+  /** Be told of more peers: those that are known are too few. */
+  | { readonly kind: "seek" }
   | { readonly kind: "disconnect"; readonly peer: PeerId; readonly reason: DisconnectReason }
   | { readonly kind: "send"; readonly to: PeerId; readonly message: Message }
   /** Read the block and send it; answered by `block-sent` or `read-failed` while connected. */

@@ -50,6 +50,14 @@ export const CANCELLED_MAX = 2 * OUTSTANDING_MAX;
 
 /** Neighbours of an agent: 40 random links keep 20k peers at four hops. */
 export const NEIGHBOURS_MAX = 40;
+/**
+ * With fewer an agent that lacks pieces asks to be told of more. A sender gives as much to each neighbour, so who has
+ * half as many as others gets half as much; and with 24 or 40 uplinks are idle, as each is offered little at a time (0030).
+ */
+export const NEIGHBOURS_MIN = 16;
+/** So long it waits first, until those it was told of have answered or dialled; doubled each time, up to the next. */
+export const SEEK_MS_MIN = 500;
+export const SEEK_MS_MAX = 60_000;
 /** Neighbours of a relay: it has spare memory, and everyone who finds no peer comes to it. */
 export const RELAY_NEIGHBOURS_MAX = 128;
 /** Peers remembered, connected or not: five times a full set of neighbours, and all relays. */

@@ -4,6 +4,7 @@
 // could give as well, and what is new spreads first. A relay tells agents of nothing but what it offers,
 // one piece each, and so gives each piece away once before it repeats itself.
 import type { Instant } from "../machine.ts";
+import { PIECES_MAX } from "../release/limits.ts";
 import type { Alarm } from "./alarm.ts";
 import { Bitfield } from "./bitfield.ts";
 import type { SwarmEffect } from "./facts.ts";
@@ -276,8 +277,9 @@ export class Offers {
     }
     const taking = neighbour.owed + (unaskedBytes > 0 ? 1 : 0);
     const load = taking + (doubted?.count ?? 0) + (untold > UNTOLD_MAX ? untold : 0);
-    // To a relay, the only source of what it gives, all are alike but for those that pass nothing on.
-    this.#turns.open(neighbour.place, load, this.#isRelay ? 0 : settled.count);
+    // To a relay, the only source of what it gives, all are alike; and nobody makes haste for who passes nothing on.
+    const isAlike = this.#isRelay || untold > UNTOLD_MAX;
+    this.#turns.open(neighbour.place, load, isAlike ? PIECES_MAX : settled.count);
   }
 
   #choose(now: Instant, { settled, givenAt }: Listener, count: number): number[] {

@@ -1,4 +1,4 @@
-// The peers that we know of: whom to dial when, who has given corrupt pieces, who is banned.
+// The peers that we know of: whom to dial when, when to ask for more, who has given corrupt pieces, who is banned.
 // It holds no connection and knows nothing of pieces.
 import type { Instant } from "../machine.ts";
 import type { Alarm } from "./alarm.ts";
@@ -7,9 +7,12 @@ import {
   DIALS_FAILED_MAX,
   DIALS_MAX,
   KNOWN_MAX,
+  NEIGHBOURS_MIN,
   REDIAL_MS_MAX,
   REDIAL_MS_MIN,
   RELAY_BAN_MS,
+  SEEK_MS_MAX,
+  SEEK_MS_MIN,
   STRIKES_MAX,
 } from "./limits.ts";
 import type { PeerId, PeerRole } from "./message.ts";
@@ -40,6 +43,9 @@ export class Roster {
   readonly #options: RosterOptions;
   readonly #known = new Map<PeerId, Known>();
   #dialing = 0;
+  /** When to look whether there are enough neighbours; undefined: there are. */
+  #seekAt: Instant | undefined;
+  #seekMs = SEEK_MS_MIN;
 
   constructor(options: RosterOptions) {
     this.#options = options;
@@ -77,6 +83,23 @@ export class Roster {
     for (const known of chosen) known.state = "dialing";
     this.#dialing += chosen.length;
     return chosen.map((known) => known.peer);
+  }
+
+  /** True when it is time to ask for more peers, as so few are connected. Sets the alarm for the next time. */
+  seeks(now: Instant, connected: number): boolean {
+    if (this.#options.role === "relay" || connected >= NEIGHBOURS_MIN) {
+      this.#seekAt = undefined;
+      this.#seekMs = SEEK_MS_MIN;
+      return false;
+    }
+    this.#seekAt ??= now + this.#seekMs;
+    const isDue = this.#seekAt <= now;
+    if (isDue) {
+      this.#seekMs = Math.min(SEEK_MS_MAX, 2 * this.#seekMs);
+      this.#seekAt = now + this.#seekMs;
+    }
+    this.#options.alarm.set(this.#seekAt);
+    return isDue;
   }
 
   /** Notes a connection; false when the peer is banned. */

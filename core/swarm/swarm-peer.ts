@@ -1,6 +1,6 @@
 // The machine of one peer in the swarm of one pack: agents and relays run the same one. It keeps who
 // is a neighbour, and hands each fact to whom it concerns: pieces coming (`downloads.ts`), pieces going
-// (`uploads.ts`), peers to dial or to ban (`roster.ts`). Bytes, sockets and hashes are outside.
+// (`serving.ts`, `uploads.ts`), peers to dial or to ban (`roster.ts`). Bytes, sockets and hashes are outside.
 import type { Instant, Machine } from "../machine.ts";
 import { Alarm } from "./alarm.ts";
 import { Announcing } from "./announcing.ts";
@@ -10,7 +10,7 @@ import { whomToEvict } from "./eviction.ts";
 import { type DisconnectReason, isQuiet, type SwarmEffect, type SwarmInput } from "./facts.ts";
 import { Lane, type LanePlace, type Share } from "./lane.ts";
 import { NEIGHBOURS_MAX, NOISE_MAX, RELAY_NEIGHBOURS_MAX, TIMED_OUT_TIMES_MAX } from "./limits.ts";
-import type { Block, PeerId, PeerRole, RefuseReason } from "./message.ts";
+import type { Block, PeerId, PeerRole } from "./message.ts";
 import type { Neighbour } from "./neighbour.ts";
 import { NeighbourSet } from "./neighbour-set.ts";
 import { Offers } from "./offers.ts";
@@ -18,6 +18,7 @@ import { OwnPieces } from "./own-pieces.ts";
 import { seededRandom } from "./random.ts";
 import { isShareOf } from "./relay-share.ts";
 import { Roster } from "./roster.ts";
+import { Serving } from "./serving.ts";
 import { Spread } from "./spread.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -42,6 +43,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   readonly #uploads: Uploads;
   readonly #announcing: Announcing;
   readonly #offers: Offers;
+  readonly #serving: Serving;
   readonly #roster: Roster;
   /** The step that goes on gives a block a reason to leave. */
   #mayUpload = false;
@@ -68,6 +70,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
       spread,
       isOurs: (piece) => role === "agent" || isShareOf(peer, this.#neighbours.values(), piece),
     });
+    this.#serving = new Serving({ pieces, uploads: this.#uploads, offers: this.#offers });
     this.#downloads = new Downloads({
       random,
       alarm,
@@ -174,9 +177,11 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
         if (to !== undefined) this.#uploads.sent(now, to);
         return;
       }
-      case "read-failed":
-        this.#unread(now, input.to, input.piece, effects);
+      case "read-failed": {
+        const to = this.#neighbours.get(input.to);
+        if (to !== undefined) this.#serving.unread(now, to, input.piece, effects);
         return;
+      }
       case "urged":
         this.#uploads.urge(input.isUrgent);
         this.#downloads.urge(input.isUrgent);
@@ -204,6 +209,7 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
     if (!this.#pieces.isIncomplete) return;
     const room = this.#neighboursMax - this.#neighbours.size;
     for (const peer of this.#roster.dial(now, room)) effects.push({ kind: "dial", peer });
+    if (this.#roster.seeks(now, this.#neighbours.size)) effects.push({ kind: "seek" });
   }
 
   #complete(now: Instant, piece: number, effects: SwarmEffect[]): void {
@@ -341,35 +347,11 @@ export class SwarmPeer implements Machine<SwarmInput, SwarmEffect> {
   }
 
   #requested(now: Instant, neighbour: Neighbour, block: Block, effects: SwarmEffect[]): void {
-    neighbour.usefulAt = now;
-    const { peer } = neighbour;
-    if (!this.#pieces.have.has(block.piece)) {
-      this.#refuse(peer, block.piece, "absent", effects);
-      this.#hearNoise(now, neighbour, effects);
-      return;
+    const verdict = this.#serving.requested(now, neighbour, block, effects);
+    if (verdict === "noise") this.#hearNoise(now, neighbour, effects);
+    else if (verdict === "violation") {
+      this.#drop(now, neighbour.peer, "protocol violation", effects);
     }
-    if (block.offset + block.bytes > this.#pieces.bytesOf(block.piece)) {
-      this.#drop(now, peer, "protocol violation", effects);
-      return;
-    }
-    const answer = this.#uploads.request(neighbour, block);
-    this.#offers.asked(now, neighbour, block);
-    if (answer === "busy") this.#refuse(peer, block.piece, answer, effects);
-  }
-
-  /** A block that was to be sent could not be read. */
-  #unread(now: Instant, peer: PeerId, piece: number, effects: SwarmEffect[]): void {
-    const neighbour = this.#neighbours.get(peer);
-    if (neighbour === undefined) return;
-    this.#uploads.sent(now, neighbour);
-    this.#uploads.got(now, neighbour);
-    this.#uploads.refuse(neighbour, piece);
-    this.#offers.turn(neighbour);
-    this.#refuse(peer, piece, this.#pieces.have.has(piece) ? "busy" : "absent", effects);
-  }
-
-  #refuse(to: PeerId, piece: number, reason: RefuseReason, effects: SwarmEffect[]): void {
-    effects.push({ kind: "send", to, message: { kind: "refuse", piece, reason } });
   }
 
   #hearNoise(now: Instant, neighbour: Neighbour, effects: SwarmEffect[]): void {

@@ -1,5 +1,5 @@
-// Whose turn it is to be offered something: of those that can be offered anything whoever takes least now;
-// of such whoever is a little behind, then the next in turn. It is asked for every offer, so all that it
+// Whose turn it is to be offered something: of those that can be offered anything whoever takes least now, where who is
+// behind is forgiven some of that; of such whoever is a little behind, then the next in turn. It is asked for every offer, so all that it
 // looks at is one number a neighbour.
 import { PIECES_MAX } from "../release/limits.ts";
 
@@ -8,6 +8,11 @@ import { PIECES_MAX } from "../release/limits.ts";
  * until haves are told, the last is behind the first at the end.
  */
 const PROGRESS_SHIFT = 2;
+/**
+ * For so many pieces that a neighbour is behind, it counts as taking a block less: who has fewer neighbours than others,
+ * or answers late, takes as much of each and gets less in all.
+ */
+const FORGIVEN_SHIFT = 4;
 /** Further behind is not slow but late. */
 const LATE_PIECES = 64;
 /** A key is what a neighbour takes, and in these bits its progress: PIECES_MAX at most. */
@@ -44,7 +49,10 @@ export class Turns {
     this.#order.copyWithin(at, at + 1, this.#count + 1);
   }
 
-  /** It may be offered something: it takes so much now, and so many pieces are settled with it. */
+  /**
+   * It may be offered something: it takes so much now, and so many pieces are settled with it; PIECES_MAX where it is
+   * never to count as behind.
+   */
   open(place: number, load: number, settled: number): void {
     this.#keys[place] = (load << PROGRESS_BITS) | settled;
   }
@@ -65,8 +73,11 @@ export class Turns {
       const key = this.#keys[this.#order[at] as number] as number;
       if (key === CLOSED) continue;
       const settled = key & PROGRESS_MASK;
-      const progress = settled < have - LATE_PIECES ? have : settled;
-      const its = (key - settled) | (progress >> PROGRESS_SHIFT);
+      const behind = have - settled;
+      const isLate = behind > LATE_PIECES;
+      const forgiven = isLate ? 0 : Math.max(0, behind) >> FORGIVEN_SHIFT;
+      const load = Math.max(0, (key >> PROGRESS_BITS) - forgiven);
+      const its = (load << PROGRESS_BITS) | ((isLate ? have : settled) >> PROGRESS_SHIFT);
       if (its >= least) continue;
       best = at;
       least = its;

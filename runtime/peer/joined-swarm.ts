@@ -144,6 +144,10 @@ export class JoinedSwarm implements Swarm {
     return this.#listeners.onFailed(callback);
   }
 
+  onSeek(callback: () => void): () => void {
+    return this.#listeners.onSeek(callback);
+  }
+
   resume(): void {
     this.#work.resume();
     this.#driver.input({ kind: "resumed" });
@@ -287,6 +291,9 @@ export class JoinedSwarm implements Swarm {
     switch (effect.kind) {
       case "dial":
         this.#dial(effect.peer);
+        return;
+      case "seek":
+        this.#listeners.seek();
         return;
       case "disconnect": {
         const { peer, reason } = effect;

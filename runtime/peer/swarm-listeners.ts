@@ -1,4 +1,4 @@
-// Who wants to hear what happens in a swarm: callbacks for pieces and failures, and waits for pieces.
+// Who wants to hear what happens in a swarm: callbacks for pieces, failures and a lack of neighbours, and waits for pieces.
 import type { SwarmFailure } from "./swarm.ts";
 
 interface Wait {
@@ -12,6 +12,7 @@ export class SwarmListeners {
   readonly #has: (piece: number) => boolean;
   readonly #pieceCallbacks = new Set<(piece: number) => void>();
   readonly #failureCallbacks = new Set<(failure: SwarmFailure) => void>();
+  readonly #seekCallbacks = new Set<() => void>();
   readonly #waits = new Set<Wait>();
   #isEnded = false;
 
@@ -28,6 +29,11 @@ export class SwarmListeners {
   onFailed(callback: (failure: SwarmFailure) => void): () => void {
     this.#failureCallbacks.add(callback);
     return () => this.#failureCallbacks.delete(callback);
+  }
+
+  onSeek(callback: () => void): () => void {
+    this.#seekCallbacks.add(callback);
+    return () => this.#seekCallbacks.delete(callback);
   }
 
   /** Resolves when all the pieces are there; rejects at `end`. */
@@ -54,6 +60,11 @@ export class SwarmListeners {
 
   failed(failure: SwarmFailure): void {
     for (const callback of [...this.#failureCallbacks]) callback(failure);
+  }
+
+  /** More neighbours are wanted. */
+  seek(): void {
+    for (const callback of [...this.#seekCallbacks]) callback();
   }
 
   /** Nothing more will happen. */

@@ -61,6 +61,8 @@ export interface Swarm {
   onPiece(callback: (piece: number) => void): () => void;
   /** Calls back when fetching has paused because of the store; returns how to stop that. */
   onFailed(callback: (failure: SwarmFailure) => void): () => void;
+  /** Calls back when there are too few neighbours and more are to be introduced; returns how to stop that. */
+  onSeek(callback: () => void): () => void;
   /** The failure that paused fetching, if one does now. */
   readonly failure: SwarmFailure | undefined;
   /** Fetches on after a failure. */

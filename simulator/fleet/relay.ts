@@ -2,7 +2,7 @@
 // the leader and of agents as relay/relay.ts joins them. A disk keeps what must outlive it.
 import { RELAY_BACKOFF } from "../../core/fleet/agent-backoff.ts";
 import { type PaceEffect, type PaceInput, ReportPace } from "../../core/fleet/report-pace.ts";
-import { NEIGHBOURS_TOLD, Roster } from "../../core/fleet/roster.ts";
+import { Roster } from "../../core/fleet/roster.ts";
 import type { RosterMember } from "../../core/fleet/swarm-members.ts";
 import { isOlder, revisionWithin, withdrawalRevision } from "../../core/leadership/epoch.ts";
 import { LeaderGate } from "../../core/leadership/leader-gate.ts";
@@ -319,7 +319,7 @@ export class Relay {
     this.#options.onMember(this, pack, member);
     const { zone, rack } = member;
     const asker = { peerId: agentId, zone, rack, isCaller: false, told: new Set<string>() };
-    const members = this.#roster.choose(pack, asker, NEIGHBOURS_TOLD);
+    const members = this.#roster.introduce(pack, asker);
     const relays = this.#mates.length === 0 ? [this.name] : this.#mates;
     line.send({ kind: "members", pack, relays, members });
   }

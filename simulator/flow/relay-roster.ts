@@ -1,7 +1,7 @@
 // Who is in which swarm as one relay of a fleet knows it: the roster of production, told by its own agents, and by
 // siblings over streams, as its outbox decides. The leader says who the siblings are; streams are kept as
 // relay/roster-links.ts keeps them.
-import { NEIGHBOURS_TOLD, Roster, type RosterNews } from "../../core/fleet/roster.ts";
+import { Roster, type RosterNews } from "../../core/fleet/roster.ts";
 import { RosterOutbox } from "../../core/fleet/roster-outbox.ts";
 import type { RosterMember } from "../../core/fleet/swarm-members.ts";
 import type { Random } from "../../core/swarm/random.ts";
@@ -57,7 +57,7 @@ export class RelayRoster {
   /** Those whom an own agent is told of. Asked only where it matters who they are: it costs the most. */
   introduce(pack: string, member: RosterMember): readonly RosterMember[] {
     const asker = { ...member, isCaller: false, told: NOBODY };
-    return this.#roster.choose(pack, asker, NEIGHBOURS_TOLD);
+    return this.#roster.introduce(pack, asker);
   }
 
   /** Members of a swarm in the region, as far as it has heard. */

@@ -15,7 +15,7 @@ const HARMLESS: ReadonlySet<string> = new Set(["timed out", "stalled reader"]);
 
 /** A swarm of 12 whose pieces have several blocks, and dice of its own. */
 function begin(seed: number, change: Partial<BroadcastPlan> = {}) {
-  const pieces = { peers: 12, degree: 12, pieces: 60, pieceBytes: 1024 * 1024 };
+  const pieces = { peers: 12, pieces: 60, pieceBytes: 1024 * 1024 };
   const broadcast = new Broadcast({ ...SHAPED, ...pieces, ...change, seed });
   return { broadcast, world: broadcast.world, random: seededRandom(seed + 100) };
 }

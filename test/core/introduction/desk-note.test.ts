@@ -9,10 +9,10 @@ import {
   ROWS_TOLD_MAX,
   SIGNATURE_BYTES,
 } from "../../../core/introduction/desk-note.ts";
-import { LINKS_MAX } from "../../../core/introduction/introduction-desk.ts";
 import { PIECES_MAX } from "../../../core/release/limits.ts";
 import { PIECE_ROW_BYTES } from "../../../core/release/piece-table.ts";
 import { FrameError, NOTE_BYTES_MAX } from "../../../core/swarm/frame.ts";
+import { NEIGHBOURS_MIN } from "../../../core/swarm/limits.ts";
 
 const address = fc.stringMatching(/^([a-z0-9.-]{1,200}:[0-9]{1,5})?$/);
 const rows = fc
@@ -88,6 +88,6 @@ test("the longest notes fit into a frame", () => {
   });
   assert.ok(told.length <= NOTE_BYTES_MAX && told.length > NOTE_BYTES_MAX - PIECE_ROW_BYTES);
   const member = { peer: "p".repeat(128), address: "a".repeat(260) };
-  const members = Array.from({ length: LINKS_MAX }, () => member);
+  const members = Array.from({ length: NEIGHBOURS_MIN }, () => member);
   assert.ok(encodeNote({ kind: "members", members }).length <= NOTE_BYTES_MAX);
 });

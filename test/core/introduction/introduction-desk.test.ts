@@ -7,10 +7,9 @@ import {
   type DeskEffect,
   type DeskInput,
   IntroductionDesk,
-  LINKS_MAX,
   LINKS_MIN,
-  LINKS_TOLD,
 } from "../../../core/introduction/introduction-desk.ts";
+import { NEIGHBOURS_MAX, NEIGHBOURS_MIN } from "../../../core/swarm/limits.ts";
 
 /** A desk with the graph of what it told. */
 class DeskWorld {
@@ -25,6 +24,10 @@ class DeskWorld {
   join(peer: string, address = `${peer}:1`): DeskEffect[] {
     this.links.set(peer, new Set());
     return this.#step({ kind: "joined", peer, address });
+  }
+
+  seek(peer: string): DeskEffect[] {
+    return this.#step({ kind: "seeks", peer });
   }
 
   leave(peer: string): DeskEffect[] {
@@ -74,16 +77,21 @@ test("a newcomer is told who is there, and who would dial it at once is told the
 
 test("a small swarm is a full mesh", () => {
   const world = new DeskWorld(2);
-  for (let index = 0; index <= LINKS_TOLD; index += 1) world.join(`p${index}`);
-  assert.deepEqual(new Set(world.degrees()), new Set([LINKS_TOLD]));
+  for (let index = 0; index <= NEIGHBOURS_MIN; index += 1) world.join(`p${index}`);
+  assert.deepEqual(new Set(world.degrees()), new Set([NEIGHBOURS_MIN]));
 });
 
-test("a thousand members have even degrees, a few hops apart", () => {
+test("a thousand members that seek as long as they lack neighbours have even degrees, a few hops apart", () => {
   const world = new DeskWorld(3);
   for (let index = 0; index < 1_000; index += 1) world.join(`p${index}`);
+  for (let round = 0; round < 3; round += 1) {
+    for (const [peer, links] of world.links) if (links.size < NEIGHBOURS_MIN) world.seek(peer);
+  }
   const degrees = world.degrees();
-  assert.ok(Math.min(...degrees) >= LINKS_TOLD, `least ${Math.min(...degrees)}`);
-  assert.ok(Math.max(...degrees) <= LINKS_MAX, `most ${Math.max(...degrees)}`);
+  assert.ok(Math.min(...degrees) >= NEIGHBOURS_MIN, `least ${Math.min(...degrees)}`);
+  assert.ok(Math.max(...degrees) <= NEIGHBOURS_MAX, `most ${Math.max(...degrees)}`);
+  const mean = degrees.reduce((sum, one) => sum + one, 0) / degrees.length;
+  assert.ok(mean < 1.5 * NEIGHBOURS_MIN, `mean ${mean}`);
   assert.equal(world.reached(), 1_000);
   const hops = new Map([["p0", 0]]);
   for (const [peer, far] of hops) {
@@ -102,6 +110,16 @@ test("one that cannot be dialled is told others, and told to nobody", () => {
     ["a"],
   );
   assert.deepEqual([...(world.links.get("hidden") ?? [])], ["a"]);
+});
+
+test("who seeks is told others than it knows; nobody answers one that is not there", () => {
+  const world = new DeskWorld(8);
+  for (let index = 0; index < 100; index += 1) world.join(`p${index}`);
+  const known = new Set(world.links.get("p99"));
+  const members = world.seek("p99").find(({ to }) => to === "p99")?.members ?? [];
+  assert.ok(members.length > 0);
+  assert.ok(!members.some(({ peer }) => known.has(peer)));
+  assert.deepEqual(world.seek("nobody"), []);
 });
 
 test("one that comes again starts over, under its new address", () => {
@@ -140,7 +158,7 @@ test("the same seed introduces the same", () => {
   assert.notDeepEqual(told(6), told(7));
 });
 
-test("threat 10: however members join, leave and come again, no reply tells more than 12, or anybody who is not there", () => {
+test("threat 10: however members join, leave and come again, no reply tells more than 16, or anybody who is not there", () => {
   const move = fc.record({ peer: fc.nat(99), isJoin: fc.boolean() });
   fc.assert(
     fc.property(fc.nat(), fc.array(move, { minLength: 100, maxLength: 400 }), (seed, moves) => {
@@ -149,9 +167,12 @@ test("threat 10: however members join, leave and come again, no reply tells more
       for (const { peer, isJoin } of moves) {
         const id = `p${peer}`;
         const effects = isJoin ? world.join(id) : world.leave(id);
-        assert.ok(effects.length <= 2 * LINKS_MAX * (1 + LINKS_MIN), `${effects.length} replies`);
+        assert.ok(
+          effects.length <= 2 * NEIGHBOURS_MAX * (1 + LINKS_MIN),
+          `${effects.length} replies`,
+        );
         for (const { to, members } of effects) {
-          assert.ok(members.length <= LINKS_TOLD, `${to} is told ${members.length}`);
+          assert.ok(members.length <= NEIGHBOURS_MIN, `${to} is told ${members.length}`);
         }
       }
     }),

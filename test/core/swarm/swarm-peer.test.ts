@@ -188,6 +188,8 @@ check(
   > nothing
   due 20s
 `,
+  // Which does not seek neighbours meanwhile.
+  "relay",
 );
 
 check(
@@ -711,6 +713,56 @@ check(
   at 60s
   wake
   > nothing
+`,
+);
+
+check(
+  "seeks more peers while it lacks pieces and neighbours, ever less often",
+  `
+  extended 20K 20K
+  wanted all
+  at 0.4s
+  introduced z
+  > dial z
+  wake
+  > nothing
+  at 0.5s
+  wake
+  > seek
+  at 1.4s
+  wake
+  > nothing
+  at 1.5s
+  wake
+  > seek
+  at 3.5s
+  wake
+  > seek
+  piece-added 0
+  piece-added 1
+  > nothing
+  at 60s
+  wake
+  > nothing
+`,
+);
+
+check(
+  "seeks nobody while it has sixteen neighbours, and soon again once one is lost",
+  `
+  extended 20K
+  wanted all
+  ${Array.from({ length: 16 }, (_, index) => `connected b${index}`).join("\n")}
+  at 60s
+  wake
+  > nothing
+  disconnected b3
+  at 60.4s
+  wake
+  > nothing
+  at 60.5s
+  wake
+  > seek
 `,
 );
 

@@ -1,6 +1,8 @@
-// Whose turn it is to be offered something: who takes least, then who is behind, then the next in turn.
+// Whose turn it is to be offered something: who takes least, where who is behind is forgiven some of that, then who is
+// a little behind, then the next in turn.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { PIECES_MAX } from "../../../core/release/limits.ts";
 import { Turns } from "../../../core/swarm/turns.ts";
 
 /** Of 100 pieces that are here, what neighbours take now and how many pieces they have, and who is next in which order. */
@@ -39,6 +41,31 @@ check(
   [
     [6, 80],
     [0, 92],
+  ],
+  [1, 1],
+);
+check(
+  "of who is sixteen pieces behind a block less counts, of who is thirty-two two",
+  [
+    [2, 84],
+    [2, 68],
+    [1, 98],
+  ],
+  [1, 1],
+);
+check(
+  "who takes a block more than is forgiven waits",
+  [
+    [3, 70],
+    [1, 98],
+  ],
+  [1, 1],
+);
+check(
+  "who has all that there can ever be is never behind",
+  [
+    [1, PIECES_MAX],
+    [2, 84],
   ],
   [1, 1],
 );
