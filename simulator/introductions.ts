@@ -2,7 +2,7 @@
 // each is told of a few by where it stands, and who has too few neighbours comes again.
 import { SwarmMembers } from "../core/fleet/swarm-members.ts";
 import { NEIGHBOURS_MIN, RELAY_NEIGHBOURS_MAX } from "../core/swarm/limits.ts";
-import type { Random } from "../core/swarm/random.ts";
+import { type Random, shuffled } from "../core/swarm/random.ts";
 import type { SimulatedPeer } from "./simulated-peer.ts";
 import type { SwarmWorld } from "./swarm-world.ts";
 
@@ -100,13 +100,4 @@ export function introduceAll(
 
 function memberOf({ id, plan: { rack = "" } }: SimulatedPeer) {
   return { peerId: id, address: id, isCallable: false, zone: "", rack };
-}
-
-function shuffled<T>(items: readonly T[], random: Random): T[] {
-  const order = [...items];
-  for (let last = order.length - 1; last > 0; last -= 1) {
-    const place = Math.floor(random() * (last + 1));
-    [order[last], order[place]] = [order[place] as T, order[last] as T];
-  }
-  return order;
 }

@@ -2,7 +2,7 @@
 // what is there need not come from afar again, and others by chance, so that racks and zones hang together. All have
 // about as many neighbours: a machine gives as much to each, so who has half as many gets half as much (0030).
 import { NEIGHBOURS_MIN } from "../swarm/limits.ts";
-import type { Random } from "../swarm/random.ts";
+import { type Random, shuffled } from "../swarm/random.ts";
 
 /**
  * Members told to a newcomer beside the relays: it dials them, so that a graph of random links grows
@@ -193,13 +193,4 @@ class MemberList {
     }
     return [...chosen];
   }
-}
-
-function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
-  const order = [...items];
-  for (let last = order.length - 1; last > 0; last -= 1) {
-    const other = Math.floor(random() * (last + 1));
-    [order[last], order[other]] = [order[other] as Item, order[last] as Item];
-  }
-  return order;
 }
