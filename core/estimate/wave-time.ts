@@ -7,10 +7,10 @@ import type { RolloutPlan } from "../rollout/rollout-row.ts";
 /** An answer is heard by the relay, and the next permit kept and sent. */
 const HAND_ON_MS = 20;
 /**
- * Around a wave: written down, drawn by a round or two of questions, announced, counted in the next reports
- * of all relays, granted; and in the end its last answer waits for a report, which come once a second.
+ * Around a wave: written down, drawn by a round or two of questions, announced, counted in the next reports of all relays,
+ * granted; and in the end its last answer waits for a report. Reports come once a second, those that a wave waits for sooner.
  */
-const WAVE_MS = 3_000;
+const WAVE_MS = 2_000;
 
 /** How long machines take from the beginning of a switch to its answer, milliseconds. */
 export interface SwitchTimes {

@@ -9,6 +9,8 @@ import { type Change, simulated } from "./fleet-world.ts";
 const SWITCH_MS = 300;
 /** Mean of a log-normal distribution with p50 4 s and p99 12 s; the slowest of some hundreds. */
 const HEALTH = { meanMs: 4_470, mostMs: 16_000 };
+/** Of machines that all take a second, so that what is around a wave counts. */
+const QUICK = { meanMs: 1_000, mostMs: 1_000 };
 
 test("fault 34: the same seed gives the same run of a fleet, another seed another", () => {
   const trace = (seed: number) => simulated({}, seed).summary.trace;
@@ -47,6 +49,7 @@ test("what held the slowest up is what took them longer than others, with what t
   ]);
 });
 
+const together = { failures_percent: 100, max_unavailable_percent: 100 };
 for (const [name, rollout] of [
   ["a tenth at once", { failures_percent: 10 }],
   ["2 % at once", { failures_percent: 2 }],
@@ -58,16 +61,20 @@ for (const [name, rollout] of [
     "three waves that are watched",
     { waves: [5, 50, 100].map((percent) => ({ percent, bake_s: 60 })) },
   ],
+  ["all at once, as they are quick", { ...together, waves: [{ percent: 100 }] }],
+  [
+    "three waves of quick machines",
+    { ...together, waves: [10, 50, 100].map((percent) => ({ percent })) },
+  ],
 ] as const) {
   test(`the estimate of waves is within a tenth of the machines that decide them: ${name}`, () => {
-    const change = {
-      rollout: { ...rollout, waves: "waves" in rollout ? [...rollout.waves] : undefined },
-    };
-    if (change.rollout.waves === undefined) delete change.rollout.waves;
-    const { world, request } = simulated(change as Change);
+    const isQuick = "max_unavailable_percent" in rollout;
+    const health = isQuick ? { p50_s: 1, p99_s: 1.001 } : {};
+    const { world, request } = simulated({ rollout, health } as unknown as Change);
     const { plan, row } = world.rollout("b-0");
     const sizes = row.waves.map(({ size }) => size);
-    const switches = { meanMs: HEALTH.meanMs + SWITCH_MS, mostMs: HEALTH.mostMs + SWITCH_MS };
+    const { meanMs, mostMs } = isQuick ? QUICK : HEALTH;
+    const switches = { meanMs: meanMs + SWITCH_MS, mostMs: mostMs + SWITCH_MS };
     const waves = waveTimes(plan, sizes, 400, switches);
     const estimatedMs = waves.reduce((sum, wave) => sum + wave.switchingMs + wave.bakeMs, 0);
     const tookMs = (request.endedAt as number) - (request.stagedAt as number);
