@@ -3,14 +3,15 @@
 // is asked through the command line, with the NICs' rates as a user knows them, before the rollout begins.
 // predict_error is the worst of the three shapes (limit 0.10). `--only flat,hetero,slowseed`, `--rounds 1`,
 // `--agents 16`. Needs root and iproute2.
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Repository, recipe } from "../test/lab/repository.ts";
-import { median, printFigures } from "./lab/figures.ts";
+import { median } from "./lab/figures.ts";
 import { writeRandom } from "./lab/file.ts";
-import { LabNetwork, LabUnavailable, type NicRate } from "./lab/network.ts";
+import { inLab } from "./lab/in-lab.ts";
+import { LabNetwork, type NicRate } from "./lab/network.ts";
 import { boundS, type Profile, ratesOf } from "./lab/profile.ts";
 import { ShapedFleet } from "./lab/shaped-fleet.ts";
 
@@ -42,24 +43,15 @@ if (shapes.length !== asked.length) {
   console.error(`--only ${values.only}: shapes are ${SHAPES.join(" ")}`);
   process.exit(2);
 }
-const work = mkdtempSync(join(values.work, "millrace-bench-predict-"));
-try {
-  printFigures("predict", await measure());
-} catch (error) {
-  if (!(error instanceof LabUnavailable)) throw error;
-  console.error(`bench predict: ${error.message}`);
-  process.exitCode = 1;
-} finally {
-  rmSync(work, { recursive: true, force: true });
-}
+await inLab("predict", values.work, measure);
 
 /** Every shape, as many rounds as are asked: the figures of its medians, and the worst error. */
-async function measure(): Promise<Record<string, number>> {
+async function measure(work: string): Promise<Record<string, number>> {
   const figures: Record<string, number> = {};
   for (const shape of shapes) {
     const outcomes: Outcome[] = [];
     for (let round = 0; round < Number(values.rounds); round += 1) {
-      outcomes.push(await rollOut(shape));
+      outcomes.push(await rollOut(work, shape));
     }
     const predictedS = median(outcomes.map((one) => one.predictedS));
     const measuredS = median(outcomes.map((one) => one.measuredS));
@@ -72,7 +64,7 @@ async function measure(): Promise<Record<string, number>> {
 }
 
 /** A fresh fleet on a network of this shape: builds, asks for the plan, and rolls out. */
-async function rollOut(shape: Profile): Promise<Outcome> {
+async function rollOut(work: string, shape: Profile): Promise<Outcome> {
   const rates = ratesOf(shape, agents, MBIT);
   const folder = join(work, shape);
   mkdirSync(folder);

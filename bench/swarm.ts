@@ -1,15 +1,14 @@
 // `millrace swarm` on a shaped network of this machine's own, beside libtorrent and aria2 in the same run:
 // how near the last peer comes to the least time that any system needs. Needs root, iproute2, and for the
 // others the Debian packages aria2 and python3-libtorrent; --only picks cases, --systems who takes part.
-import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { median, printFigures } from "./lab/figures.ts";
+import { median } from "./lab/figures.ts";
 import { writeRandom } from "./lab/file.ts";
 import type { CpuSeconds } from "./lab/host-process.ts";
+import { inLab } from "./lab/in-lab.ts";
 import { millrace } from "./lab/millrace-contestant.ts";
-import { LabUnavailable } from "./lab/network.ts";
 import { type RaceResult, race } from "./lab/race.ts";
 import { severalSwarms } from "./lab/several-swarms.ts";
 import {
@@ -121,21 +120,14 @@ if (!names.every((name) => runners.has(name))) {
   console.error(`--only ${values.only}: cases are ${[...runners.keys()].join(" ")}`);
   process.exit(2);
 }
-const work = mkdtempSync(join(values.work, "millrace-bench-swarm-"));
-const figures: Record<string, number> = {};
-try {
+await inLab("swarm", values.work, async (work) => {
   const systems = values.systems?.split(",");
+  const figures: Record<string, number> = {};
   for (const name of names) {
     const found = await runners.get(name)?.({ work, systems, rounds: Number(values.rounds) });
     // Of the cases that are simulated the worst counts.
     const error = Math.max(figures["sim_error"] ?? 0, found?.["sim_error"] ?? 0);
     Object.assign(figures, found, error > 0 && { sim_error: error });
   }
-  printFigures("swarm", figures);
-} catch (error) {
-  if (!(error instanceof LabUnavailable)) throw error;
-  console.error(`bench swarm: ${error.message}`);
-  process.exitCode = 1;
-} finally {
-  rmSync(work, { recursive: true, force: true });
-}
+  return figures;
+});
