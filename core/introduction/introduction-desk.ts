@@ -3,6 +3,7 @@
 // and whoever loses too many is told others. It sees no connection between peers, only who has come to the desk and gone.
 import { type RosterMember, SwarmMembers } from "../fleet/swarm-members.ts";
 import type { Instant, Machine } from "../machine.ts";
+import { NEIGHBOURS_MAX } from "../swarm/limits.ts";
 import type { PeerId } from "../swarm/message.ts";
 import { type Random, seededRandom } from "../swarm/random.ts";
 
@@ -59,7 +60,8 @@ export class IntroductionDesk implements Machine<DeskInput, DeskEffect> {
       }
       case "seeks": {
         const entry = this.#entries.get(input.peer);
-        if (entry === undefined) return;
+        // It could not take more, and is not to learn of all who are there by asking again and again.
+        if (entry === undefined || entry.links.size >= NEIGHBOURS_MAX) return;
         this.#introduce(entry, this.#members.introduce(askerOf(entry), this.#random), effects);
         return;
       }

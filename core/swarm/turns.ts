@@ -1,6 +1,6 @@
 // Whose turn it is to be offered something: of those that can be offered anything whoever takes least now, where who is
-// behind is forgiven some of that; of such whoever is a little behind, then the next in turn. It is asked for every offer, so all that it
-// looks at is one number a neighbour.
+// behind is forgiven some of that; of such whoever is a little behind, then the next in turn. It is asked for every offer,
+// so all that it looks at is one number a neighbour.
 import { PIECES_MAX } from "../release/limits.ts";
 
 /**

@@ -122,6 +122,17 @@ test("who seeks is told others than it knows; nobody answers one that is not the
   assert.deepEqual(world.seek("nobody"), []);
 });
 
+test("threat 10: who seeks again and again is not told of all", () => {
+  const world = new DeskWorld(9);
+  for (let index = 0; index < 200; index += 1) world.join(`p${index}`);
+  for (let turn = 0; turn < 100; turn += 1) {
+    for (const { members } of world.seek("p0")) assert.ok(members.length <= NEIGHBOURS_MIN);
+  }
+  const { size } = world.links.get("p0") ?? new Set();
+  assert.ok(size >= NEIGHBOURS_MAX && size < NEIGHBOURS_MAX + NEIGHBOURS_MIN, `${size} are known`);
+  assert.deepEqual(world.seek("p0"), []);
+});
+
 test("one that comes again starts over, under its new address", () => {
   const world = new DeskWorld(5);
   world.join("a");
