@@ -30,6 +30,7 @@ export class GroupCommit {
   readonly #ends: GroupEnds;
   #waiting: Job[] = [];
   #scheduled = false;
+  #holds = 0;
   #broken: Error | undefined;
 
   constructor(database: DatabaseSync, ends: GroupEnds) {
@@ -46,10 +47,20 @@ export class GroupCommit {
   submit<Result>(work: () => Result): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
       this.#waiting.push({ work, resolve: resolve as (result: unknown) => void, reject });
-      if (this.#scheduled) return;
-      this.#scheduled = true;
-      setImmediate(() => this.#flushOne());
+      this.#schedule();
     });
+  }
+
+  /** Begins no group until the function that is returned is called, once or more; `flush` runs them all the same. */
+  hold(): () => void {
+    let isHeld = true;
+    this.#holds += 1;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#holds -= 1;
+      if (this.#waiting.length > 0) this.#schedule();
+    };
   }
 
   /** Runs all that waits, now. */
@@ -57,10 +68,17 @@ export class GroupCommit {
     while (this.#waiting.length > 0) this.#runGroup(this.#waiting.splice(0, GROUP_JOBS_MAX));
   }
 
+  #schedule(): void {
+    if (this.#scheduled || this.#holds > 0) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flushOne());
+  }
+
   #flushOne(): void {
+    this.#scheduled = false;
+    if (this.#holds > 0) return;
     const group = this.#waiting.splice(0, GROUP_JOBS_MAX);
-    this.#scheduled = this.#waiting.length > 0;
-    if (this.#scheduled) setImmediate(() => this.#flushOne());
+    if (this.#waiting.length > 0) this.#schedule();
     if (group.length > 0) this.#runGroup(group);
   }
 

@@ -7,32 +7,33 @@ import { StoreUnavailableError } from "./store-errors.ts";
 
 /** Pages of 4 KiB copied in one go, on another thread: 1 MiB, for which writes wait about a millisecond. */
 const PAGES_AT_ONCE = 256;
-/** A copy that meets writes at the wrong moment fails, seen once in some forty; it is begun anew. */
-const TRIES_MAX = 3;
 
-/** Puts a copy in the place of `path`, when it is whole and on disk; StoreUnavailableError where that fails. */
-export async function copyDatabase(database: DatabaseSync, path: string): Promise<void> {
+/**
+ * Puts a copy in the place of `path`, when it is whole and on disk; StoreUnavailableError where that fails.
+ * `hold` keeps writes back until what it returns is called: SQLite begins no copy while its own connection is in a
+ * transaction, and node:sqlite ends a copy that did not begin ("not an error"). Later steps wait for writes by themselves.
+ */
+export async function copyDatabase(
+  database: DatabaseSync,
+  path: string,
+  hold: () => () => void,
+): Promise<void> {
   const file = resolve(path);
-  for (let tries = 1; ; tries += 1) {
-    try {
-      await copyOnce(database, file);
-      return;
-    } catch (error) {
-      rmSync(`${file}.new`, { force: true });
-      if (tries < TRIES_MAX) continue;
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new StoreUnavailableError(`no backup at ${file}: ${reason}`, { cause: error });
-    }
-  }
-}
-
-async function copyOnce(database: DatabaseSync, file: string): Promise<void> {
   const fresh = `${file}.new`;
-  rmSync(fresh, { force: true });
-  await backup(database, fresh, { rate: PAGES_AT_ONCE });
-  sync(fresh);
-  renameSync(fresh, file);
-  sync(dirname(file));
+  const release = hold();
+  try {
+    rmSync(fresh, { force: true });
+    await backup(database, fresh, { rate: PAGES_AT_ONCE, progress: release });
+    sync(fresh);
+    renameSync(fresh, file);
+    sync(dirname(file));
+  } catch (error) {
+    rmSync(fresh, { force: true });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StoreUnavailableError(`no backup at ${file}: ${reason}`, { cause: error });
+  } finally {
+    release();
+  }
 }
 
 function sync(path: string): void {

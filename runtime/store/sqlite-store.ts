@@ -134,7 +134,7 @@ export class SqliteStore implements Store {
 
   async backup(path: string): Promise<void> {
     this.#checkOpen();
-    await copyDatabase(this.#file.database, path);
+    await copyDatabase(this.#file.database, path, () => this.#commits.hold());
   }
 
   async close(): Promise<void> {
