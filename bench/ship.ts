@@ -2,9 +2,7 @@
 // processes: 1 GiB of incompressible data to 10 agents in 2 regions beside ten sequential `cp`s of the
 // same file; then 4 GiB to 4 agents and a tree of a million small files to 2, for the memory alone.
 //
-// A virtual machine gives freed memory back to its host within seconds, and the first write to a page
-// that it gets anew costs five times as much (10 GiB of copies: 4-6 s on memory that it still has, 10-24 s
-// else). So that both the ship and the copies begin alike, and with memory as far as it can be had, right
+// So that both the ship and the copies begin alike, and with memory as far as it can be had (lab/warm-memory.ts), right
 // before each all dirty pages are written and as much memory is touched and freed as a ship writes. The
 // ship writes more and takes longer, so more of that is gone again under it than under the copies.
 import { execFileSync } from "node:child_process";
@@ -18,22 +16,18 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { freemem, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Repository, recipe } from "../test/lab/repository.ts";
 import { startSystem } from "../test/lab/system.ts";
 import { median, printFigures } from "./lab/figures.ts";
+import { warmMemory } from "./lab/warm-memory.ts";
 
 const GIB = 1024 ** 3;
 const RUNS = 3;
 /** Memory touched before a timed part: ten releases, the build's output, the origin, and some for the programs. */
-const TOUCHED_GIB = 14;
-/** Of the free memory, where there is less. */
-const TOUCHED_SHARE = 0.75;
-/** Run in a process of its own, whose end frees it. */
-const TOUCH =
-  "const kept = []; for (let n = process.argv[1]; n > 0; n--) kept.push(Buffer.alloc(2**30, 1))";
+const TOUCHED_BYTES = 14 * GIB;
 
 /** The bytes are timed, not caution: without a bound on failures one machine is out at a time. */
 const ALL_AT_ONCE = { waves: [{ percent: 100 }], maxUnavailable: 100, failures: 100 };
@@ -82,7 +76,7 @@ async function timeBesideCopies(shipped: Case): Promise<void> {
   const peaks: Peaks[] = [];
   for (let run = 0; run <= runs; run++) {
     const { seconds, peak } = await shipOnce(shipped);
-    warmMemory();
+    warmMemory(TOUCHED_BYTES);
     const copied = copyTimes(shipped.regions * shipped.agents);
     report(`run ${run}${run === 0 ? " (warm-up)" : ""}`, seconds, copied, peak);
     if (run === 0) continue;
@@ -126,7 +120,7 @@ async function shipOnce(shipped: Case): Promise<{ seconds: number; peak: Peaks }
   const { regions, agents } = shipped;
   const system = await startSystem({ root, regions, agents });
   try {
-    warmMemory();
+    warmMemory(TOUCHED_BYTES);
     const startedAt = performance.now();
     const result = await system.ship(repository);
     const seconds = (performance.now() - startedAt) / 1_000;
@@ -143,13 +137,6 @@ async function shipOnce(shipped: Case): Promise<{ seconds: number; peak: Peaks }
     await system.stop();
     rmSync(root, { recursive: true, force: true });
   }
-}
-
-/** Leaves nothing to be written back, and free memory that the machine has. */
-function warmMemory(): void {
-  execFileSync("sync");
-  const gibibytes = Math.min(TOUCHED_GIB, Math.floor((TOUCHED_SHARE * freemem()) / GIB));
-  execFileSync(process.execPath, ["-e", TOUCH, String(gibibytes)]);
 }
 
 /** Seconds that `count` copies of the prepared file take, one after the other. */

@@ -18,6 +18,7 @@ import {
 import { LabNetwork, type NicBytes, type NicRate } from "./network.ts";
 import { boundS, type Profile, ratesOf } from "./profile.ts";
 import { Uplinks } from "./uplinks.ts";
+import { warmMemory } from "./warm-memory.ts";
 
 /** A race that takes longer is lost. */
 const RACE_MS_MAX = 400_000;
@@ -36,6 +37,8 @@ export interface RacePlan {
   readonly churn?: number;
   /** The file grows at the seed at the rate of its NIC. */
   readonly isGrowing?: boolean;
+  /** Memory that the machine has is there for all copies: where no NIC is the bound, writing to new memory would be. */
+  readonly isWarm?: boolean;
   /** Folder for copies; emptied. */
   readonly folder: string;
 }
@@ -105,7 +108,7 @@ class Running {
   }
 
   async run(): Promise<RaceResult> {
-    const { contestant, folder, source, fileBytes, isGrowing = false } = this.#plan;
+    const { contestant, folder, source, fileBytes, isGrowing = false, isWarm = false } = this.#plan;
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(join(folder, "seed"), { recursive: true });
     const file = join(folder, "seed", basename(source));
@@ -115,6 +118,7 @@ class Running {
     const seeding = await contestant.startSeed(setting);
     this.#running.push(...seeding);
     const all = await this.#startPeers(setting);
+    if (isWarm) warmMemory(fileBytes * all.length);
     const before = await this.#network.counters();
     const early = Math.max(...before.slice(1).map(({ received }) => received));
     if (early > EARLY_BYTES_MAX) throw new Error(`a peer received ${early} bytes before the start`);

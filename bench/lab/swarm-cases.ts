@@ -21,6 +21,7 @@ export interface SwarmCase {
   readonly fileBytes: number;
   readonly churn?: number;
   readonly isGrowing?: boolean;
+  readonly isWarm?: boolean;
   readonly contestants: readonly Contestant[];
   /** What the simulator is told of it; left out: it is not predicted. */
   readonly simulated?: Partial<BroadcastPlan>;
@@ -90,6 +91,7 @@ export const SWARM_CASES: readonly SwarmCase[] = [
     peers: 8,
     mbit: Infinity,
     fileBytes: 1024 * MIB,
+    isWarm: true,
     contestants: [millrace, aria2],
     figures: (results) => {
       const { lastS, peerRssMb } = {
@@ -169,6 +171,6 @@ export function planOf(
   contestant: Contestant,
   where: Pick<RacePlan, "source" | "folder">,
 ): RacePlan {
-  const { profile, peers, mbit, fileBytes, churn, isGrowing } = one;
-  return { contestant, profile, peers, mbit, fileBytes, churn, isGrowing, ...where };
+  const { profile, peers, mbit, fileBytes, churn, isGrowing, isWarm } = one;
+  return { contestant, profile, peers, mbit, fileBytes, churn, isGrowing, isWarm, ...where };
 }
