@@ -5,7 +5,7 @@ import type { Instant } from "../machine.ts";
 import type { Alarm } from "./alarm.ts";
 import { type AskingView, ask } from "./asking.ts";
 import type { SwarmEffect } from "./facts.ts";
-import { giversOf, noteGiver } from "./fetch.ts";
+import { type Fetch, giversOf, isAtRest, noteGiver } from "./fetch.ts";
 import { FetchTable } from "./fetch-table.ts";
 import type { LanePlace } from "./lane.ts";
 import {
@@ -144,20 +144,44 @@ export class Downloads {
     // What was given up and is asked again may come twice: what is not next now was under way before.
     const isNext = fetch?.arrived === block.offset;
     const askedAt = isNext ? from.requests.take(block) : undefined;
-    if (fetch === undefined || askedAt === undefined) {
-      effects.push({ kind: "drop-block", from: from.peer });
-      return from.cancelled.take(block) !== undefined;
+    if (fetch !== undefined && askedAt !== undefined) {
+      this.#table.answered();
+      this.#takeNext(now, from, fetch, block, askedAt, effects);
+      return true;
     }
-    this.#table.answered();
-    noteBlock(from, block.bytes, askedAt, now);
-    this.#pace.note(now, block.bytes, from.delayMs);
+    const givenUpAt = from.cancelled.take(block);
+    const late = givenUpAt === undefined ? undefined : this.#lateFor(from, block);
+    if (givenUpAt === undefined || late === undefined) {
+      effects.push({ kind: "drop-block", from: from.peer });
+      return givenUpAt !== undefined;
+    }
+    this.#table.handOver(late, from, block, effects);
+    this.#takeNext(now, from, late, block, givenUpAt, effects);
+    return true;
+  }
+
+  /** The fetch that a block which was given up is still of use for, as it came before that of whoever was asked since. */
+  #lateFor({ retryAt }: Neighbour, { piece, offset }: Block): Fetch | undefined {
+    const fetch = this.#table.get(piece);
+    if (fetch?.arrived !== offset || !isAtRest(fetch)) return undefined;
+    return fetch.isSuspect || retryAt?.has(piece) === true ? undefined : fetch;
+  }
+
+  #takeNext(
+    now: Instant,
+    from: Neighbour,
+    fetch: Fetch,
+    { piece, offset, bytes }: Block,
+    askedAt: Instant,
+    effects: SwarmEffect[],
+  ): void {
+    noteBlock(from, bytes, askedAt, now);
+    this.#pace.note(now, bytes, from.delayMs);
     from.isStoring = true;
     from.storingSince = now;
     this.#noteSpeed(now, from);
-    fetch.arrived += block.bytes;
-    const { piece, offset, bytes } = block;
+    fetch.arrived += bytes;
     effects.push({ kind: "store-block", from: from.peer, piece, offset, bytes });
-    return true;
   }
 
   /** Goes on after a block was written: with the comparison, or with another source. */

@@ -116,6 +116,13 @@ export class FetchTable {
     this.await(fetch);
   }
 
+  /** Gives a fetch at rest to a neighbour that has sent the next block of it, though it was to give it no more. */
+  handOver(fetch: Fetch, source: Neighbour, sent: Block, effects: SwarmEffect[]): void {
+    this.orphan(fetch, effects);
+    fetch.asked = sent.offset + sent.bytes;
+    this.assign(fetch.piece, source, effects);
+  }
+
   /** Takes all fetches from a neighbour; without `effects` it is gone, and is told nothing. */
   orphanAllOf(neighbour: Neighbour, effects?: SwarmEffect[]): void {
     for (const fetch of [...neighbour.fetching]) this.orphan(fetch, effects);

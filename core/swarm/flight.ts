@@ -33,7 +33,18 @@ export class Flight {
   get fullBytes(): number {
     const isLong = Number.isFinite(this.#leastMs) && this.#leastMs > SHORT_WAY_MS;
     const blocks = isLong ? this.#blocksMax : Math.min(this.#blocks, this.#blocksMax);
-    return blocks * this.blockBytes + FLYING_PIPE_GAIN * this.pipeBytes;
+    return (
+      blocks * (isLong ? this.blockBytes : this.#leavingBytes) + FLYING_PIPE_GAIN * this.pipeBytes
+    );
+  }
+
+  /**
+   * Bytes of a block as they leave now. What was asked for before the wire had shown that it is fast are short blocks,
+   * and many of those at once go to all neighbours together, so that none has a piece to pass on for long.
+   */
+  get #leavingBytes(): number {
+    const { meanBytes, blockBytes } = this.#pace;
+    return 2 * meanBytes < blockBytes ? meanBytes : blockBytes;
   }
 
   get #blocksMax(): number {

@@ -33,6 +33,11 @@ export class Pace {
     return this.#isFast ? BLOCK_BYTES_LONG : BLOCK_BYTES_SHORT;
   }
 
+  /** Bytes of those that came or went of late. */
+  get meanBytes(): number {
+    return this.#blockBytes === 0 ? this.blockBytes : this.#blockBytes;
+  }
+
   /** Blocks come or go fast enough for long ones, or did and are not slow yet. */
   get isFast(): boolean {
     return this.#isFast;

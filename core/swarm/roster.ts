@@ -85,9 +85,9 @@ export class Roster {
     return chosen.map((known) => known.peer);
   }
 
-  /** True when it is time to ask for more peers, as so few are connected. Sets the alarm for the next time. */
+  /** True when it is time to ask for more peers, as so few are connected or dialled. Sets the alarm for the next time. */
   seeks(now: Instant, connected: number): boolean {
-    if (this.#options.role === "relay" || connected >= NEIGHBOURS_MIN) {
+    if (this.#options.role === "relay" || connected + this.#dialing >= NEIGHBOURS_MIN) {
       this.#seekAt = undefined;
       this.#seekMs = SEEK_MS_MIN;
       return false;

@@ -178,11 +178,11 @@ check(
   connected a
   received a bitfield 0
   > send a request 0 0K+20K
-  due 50
-  at 50
+  due 20
+  at 20
   wake
   > nothing
-  due 100
+  due 40
   at 1s
   wake
   > nothing
@@ -208,26 +208,64 @@ check(
   at 1s
   wake
   > nothing
-  due 1640.525483735837
-  at 1641
+  due 1151.3678605901077
+  at 1152
   wake
   > send a cancel 0
   > send b request 0 0K+20K
 `,
+  "relay",
 );
 
 check(
-  "drops a late block of a request that it gave up, without harm",
+  "takes a block of a request that it gave up, if it is the next all the same",
   `
-  extended 20K
+  extended 40K
   wanted all
   connected a
   received a bitfield 0
-  > send a request 0 0K+20K
+  > send a request 0 0K+40K
   at 20s
   wake
   > send a cancel 0
-  received a block 0 0K+20K
+  connected b
+  received b bitfield 0
+  > send b request 0 0K+40K
+  received a block 0 0K+40K
+  > send a got
+  > send b cancel 0
+  > store-block a 0 0K+40K
+  block-stored a 0 0K+40K
+  > finish 0
+  received b block 0 0K+40K
+  > send b got
+  > drop-block b
+`,
+);
+
+check(
+  "drops a late block of a request that it gave up, where others went on, without harm",
+  `
+  extended 88K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+44K
+  > send a request 0 44K+44K
+  at 20s
+  wake
+  > send a cancel 0
+  connected b
+  received b bitfield 0
+  > send b request 0 0K+44K
+  > send b request 0 44K+44K
+  received b block 0 0K+44K
+  > send b got
+  > store-block b 0 0K+44K
+  received a block 0 0K+44K
+  > send a got
+  > drop-block a
+  received a block 0 44K+44K
   > send a got
   > drop-block a
 `,
@@ -721,21 +759,21 @@ check(
   `
   extended 20K 20K
   wanted all
-  at 0.4s
+  at 0.1s
   introduced z
   > dial z
   wake
   > nothing
-  at 0.5s
+  at 0.15s
   wake
   > seek
-  at 1.4s
+  at 0.44s
   wake
   > nothing
-  at 1.5s
+  at 0.45s
   wake
   > seek
-  at 3.5s
+  at 1.05s
   wake
   > seek
   piece-added 0
@@ -757,10 +795,10 @@ check(
   wake
   > nothing
   disconnected b3
-  at 60.4s
+  at 60.1s
   wake
   > nothing
-  at 60.5s
+  at 60.2s
   wake
   > seek
 `,
