@@ -150,7 +150,7 @@ export class Downloads {
       return true;
     }
     const givenUpAt = from.cancelled.take(block);
-    const late = givenUpAt === undefined ? undefined : this.#lateFor(from, block);
+    const late = givenUpAt === undefined ? undefined : this.#lateFor(now, from, block);
     if (givenUpAt === undefined || late === undefined) {
       effects.push({ kind: "drop-block", from: from.peer });
       return givenUpAt !== undefined;
@@ -160,11 +160,16 @@ export class Downloads {
     return true;
   }
 
-  /** The fetch that a block which was given up is still of use for, as it came before that of whoever was asked since. */
-  #lateFor({ retryAt }: Neighbour, { piece, offset }: Block): Fetch | undefined {
+  /**
+   * The fetch that a block which was given up is still of use for, as it came before that of whoever was asked since. Of
+   * one that may not be asked only the last block: its piece would wait for it.
+   */
+  #lateFor(now: Instant, from: Neighbour, { piece, offset, bytes }: Block): Fetch | undefined {
     const fetch = this.#table.get(piece);
-    if (fetch?.arrived !== offset || !isAtRest(fetch)) return undefined;
-    return fetch.isSuspect || retryAt?.has(piece) === true ? undefined : fetch;
+    if (this.#isPaused || fetch?.arrived !== offset || !isAtRest(fetch)) return undefined;
+    if (fetch.isSuspect || from.retryAt?.has(piece) === true) return undefined;
+    const isLast = offset + bytes === fetch.bytes;
+    return isLast || from.pausedUntil <= now ? fetch : undefined;
   }
 
   #takeNext(
@@ -309,7 +314,8 @@ export class Downloads {
   setAlarm(now: Instant): void {
     const alarm = this.#alarm;
     const neighbours = this.#neighbours;
-    const isHungry = this.#table.waiting.count + this.#table.outstanding > 0 && !this.#isPaused;
+    const { waiting, outstanding, unasked } = this.#table;
+    const isHungry = waiting.count + outstanding + unasked > 0 && !this.#isPaused;
     for (const neighbour of neighbours.values()) {
       const since = waitingFrom(neighbour);
       if (since !== undefined) {

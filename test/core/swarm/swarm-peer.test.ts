@@ -244,6 +244,50 @@ check(
 );
 
 check(
+  "drops a late block of who said that it is busy, as the rest of the piece would wait for it",
+  `
+  extended 88K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+44K
+  > send a request 0 44K+44K
+  at 5
+  received a refuse 0 busy
+  > send a cancel 0
+  connected b
+  received b bitfield 0
+  > send b request 0 0K+44K
+  > send b request 0 44K+44K
+  received a block 0 0K+44K
+  > send a got
+  > drop-block a
+`,
+);
+
+check(
+  "drops a late block while the store is full",
+  `
+  extended 40K 40K
+  wanted all
+  connected a
+  received a bitfield 0
+  > send a request 0 0K+40K
+  connected b
+  received b offer 1
+  > send b request 1 0K+40K
+  received a block 0 0K+40K
+  > send a got
+  > store-block a 0 0K+40K
+  store-failed a 0
+  > send b cancel 1
+  received b block 1 0K+40K
+  > send b got
+  > drop-block b
+`,
+);
+
+check(
   "drops a late block of a request that it gave up, where others went on, without harm",
   `
   extended 88K
