@@ -13,12 +13,12 @@ const passed = new Map<string, number>();
 
 /** Ends this process at once, by SIGKILL, where the environment asks for this place. */
 export function failpoint(name: string): void {
-  const [asked = "", ...later] = filePath === undefined ? [wanted ?? ""] : linesOf(filePath);
+  const [asked = ""] = filePath === undefined ? [wanted ?? ""] : linesOf(filePath);
   const [wantedName, time = "1"] = asked.split("@");
   if (name !== wantedName) return;
   const times = (passed.get(asked) ?? 0) + 1;
   passed.set(asked, times);
-  if (times === Number(time) && isFirst(later)) process.kill(process.pid, "SIGKILL");
+  if (times === Number(time) && isFirst(asked)) process.kill(process.pid, "SIGKILL");
 }
 
 function linesOf(path: string): string[] {
@@ -29,17 +29,26 @@ function linesOf(path: string): string[] {
   }
 }
 
-/** Making or deleting a file succeeds for one process only. */
-function isFirst(later: readonly string[]): boolean {
-  if (filePath === undefined) {
-    return markPath === undefined || succeeds(() => closeSync(openSync(markPath, "wx")), "EEXIST");
-  }
-  if (!succeeds(() => unlinkSync(filePath), "ENOENT")) return false;
-  if (later.length > 0) {
-    writeFileSync(`${filePath}.new`, later.join("\n"));
-    renameSync(`${filePath}.new`, filePath);
-  }
-  return true;
+/** Making a file succeeds for one process only. */
+function isFirst(asked: string): boolean {
+  const path = filePath === undefined ? markPath : `${filePath}.struck`;
+  if (path === undefined) return true;
+  if (!succeeds(() => closeSync(openSync(path, "wx")), "EEXIST")) return false;
+  return filePath === undefined || takesFirst(filePath, path, asked);
+}
+
+/**
+ * Takes the first line away, if it is still the one asked for: who looks whether the file is there sees it until the last
+ * line is gone. `struck` is there meanwhile, so that nobody else takes one.
+ */
+function takesFirst(file: string, struck: string, asked: string): boolean {
+  const [first, ...later] = linesOf(file);
+  if (first === asked && later.length > 0) {
+    writeFileSync(`${file}.new`, later.join("\n"));
+    renameSync(`${file}.new`, file);
+  } else if (first === asked) unlinkSync(file);
+  unlinkSync(struck);
+  return first === asked;
 }
 
 function succeeds(work: () => void, otherwise: string): boolean {
